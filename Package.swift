@@ -1,0 +1,48 @@
+// swift-tools-version: 6.2
+// SPDX-License-Identifier: Apache-2.0
+import PackageDescription
+
+let system = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
+let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
+
+// Imports go one way: culvert → Commands → Bench → {Traffic, Lab, FastPath}
+// → {BPFLoader, Netlink, PacketHeaders} → LinuxSystem → C.
+// Lab never imports FastPath: a baseline cannot depend on what it is compared with.
+let package = Package(
+  name: "culvert",
+  products: [.executable(name: "culvert", targets: ["culvert"])],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+    .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
+  ],
+  targets: [
+    .systemLibrary(name: "CLibNL", pkgConfig: "libnl-3.0", providers: [.apt(["libnl-3-dev"])]),
+    .target(
+      name: "CLibXDP",
+      linkerSettings: [.linkedLibrary("bpf"), .linkedLibrary("elf"), .linkedLibrary("z")]),
+    .target(name: "CLinuxSystem"),
+    .target(
+      name: "CBPFObjects", exclude: ["generated"],
+      cSettings: [.unsafeFlags(["-Wno-c23-extensions"])]),
+    .target(name: "LinuxSystem", dependencies: ["CLinuxSystem", system]),
+    .target(name: "PacketHeaders"),
+    .target(name: "Netlink", dependencies: ["CLibNL", "PacketHeaders", "LinuxSystem", system]),
+    .target(name: "BPFLoader", dependencies: ["CLibXDP", "LinuxSystem", system]),
+    .target(
+      name: "FastPath",
+      dependencies: ["BPFLoader", "CBPFObjects", "LinuxSystem", "Netlink", "PacketHeaders", system]),
+    .target(name: "Lab", dependencies: ["LinuxSystem", "Netlink", "PacketHeaders", system]),
+    .target(
+      name: "Traffic",
+      dependencies: [
+        "BPFLoader", "CBPFObjects", "CLinuxSystem", "LinuxSystem", "PacketHeaders", system, histogram,
+      ]),
+    .target(name: "Bench", dependencies: ["FastPath", "Lab", "LinuxSystem", "Traffic", system]),
+    .target(
+      name: "Commands", dependencies: ["Bench", "FastPath", "Lab", "LinuxSystem", arguments]),
+    .executableTarget(name: "culvert", dependencies: ["Commands"]),
+  ],
+  swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// The compiled BPF programs, embedded, and the layout they share with user space.
+#pragma once
+#include "../../../bpf/abi/culvert.h"
+#include <stddef.h>
+
+struct culvert_bpf_object {
+  const char *name;
+  const void *data;
+  size_t size;
+};
+
+/// bpf/xdp.bpf.c: the tier `xdp`.
+struct culvert_bpf_object culvert_bpf_xdp(void);
+/// bpf/bench.bpf.c: live-frame generator and counting sink.
+struct culvert_bpf_object culvert_bpf_bench(void);

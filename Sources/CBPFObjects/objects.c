@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "culvert_bpf_objects.h"
+
+// libbpf reads ELF in place: 8-byte alignment.
+static const _Alignas(8) unsigned char xdp[] = {
+#embed "generated/xdp.bpf.o"
+};
+static const _Alignas(8) unsigned char bench[] = {
+#embed "generated/bench.bpf.o"
+};
+
+struct culvert_bpf_object culvert_bpf_xdp(void) {
+  return (struct culvert_bpf_object){"culvert_xdp", xdp, sizeof xdp};
+}
+
+struct culvert_bpf_object culvert_bpf_bench(void) {
+  return (struct culvert_bpf_object){"culvert_bench", bench, sizeof bench};
+}

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// What Swift's Glibc overlay cannot call: variadic functions, macros, and
+// functions behind _GNU_SOURCE. One function each, no policy.
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+int culvert_setns(int fd);                     // CLONE_NEWNET only
+int culvert_unshare_net(void);                 // CLONE_NEWNET
+int culvert_pin(int cpu);                      // this thread; returns 0 or -errno
+int culvert_set_idle_class(void);              // SCHED_IDLE for this thread
+int culvert_pidfd_open(int pid);
+int culvert_open(const char *path, int flags, unsigned mode);
+uint64_t culvert_monotonic_ns(void);
+uint64_t culvert_thread_cpu_ns(void);

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#define _GNU_SOURCE
+#include "culvert_linux.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+int culvert_setns(int fd) { return setns(fd, CLONE_NEWNET); }
+
+int culvert_unshare_net(void) { return unshare(CLONE_NEWNET); }
+
+int culvert_pin(int cpu) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(cpu, &set);
+  return sched_setaffinity(0, sizeof set, &set) ? -errno : 0;
+}
+
+int culvert_set_idle_class(void) {
+  const struct sched_param none = {0};
+  return sched_setscheduler(0, SCHED_IDLE, &none) ? -errno : 0;
+}
+
+int culvert_pidfd_open(int pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
+
+int culvert_open(const char *path, int flags, unsigned mode) {
+  return open(path, flags | O_CLOEXEC, mode);
+}
+
+static uint64_t clock_ns(clockid_t id) {
+  struct timespec t;
+  clock_gettime(id, &t);
+  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+uint64_t culvert_monotonic_ns(void) { return clock_ns(CLOCK_MONOTONIC); }
+uint64_t culvert_thread_cpu_ns(void) { return clock_ns(CLOCK_THREAD_CPUTIME_ID); }

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+import ArgumentParser
+
+public struct Culvert: ParsableCommand {
+  public static let configuration = CommandConfiguration(
+    commandName: "culvert",
+    abstract: "Takes a container network's packets out of the kernel's stack, and proves what that bought.")
+  public init() {}
+}

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The one definition of what crosses between the BPF programs and user space.
+ * Included by clang for BPF, by C and by Swift; CULVERT_LAYOUT pins the layout
+ * for each of them, and a test holds it against the object's BTF.
+ */
+#ifndef CULVERT_ABI_H
+#define CULVERT_ABI_H
+
+#include <linux/types.h>
+
+#define CULVERT_LAYOUT(type, size) _Static_assert(sizeof(type) == (size), #type)
+
+/* Outer Ethernet + IPv4 + UDP + VXLAN (RFC 7348 section 5). */
+#define CULVERT_OUTER_BYTES 50
+/* The uplink's slot in every array that is indexed by port. */
+#define CULVERT_UPLINK_SLOT 0
+
+/*
+ * What became of a packet. One bump of one counter per packet:
+ * in = forwarded + passed (by reason) + dropped (by reason).
+ */
+enum culvert_verdict {
+	CULVERT_FORWARDED_LOCAL = 0, /* to a container of this host */
+	CULVERT_FORWARDED_ENCAP,     /* encapsulated, out of the uplink */
+	CULVERT_FORWARDED_DECAP,     /* decapsulated, to a container */
+
+	/* To the kernel, untouched. */
+	CULVERT_PASS_TRUNCATED,       /* headers end before the frame does */
+	CULVERT_PASS_MULTICAST,       /* broadcast, multicast: the bridge floods */
+	CULVERT_PASS_NOT_IP,          /* ARP, VLAN tag, anything but IPv4 and IPv6 inside */
+	CULVERT_PASS_UNKNOWN_PORT,    /* the port is not (or not yet) in the table */
+	CULVERT_PASS_UNKNOWN_SOURCE,  /* source MAC not in the FDB: the kernel learns it */
+	CULVERT_PASS_MOVED_SOURCE,    /* the FDB has the source MAC elsewhere: the kernel relearns it */
+	CULVERT_PASS_UNKNOWN_DEST,    /* destination MAC not in the FDB: the kernel floods */
+	CULVERT_PASS_SAME_PORT,       /* destination lies where the frame came from */
+	CULVERT_PASS_REFRESH,         /* keeps the kernel's entries from ageing */
+	CULVERT_PASS_MTU,             /* would exceed the MTU of the way out */
+	CULVERT_PASS_CHECKSUM,        /* outer checksum not to be had, or not to be trusted, without the payload */
+	CULVERT_PASS_ECN,             /* outer ECN that RFC 6040 makes the kernel's decision */
+	CULVERT_PASS_NOT_OVERLAY,     /* uplink: not VXLAN to this VTEP */
+	CULVERT_PASS_OUTER,           /* outer header odd: options, fragment, length or checksum */
+	CULVERT_PASS_VXLAN_FLAGS,     /* reserved bits, or no I flag */
+	CULVERT_PASS_UNKNOWN_VNI,     /* not a VNI of ours */
+	CULVERT_PASS_UNSUPPORTED,     /* the entry needs what this tier does not do (policy, next-hop object, multipath) */
+	CULVERT_PASS_MULTI_BUFFER,    /* frame in several buffers, way out takes one */
+	CULVERT_PASS_HEADROOM,        /* no room in front of the frame */
+
+	CULVERT_DROP_NOT_A_VTEP, /* --strict only */
+
+	CULVERT_VERDICTS
+};
+
+/* A forwarding entry belongs to a layer 2 segment: one bridge and its VNI. */
+struct culvert_fdb_key {
+	__u32 segment;
+	__u8 mac[6];
+	__u16 zero;
+};
+CULVERT_LAYOUT(struct culvert_fdb_key, 12);
+
+enum culvert_fdb_kind {
+	CULVERT_FDB_LOCAL = 1,   /* target is a slot of `ports` */
+	CULVERT_FDB_REMOTE = 2,  /* target is a slot of `tunnels` */
+	CULVERT_FDB_KERNEL = 3,  /* known to the kernel, not for the fast path: always passed */
+};
+
+struct culvert_fdb_entry {
+	__u64 refreshed_ns;    /* written by BPF: when a packet of this source last went to the kernel */
+	__u32 refresh_ms;      /* how often one must; 0 where the entry does not age */
+	__u32 target;
+	__u16 kind;
+	__u16 zero[3];
+};
+CULVERT_LAYOUT(struct culvert_fdb_entry, 24);
+
+enum culvert_port_flags {
+	CULVERT_PORT_MULTI_BUFFER = 1, /* transmits frames of several buffers */
+};
+
+/* A container's port on the bridge, or the uplink (slot 0). */
+struct culvert_port {
+	__u32 ifindex; /* 0: slot not in use */
+	__u32 mtu;     /* of layer 3, as the kernel has it */
+	__u32 flags;
+	__u32 segment;
+};
+CULVERT_LAYOUT(struct culvert_port, 16);
+
+enum culvert_tunnel_flags {
+	CULVERT_TUNNEL_UDP_CSUM = 1,    /* send a full outer UDP checksum */
+	CULVERT_TUNNEL_TOS_INHERIT = 2, /* outer DSCP from the inner header */
+	CULVERT_TUNNEL_TTL_INHERIT = 4,
+	CULVERT_TUNNEL_DF_INHERIT = 8,  /* outer DF from the inner IPv4 header */
+	CULVERT_TUNNEL_DF_SET = 16,
+};
+
+/* A way to one remote VTEP on one VNI and port. */
+struct culvert_tunnel {
+	__u8 dst_mac[6]; /* the next hop's */
+	__u8 src_mac[6]; /* the uplink's */
+	__be32 local;
+	__be32 remote;
+	__be32 vni_be;      /* VNI << 8, network order: the VXLAN header's second word */
+	__be16 udp_port;    /* destination port */
+	__u16 source_min;   /* source port range, both ends in */
+	__u16 source_max;
+	__u8 ttl;
+	__u8 tos;
+	__u32 flags;
+	__u32 mtu;          /* layer 3 bytes of the inner packet that fit */
+	__u32 segment;
+	__u32 valid;        /* 0: next hop unresolved, kernel's turn */
+};
+CULVERT_LAYOUT(struct culvert_tunnel, 48);
+
+/* Which segment a received VNI is; key of map `vnis`. */
+struct culvert_vni_key {
+	__be32 vni_be;   /* as in the header: VNI << 8 */
+	__be32 local;    /* outer destination address */
+	__be16 udp_port; /* outer destination port */
+	__u16 zero;
+};
+CULVERT_LAYOUT(struct culvert_vni_key, 12);
+
+enum culvert_segment_flags {
+	CULVERT_SEGMENT_STRICT = 1,
+};
+
+struct culvert_segment {
+	__u32 segment;
+	__u32 flags;
+};
+CULVERT_LAYOUT(struct culvert_segment, 8);
+
+/* --strict: the VTEPs that were configured (not learned); key of map `vteps`. */
+struct culvert_vtep_key {
+	__u32 segment;
+	__be32 remote;
+};
+CULVERT_LAYOUT(struct culvert_vtep_key, 8);
+
+/* Value of per-CPU map `counters`, by port slot. */
+struct culvert_counters {
+	__u64 packets[32]; /* by enum culvert_verdict */
+	__u64 bytes[32];   /* layer 2 bytes as received */
+};
+CULVERT_LAYOUT(struct culvert_counters, 512);
+_Static_assert(CULVERT_VERDICTS <= 32, "counters are full");
+
+/* Live-frame generator (bench.bpf.c): value of map `generator`. */
+struct culvert_generator {
+	__u64 rate;       /* frames per second; 0 is as fast as it goes */
+	__u64 stop_ns;    /* CLOCK_MONOTONIC at which frames stop */
+	__u64 last_ns;    /* token bucket: when it was last filled */
+	__u64 tokens;     /* in units of 1e-9 frame */
+	__u64 sent;
+	__u64 sequence_offset; /* 0: frames are not numbered; else where an 8-byte sequence number goes */
+};
+CULVERT_LAYOUT(struct culvert_generator, 48);
+
+#endif
