@@ -48,7 +48,7 @@ let package = Package(
     .testTarget(
       name: "FastPathTests",
       dependencies: [
-        "CBPFObjects", "FastPath", "Lab", "LinuxSystem", "Netlink", "PacketHeaders", "TestSupport",
+        "CBPFObjects", "FastPath", "LinuxSystem", "Netlink", "PacketHeaders", "TestSupport",
       ]),
   ],
   swiftLanguageModes: [.v6]
