@@ -50,6 +50,7 @@ let package = Package(
       dependencies: [
         "CBPFObjects", "FastPath", "LinuxSystem", "Netlink", "PacketHeaders", "TestSupport",
       ]),
+    .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "PacketHeaders", "LinuxSystem", system]),
   ],
   swiftLanguageModes: [.v6]
 )
