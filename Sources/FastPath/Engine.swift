@@ -24,6 +24,8 @@ final class Engine {
   var slots: SlotPool
   var journal = Journal()
   var uplinkIsAttached = false
+  /// False while the uplink refuses redirected frames.
+  var uplinkTransmits = true
 
   /// A container's port and what became of it.
   struct Port {
@@ -65,7 +67,12 @@ final class Engine {
   func start() throws {
     try readKernel()
     try judge()
-    try place.inUnderlay { try tier.attachUplink(place.uplink) }
+    try place.inUnderlay {
+      guard try RedirectTarget.isReady(place.uplink, mode: options.mode) else {
+        throw RedirectTarget.failure(place.uplink)
+      }
+      try tier.attachUplink(place.uplink)
+    }
     uplinkIsAttached = true
     report("\(place.uplink.name): tier \(tier.tier.rawValue), \(options.mode.description), uplink")
     try reconcilePorts()
@@ -179,7 +186,7 @@ final class Engine {
 
   /// False while nothing may be forwarded outside the kernel.
   var overlayIsServed: Bool {
-    policy.overlay.isEmpty && policy.uplink.isEmpty && overlay.bridge?.isUp == true
+    policy.overlay.isEmpty && policy.uplink.isEmpty && uplinkTransmits && overlay.bridge?.isUp == true
       && overlay.vxlan?.isUp == true && overlay.vxlan?.master == overlay.bridgeIndex
   }
 
@@ -190,7 +197,7 @@ final class Engine {
   }
 
   /// Writes what follows from the devices, then every entry.
-  private func publish() throws {
+  func publish() throws {
     if let uplink = underlay.uplink { try tier.update(uplink, slot: UInt32(CULVERT_UPLINK_SLOT)) }
     try publishAddresses()
     try table.updateAll(overlay: overlay, underlay: &underlay, context: context)
