@@ -182,6 +182,20 @@ struct culvert_counters {
 CULVERT_LAYOUT(struct culvert_counters, 512);
 _Static_assert(CULVERT_VERDICTS <= 32, "counters are full");
 
+/* A device of any namespace; key of map `xmit_drops` (drops.bpf.c). */
+struct culvert_device_key {
+	__u32 ifindex;
+	__u32 netns; /* inode of its network namespace */
+};
+CULVERT_LAYOUT(struct culvert_device_key, 8);
+
+/* Frames that were counted as forwarded and did not leave; value of per-CPU map `xmit_drops`. */
+struct culvert_xmit_drops {
+	__u64 not_sent;       /* on the way out by this device: ring full, device down */
+	__u64 not_redirected; /* come in by this device: the way out took no frames */
+};
+CULVERT_LAYOUT(struct culvert_xmit_drops, 16);
+
 /* Live-frame generator (bench.bpf.c): value of map `generator`. */
 struct culvert_generator {
 	__u64 rate;       /* frames per second; 0 is as fast as it goes */
