@@ -58,7 +58,7 @@ final class Engine {
     underlay = UnderlayState(uplink: place.uplink.index)
     slots = SlotPool(range: UInt32(CULVERT_UPLINK_SLOT) + 1..<options.portCapacity)
     switch options.tier {
-    case .xdp: tier = try XDPTier(options, vxlanPort: place.vxlan.vxlan?.port ?? 4789)
+    case .xdp: tier = try XDPTier(options, vxlanPort: place.vxlan.vxlan?.port ?? 4789, report: report)
     }
     table = ForwardingTable(sink: tier)
   }
