@@ -41,18 +41,22 @@ final class Engine {
   init(_ options: FastPathOptions, report: @escaping (String) -> Void) throws {
     self.options = options
     self.report = report
+    Overlays.purge()
     place = try OverlayPlace(options)
     directory = RuntimeDirectory(namespace: place.identity, bridge: place.bridge.index)
     try directory.create()
     guard let start = Owner.startTime(of: getpid()) else {
       throw Failure("read", "/proc/\(getpid())/stat")
     }
+    let predecessor = directory.owner
     lock = try directory.lock(
       for: Owner(
         pid: getpid(), startTime: start, overlay: place.bridge.name,
         namespace: options.namespace ?? "\(place.identity)"))
+    if let predecessor, predecessor.pid != getpid() { unlink(predecessor.logPath) }
     if let stale = Journal.read(directory) {
       for line in stale.restore() { report(line) }
+      try Journal().save(directory)
     }
     overlay = OverlayState(bridge: place.bridge.index, vxlan: place.vxlan.index)
     underlay = UnderlayState(uplink: place.uplink.index)

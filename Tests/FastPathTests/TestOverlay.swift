@@ -34,6 +34,22 @@ final class TestOverlay {
     var macText: String { MACAddress(mac)!.description }
   }
 
+  private var inhabitants: [pid_t] = []
+
+  deinit {
+    for process in inhabitants {
+      kill(process, SIGKILL)
+      waitpid(process, nil, 0)
+    }
+  }
+
+  /// A process in every namespace, as real ones have: another process finds them by it.
+  func inhabit() throws {
+    for node in containers.values.map(\.node) + hosts.values {
+      inhabitants.append(try node.run { try background("sleep", "300") })
+    }
+  }
+
   let hosts: [String: Node]
   private(set) var containers: [String: Container] = [:]
 
