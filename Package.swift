@@ -50,7 +50,11 @@ let package = Package(
       dependencies: [
         "CBPFObjects", "FastPath", "LinuxSystem", "Netlink", "PacketHeaders", "TestSupport",
       ]),
-    .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "PacketHeaders", "LinuxSystem", system]),
+    .testTarget(
+      name: "NetlinkTests", dependencies: ["Netlink", "PacketHeaders", "LinuxSystem", "TestSupport", system]),
+    .testTarget(
+      name: "LabTests",
+      dependencies: ["Lab", "Netlink", "PacketHeaders", "LinuxSystem", "TestSupport", "culvert", system]),
   ],
   swiftLanguageModes: [.v6]
 )

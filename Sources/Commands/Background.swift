@@ -11,7 +11,7 @@ import SystemPackage
 enum Background {
   private static let readyMark = "\u{4}"
 
-  static func spawn() throws {
+  static func spawn(_ command: [String] = CommandLine.arguments.filter { $0 != "--detach" }) throws {
     var ends: [Int32] = [0, 0]
     guard culvert_pipe(&ends, false) == 0 else { throw Failure("create", "a pipe", errno: .last) }
     let reading = OwnedDescriptor(adopting: ends[0])
@@ -28,7 +28,7 @@ enum Background {
     defer { posix_spawnattr_destroy(&attributes) }
     posix_spawnattr_setflags(&attributes, Int16(0x80 /* POSIX_SPAWN_SETSID */))
 
-    let arguments = CommandLine.arguments.filter { $0 != "--detach" } + ["--background"]
+    let arguments = command + ["--background"]
     var pointers: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
     defer { for pointer in pointers { free(pointer) } }
     var child: pid_t = 0

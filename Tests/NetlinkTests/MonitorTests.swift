@@ -2,11 +2,12 @@
 import Glibc
 import LinuxSystem
 import PacketHeaders
+import TestSupport
 import Testing
 
 @testable import Netlink
 
-@Suite(.enabled(if: mayTouchKernel, "needs root"), .serialized)
+@Suite(.enabled(if: mayUseKernel, Comment(rawValue: needsRoot)), .serialized)
 struct MonitorTests {
   @Test func everyKindOfChangeIsAnnounced() throws {
     try NetworkNamespace.makeAnonymous().run {
@@ -36,7 +37,8 @@ struct MonitorTests {
         switch event {
         case .link(let link) where link.index == vxlan && link.vxlan?.vni == 4097: seen.insert("link")
         case .linkGone(vxlan, name: "vx0"): seen.insert("linkGone")
-        case .bridgePort(port, master: bridge, let attributes?) where attributes.isolated: seen.insert("isolated")
+        case .bridgePort(port, master: bridge, let attributes?) where attributes.isolated:
+          seen.insert("isolated")
         case .bridgePort(port, master: nil, nil): seen.insert("left")
         case .fdb(let it) where it.mac == entry.mac && it.destination == entry.destination: seen.insert("fdb")
         case .fdbGone(let it) where it.mac == entry.mac: seen.insert("fdbGone")
@@ -93,7 +95,8 @@ struct MonitorTests {
       events = []
       try change(200)
       #expect(try monitor.receive(into: &events) == .drained)
-      #expect(events.contains { if case .fdb(let it) = $0 { it.mac.value == 0x0200_0100_00c8 } else { false } })
+      #expect(
+        events.contains { if case .fdb(let it) = $0 { it.mac.value == 0x0200_0100_00c8 } else { false } })
     }
   }
 
