@@ -27,7 +27,7 @@ let package = Package(
       name: "CBPFObjects", exclude: ["generated"],
       cSettings: [.unsafeFlags(["-Wno-c23-extensions"])]),
     .target(name: "LinuxSystem", dependencies: ["CLinuxSystem", system]),
-    .target(name: "PacketHeaders"),
+    .target(name: "PacketHeaders", swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
     .target(name: "Netlink", dependencies: ["CLibNL", "PacketHeaders", "LinuxSystem", system]),
     .target(name: "BPFLoader", dependencies: ["CLibXDP", "LinuxSystem", system]),
     .target(
@@ -51,6 +51,10 @@ let package = Package(
         "CBPFObjects", "FastPath", "LinuxSystem", "Netlink", "PacketHeaders", "TestSupport",
       ]),
     .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "PacketHeaders", "LinuxSystem", system]),
+    .testTarget(name: "PacketHeadersTests", dependencies: ["PacketHeaders"]),
+    .testTarget(
+      name: "BPFProgramTests",
+      dependencies: ["BPFLoader", "CBPFObjects", "CLibXDP", "LinuxSystem", "PacketHeaders"]),
   ],
   swiftLanguageModes: [.v6]
 )
