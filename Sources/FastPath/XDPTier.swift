@@ -22,7 +22,9 @@ final class XDPTier: PacketTier {
   private let vtepMap: BPFMap<culvert_vtep_key, UInt32>
   private let slotOfIndex: BPFMap<UInt32, UInt32>
   private let devices: BPFMap<UInt32, UInt32>
+  private let generationMap: BPFMap<UInt32, culvert_generation>
   private let counterMap: BPFMap<UInt32, culvert_counters>
+  private var generation: culvert_generation = 0
   private var links: [UInt32: Box<XDPLink>] = [:]
   /// Slots whose device transmits frames of several buffers.
   private var multiBuffer: Set<UInt32> = []
@@ -55,10 +57,17 @@ final class XDPTier: PacketTier {
     vtepMap = try object.map("vteps")
     slotOfIndex = try object.map("port_by_ifindex")
     devices = try object.map("devices")
+    generationMap = try object.map("generation")
     counterMap = try object.map("counters")
     self.object = object
     mode = options.mode
     strict = options.strict
+  }
+
+  /// After every change of a map: what the programs remember of look-ups is forgotten at once.
+  private func changed() throws {
+    generation += 1
+    try generationMap.update(0, generation)
   }
 
   // MARK: - Devices
@@ -97,6 +106,7 @@ final class XDPTier: PacketTier {
     port.flags = multiBuffer.contains(slot) ? CULVERT_PORT_MULTI_BUFFER.rawValue : 0
     if let mac = link.mac { setOctets(&port.mac, mac) }
     try ports.update(slot, port)
+    try changed()
   }
 
   func detach(slot: UInt32) {
@@ -112,21 +122,30 @@ final class XDPTier: PacketTier {
     }
     try? ports.update(slot, culvert_port())
     _ = try? devices.delete(slot)
+    try? changed()
   }
 
   // MARK: - Table
 
   func set(_ entry: ForwardingEntry, for mac: MACAddress) throws {
     try fdb.update(culvert_fdb_key(mac, segment: Self.segment), culvert_fdb_entry(entry, refreshedAt: 0))
+    try changed()
   }
 
-  func remove(_ mac: MACAddress) throws { try fdb.delete(culvert_fdb_key(mac, segment: Self.segment)) }
+  func remove(_ mac: MACAddress) throws {
+    try fdb.delete(culvert_fdb_key(mac, segment: Self.segment))
+    try changed()
+  }
 
   func set(_ resolution: TunnelResolution, of key: TunnelKey, slot: UInt32) throws {
     try tunnels.update(slot, culvert_tunnel(key, resolution, segment: Self.segment))
+    try changed()
   }
 
-  func clearTunnel(slot: UInt32) throws { try tunnels.update(slot, culvert_tunnel()) }
+  func clearTunnel(slot: UInt32) throws {
+    try tunnels.update(slot, culvert_tunnel())
+    try changed()
+  }
 
   func setVNIs(_ keys: Set<VNIKey>) throws {
     for key in vnis.subtracting(keys) { try vniMap.delete(culvert_vni_key(key)) }
@@ -135,6 +154,7 @@ final class XDPTier: PacketTier {
       try vniMap.update(culvert_vni_key(key), culvert_segment(segment: Self.segment, flags: flags))
     }
     vnis = keys
+    try changed()
   }
 
   func setVTEPs(_ remotes: Set<IPv4Address>) throws {
@@ -144,6 +164,7 @@ final class XDPTier: PacketTier {
     for remote in vteps.subtracting(remotes) { try vtepMap.delete(key(remote)) }
     for remote in remotes.subtracting(vteps) { try vtepMap.update(key(remote), 1) }
     vteps = remotes
+    try changed()
   }
 
   // MARK: - Counters
