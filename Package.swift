@@ -27,7 +27,7 @@ let package = Package(
       name: "CBPFObjects", exclude: ["generated"],
       cSettings: [.unsafeFlags(["-Wno-c23-extensions"])]),
     .target(name: "LinuxSystem", dependencies: ["CLinuxSystem", system]),
-    .target(name: "PacketHeaders"),
+    .target(name: "PacketHeaders", swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
     .target(name: "Netlink", dependencies: ["CLibNL", "PacketHeaders", "LinuxSystem", system]),
     .target(name: "BPFLoader", dependencies: ["CLibXDP", "LinuxSystem", system]),
     .target(
@@ -55,6 +55,10 @@ let package = Package(
     .testTarget(
       name: "LabTests",
       dependencies: ["Lab", "Netlink", "PacketHeaders", "LinuxSystem", "TestSupport", "culvert", system]),
+    .testTarget(name: "PacketHeadersTests", dependencies: ["PacketHeaders"]),
+    .testTarget(
+      name: "BPFProgramTests",
+      dependencies: ["BPFLoader", "CBPFObjects", "CLibXDP", "LinuxSystem", "PacketHeaders"]),
   ],
   swiftLanguageModes: [.v6]
 )

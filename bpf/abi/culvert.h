@@ -153,7 +153,7 @@ CULVERT_LAYOUT(struct culvert_vtep_key, 8);
 
 /*
  * Map `generation`, one entry. User space adds one after every change of fdb, ports,
- * vnis or vteps: what a CPU remembers of them (map `bursts`) is then forgotten at once.
+ * tunnels, vnis or vteps: what a CPU remembers of them (map `bursts`) is then forgotten at once.
  * While it is 0 nothing is remembered.
  */
 typedef __u64 culvert_generation;
