@@ -62,7 +62,10 @@ public enum Folder {
   public static func make(_ path: String) throws(Failure) -> Bool {
     if mkdir(path, 0o755) == 0 { return true }
     let errno = Errno.last
-    guard errno == .fileExists else { throw Failure("make folder", path, errno: errno) }
+    guard errno == .fileExists else {
+      throw Failure(
+        "make folder", path, errno: errno, advice: errno == .permissionDenied ? "Run as root." : nil)
+    }
     return false
   }
 }

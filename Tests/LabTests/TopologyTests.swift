@@ -36,7 +36,7 @@ struct TopologyTests {
     try client.run {
       // IPv4 and ICMP headers are 28 bytes.
       _ = try sh("ping -M do -c1 -W2 -n -q -s \(client.mtu - 28) \(server.address)")
-      #expect(throws: Failure.self) {
+      #expect(throws: ShellFailure.self) {
         try sh("ping -M do -c1 -W1 -n -q -s \(client.mtu - 27) \(server.address) 2>/dev/null")
       }
     }
@@ -70,6 +70,7 @@ struct TopologyTests {
         #expect(vxlan.vxlan?.extensions == [])
         let bridge = try route.link(named: LabNames.bridge).index
         #expect(vxlan.master == bridge)
+        #expect(try route.link(named: LabNames.uplink).mtu == spec.mtu)
         let port = try route.link(named: "va1")
         #expect(port.master == bridge && port.bridgePort?.state == 3)
         #expect(port.mtu == 1450 && vxlan.mtu == 1450)
