@@ -39,7 +39,7 @@ let package = Package(
       dependencies: [
         "BPFLoader", "CBPFObjects", "CLinuxSystem", "LinuxSystem", "PacketHeaders", system, histogram,
       ]),
-    .target(name: "Bench", dependencies: ["FastPath", "Lab", "LinuxSystem", "Traffic", system]),
+    .target(name: "Bench", dependencies: ["CLinuxSystem", "FastPath", "Lab", "LinuxSystem", "Traffic", system]),
     .target(
       name: "Commands", dependencies: ["Bench", "FastPath", "Lab", "LinuxSystem", arguments]),
     .executableTarget(name: "culvert", dependencies: ["Commands"]),

@@ -11,6 +11,8 @@ public struct Path: Sendable {
   public var port: UInt16
   /// Over IPv6 instead of IPv4.
   public var overIPv6 = false
+  /// Told, on the client's thread, when the window that counts begins and ends (CLOCK_MONOTONIC, ns).
+  public var onWindow: (@Sendable (_ from: UInt64, _ until: UInt64) -> Void)?
 
   public init(client: Station, server: Station, port: UInt16) {
     self.client = client
@@ -49,7 +51,10 @@ final class Meeting: Sendable {
   /// Nothing waits past this, whatever happens (CLOCK_MONOTONIC, ns).
   let deadline: UInt64
 
-  init(timing: LoadTiming) {
+  private let onWindow: (@Sendable (UInt64, UInt64) -> Void)?
+
+  init(timing: LoadTiming, onWindow: (@Sendable (UInt64, UInt64) -> Void)? = nil) {
+    self.onWindow = onWindow
     deadline = Clock.monotonicNanoseconds + nanoseconds(timing.warmUp + timing.duration + 5)
   }
 
@@ -81,6 +86,7 @@ final class Meeting: Sendable {
     let until = from + nanoseconds(timing.duration)
     windowUntil.store(until, ordering: .relaxed)
     windowFrom.store(from, ordering: .releasing)
+    onWindow?(from, until)
     return Window(from: from, until: until)
   }
 
@@ -107,7 +113,7 @@ extension Path {
     server serve: @escaping @Sendable (Meeting) throws(Failure) -> S,
     client load: @escaping @Sendable (Meeting) throws(Failure) -> C
   ) throws(Failure) -> (server: S, client: C) {
-    let meeting = Meeting(timing: timing)
+    let meeting = Meeting(timing: timing, onWindow: onWindow)
     let served = Mutex<Result<S, Failure>?>(nil)
     let loaded = Mutex<Result<C, Failure>?>(nil)
     let ends = self
