@@ -43,6 +43,7 @@ let package = Package(
     .target(
       name: "Commands", dependencies: ["Bench", "FastPath", "Lab", "LinuxSystem", arguments]),
     .executableTarget(name: "culvert", dependencies: ["Commands"]),
+    .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "PacketHeaders", "LinuxSystem", system]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -137,6 +137,8 @@ public struct RouteDecision: Hashable, Sendable {
   /// More than one next hop, or a lightweight tunnel: not one positive answer.
   public var isMultipath: Bool
   public var hasEncapsulation: Bool
+  /// RTA_NH_ID: the route's next hop is an object of its own.
+  public var nextHopID: UInt32?
 }
 
 /// A change that the kernel announced.

@@ -78,3 +78,13 @@ public enum IPAddress: Hashable, Sendable {
   case v4(IPv4Address)
   case v6(IPv6Address)
 }
+
+extension IPAddress {
+  /// Four or sixteen octets in wire order.
+  public var octets: [UInt8] {
+    switch self {
+    case .v4(let address): address.octets
+    case .v6(let address): address.octets
+    }
+  }
+}
