@@ -84,8 +84,19 @@ struct culvert_port {
 	__u32 mtu;     /* of layer 3, as the kernel has it */
 	__u32 flags;
 	__u32 segment;
+	__u8 mac[6];   /* the uplink's own address; not used for containers' ports */
+	__u16 zero;
 };
-CULVERT_LAYOUT(struct culvert_port, 16);
+CULVERT_LAYOUT(struct culvert_port, 24);
+
+/* Read-only variable `config`, set before the object is loaded. */
+struct culvert_config {
+	__u32 segment;   /* of the container ports that this object's culvert_port is attached to */
+	__be16 udp_port; /* VXLAN's, as `vnis` has it */
+	__u16 zero;
+	__u64 hash_seed; /* any: keeps source ports from being guessed */
+};
+CULVERT_LAYOUT(struct culvert_config, 16);
 
 enum culvert_tunnel_flags {
 	CULVERT_TUNNEL_UDP_CSUM = 1,    /* send a full outer UDP checksum */
@@ -158,5 +169,32 @@ struct culvert_generator {
 	__u64 sequence_offset; /* 0: frames are not numbered; else where an 8-byte sequence number goes */
 };
 CULVERT_LAYOUT(struct culvert_generator, 48);
+
+/* The generator's frames; value of map `template`. */
+#define CULVERT_TEMPLATE_BYTES 128
+struct culvert_template {
+	__u8 data[CULVERT_TEMPLATE_BYTES]; /* written over the start of every frame */
+	__u32 bytes;        /* how many of them; rounded up to 16 within the frame */
+	__u32 flows;        /* over 1: that many flows, by turns … */
+	__u32 flow_offset;  /* … told apart by the 16-bit field here, at most 256 */
+	__u32 flow_first;   /* … counted up from here */
+	__u32 flow;
+	__u32 zero[3];
+};
+CULVERT_LAYOUT(struct culvert_template, 160);
+
+/* Read-only variable `filter`: what culvert_sink counts and drops; a zero field matches all. */
+struct culvert_sink_filter {
+	__be16 ethertype;
+	__be16 port; /* UDP destination */
+};
+CULVERT_LAYOUT(struct culvert_sink_filter, 4);
+
+/* Value of per-CPU map `sunk`. */
+struct culvert_sunk {
+	__u64 packets;
+	__u64 bytes; /* of the linear part */
+};
+CULVERT_LAYOUT(struct culvert_sunk, 16);
 
 #endif

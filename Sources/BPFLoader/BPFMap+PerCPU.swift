@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+import CLibXDP
+import LinuxSystem
+import SystemPackage
+
+extension BPFMap {
+  /// How many values a per-CPU entry has: possible CPUs, not those online.
+  public static var possibleCPUs: Int { Int(libbpf_num_possible_cpus()) }
+
+  /// A per-CPU entry's values, by CPU; nil when there is no such entry.
+  public func perCPU(_ key: Key) throws(Failure) -> [Value]? {
+    precondition(isPerCPU, "\(name) is not per-CPU")
+    var key = key
+    let cpus = Self.possibleCPUs
+    let stride = Self.perCPUStride
+    return try withUnsafeTemporaryAllocation(byteCount: cpus * stride, alignment: 8) {
+      place throws(Failure) in
+      let status = bpf_map_lookup_elem(descriptor.raw, &key, place.baseAddress!)
+      if status == -Errno.noSuchFileOrDirectory.rawValue { return nil }
+      guard status == 0 else { throw failure("look up in", -status) }
+      return (0..<cpus).map { place.loadUnaligned(fromByteOffset: $0 * stride, as: Value.self) }
+    }
+  }
+
+  /// Stores the same value for every CPU.
+  public func updatePerCPU(_ key: Key, _ value: Value) throws(Failure) {
+    precondition(isPerCPU, "\(name) is not per-CPU")
+    var key = key
+    let cpus = Self.possibleCPUs
+    let stride = Self.perCPUStride
+    try withUnsafeTemporaryAllocation(byteCount: cpus * stride, alignment: 8) {
+      place throws(Failure) in
+      place.initializeMemory(as: UInt8.self, repeating: 0)
+      for cpu in 0..<cpus { place.storeBytes(of: value, toByteOffset: cpu * stride, as: Value.self) }
+      let status = bpf_map_update_elem(descriptor.raw, &key, place.baseAddress!, 0)
+      guard status == 0 else { throw failure("update", -status) }
+    }
+  }
+
+  /// The kernel lays per-CPU values out at multiples of 8 bytes.
+  private static var perCPUStride: Int { (MemoryLayout<Value>.size + 7) & ~7 }
+}

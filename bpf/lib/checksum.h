@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Internet checksums (RFC 1071), as sums of 32-bit words in memory order that
+ * are folded once at the end, and the outer UDP checksum by local checksum
+ * offload (Documentation/networking/checksum-offloads.rst): a complete inner
+ * checksum makes the sum over the inner layer 4 the complement of its
+ * pseudo-header's, so that no byte of payload is read.
+ */
+#ifndef CULVERT_CHECKSUM_H
+#define CULVERT_CHECKSUM_H
+
+#include "lib/parse.h"
+
+static __always_inline __u16 fold(__u64 sum)
+{
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return sum;
+}
+
+static __always_inline __u64 sum_ip4_header(void *ip)
+{
+	return (__u64)AT32(ip, 0) + AT32(ip, 4) + AT32(ip, 8) + AT32(ip, 12) + AT32(ip, 16);
+}
+
+/* The inner layer 4 carries a checksum over all of itself. */
+static __always_inline int has_own_checksum(const struct inner *in)
+{
+	if (in->fragment & bpf_htons(IP4_MORE_OR_OFFSET))
+		return 0;
+	switch (in->protocol) {
+	case IPPROTO_TCP:
+		return 1;
+	case IPPROTO_UDP:
+		return in->l4 + UDP_BYTES <= in->end && AT16(in->l4, UDP_CHECK);
+	case IPPROTO_ICMP:
+		return in->is_ip4;
+	case IPPROTO_ICMPV6:
+		return !in->is_ip4;
+	}
+	return 0;
+}
+
+#define SUM_CHUNKS 512
+
+/* Sum over a whole linear frame of up to 4 KiB; -1: longer than that. Global, so that
+ * the verifier walks its loop once and not once per way there. */
+__attribute__((noinline)) long culvert_sum_frame(struct xdp_md *ctx)
+{
+	void *at = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	__u64 sum = 0;
+	int i;
+
+	for (i = 0; i < SUM_CHUNKS && at + 8 <= end; i++) {
+		sum += (__u64)AT32(at, 0) + AT32(at, 4);
+		at += 8;
+	}
+	if (at + 8 <= end)
+		return -1;
+	if (at + 4 <= end) {
+		sum += AT32(at, 0);
+		at += 4;
+	}
+	if (at + 2 <= end) {
+		sum += AT16(at, 0);
+		at += 2;
+	}
+	if (at + 1 <= end)
+		sum += bpf_htons((__u16)AT8(at, 0) << 8);
+	return sum;
+}
+
+/* Sum over the inner frame from its Ethernet header to its end, or -1. */
+static __always_inline long sum_inner(struct xdp_md *ctx, const struct inner *in, __u32 bytes)
+{
+	void *frame = in->frame, *ip = frame + ETH_BYTES;
+	__u32 l4_bytes;
+	__u64 sum, pseudo;
+
+	/* Padding behind the IP packet is in no inner checksum. */
+	if (bytes != ETH_BYTES + in->l3_bytes)
+		return -1;
+	if (!has_own_checksum(in) || (in->is_ip4 && !in->plain_ip4))
+		goto whole;
+	l4_bytes = in->l3_bytes - (in->is_ip4 ? IP4_BYTES : IP6_BYTES);
+	if (in->protocol == IPPROTO_UDP) {
+		if (in->l4 + UDP_BYTES > in->end || bpf_ntohs(AT16(in->l4, UDP_LENGTH)) != l4_bytes)
+			goto whole;
+	}
+	sum = (__u64)AT32(frame, 0) + AT32(frame, 4) + AT32(frame, 8) + AT16(frame, ETH_TYPE);
+	pseudo = bpf_htonl(in->protocol) + (__u64)bpf_htonl(l4_bytes);
+	if (in->is_ip4) {
+		if (in->protocol == IPPROTO_ICMP) /* has no pseudo-header */
+			return sum + sum_ip4_header(ip);
+		pseudo += (__u64)AT32(ip, IP4_SOURCE) + AT32(ip, IP4_DESTINATION);
+		return sum + sum_ip4_header(ip) + (__u16)~fold(pseudo);
+	}
+	/* The addresses are in the header and, complemented, in the pseudo-header: they cancel. */
+	sum += (__u64)AT32(ip, 0) + AT32(ip, 4);
+	return sum + (__u16)~fold(pseudo);
+
+whole:
+	if (bytes != ctx->data_end - ctx->data)
+		return -1;
+	return culvert_sum_frame(ctx);
+}
+
+#endif

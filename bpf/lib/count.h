@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* One bump per packet, and the action that goes with its verdict. */
+#ifndef CULVERT_COUNT_H
+#define CULVERT_COUNT_H
+
+#include "lib/maps.h"
+
+/* What is known of the packet at hand by the time its verdict falls. */
+struct visit {
+	struct culvert_counters *count; /* of the port it came in by; 0: not found out yet */
+	__u32 bytes;                    /* layer 2, as received; set on what is forwarded */
+};
+
+static __always_inline void came_by(struct visit *visit, __u32 slot)
+{
+	visit->count = bpf_map_lookup_elem(&counters, &slot);
+}
+
+static __always_inline int finish(struct xdp_md *ctx, struct visit *visit, __u32 verdict)
+{
+	if (verdict >= CULVERT_PASS_TRUNCATED)
+		visit->bytes = bpf_xdp_get_buff_len(ctx);
+	if (!visit->count) {
+		__u32 ifindex = ctx->ingress_ifindex;
+		__u32 *slot = bpf_map_lookup_elem(&port_by_ifindex, &ifindex);
+
+		if (!slot)
+			verdict = CULVERT_PASS_UNKNOWN_PORT;
+		came_by(visit, slot ? *slot : CULVERT_UPLINK_SLOT);
+	}
+	if (visit->count && verdict < 32) {
+		visit->count->packets[verdict]++;
+		visit->count->bytes[verdict] += visit->bytes;
+	}
+	if (verdict < CULVERT_PASS_TRUNCATED)
+		return XDP_REDIRECT;
+	return verdict == CULVERT_DROP_NOT_A_VTEP ? XDP_DROP : XDP_PASS;
+}
+
+#endif

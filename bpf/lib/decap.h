@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* The outer headers of a received frame: what vxlan_rcv() and the layers below it check. */
+#ifndef CULVERT_DECAP_H
+#define CULVERT_DECAP_H
+
+#include "lib/checksum.h"
+#include "lib/lookup.h"
+
+/* Checks down to UDP. Returns 0 when `frame` may be VXLAN for us, else the verdict. */
+static __always_inline __u32 check_outer(struct xdp_md *ctx, void *frame, void *end)
+{
+	void *ip = frame + OUTER_IP, *udp = frame + OUTER_UDP;
+	struct culvert_port *uplink = port_at(CULVERT_UPLINK_SLOT);
+	__u32 bytes;
+
+	if (frame + ETH_BYTES > end)
+		return CULVERT_PASS_TRUNCATED;
+	if (AT16(frame, ETH_TYPE) != bpf_htons(ETH_P_IP))
+		return CULVERT_PASS_NOT_OVERLAY;
+	if (frame + OUTER_UDP > end)
+		return CULVERT_PASS_TRUNCATED;
+	if (AT8(ip, IP4_PROTOCOL) != IPPROTO_UDP || !uplink ||
+	    AT32(frame, 0) != AT32((void *)uplink->mac, 0) || AT16(frame, 4) != AT16((void *)uplink->mac, 4))
+		return CULVERT_PASS_NOT_OVERLAY;
+	if (AT8(ip, 0) != 0x45 || AT16(ip, IP4_FRAGMENT) & bpf_htons(IP4_MORE_OR_OFFSET))
+		return CULVERT_PASS_OUTER;
+	if (frame + OUTER_BYTES > end)
+		return frame + OUTER_VXLAN <= end && AT16(udp, UDP_DESTINATION) == config.udp_port
+			       ? CULVERT_PASS_TRUNCATED
+			       : CULVERT_PASS_NOT_OVERLAY;
+	if (AT16(udp, UDP_DESTINATION) != config.udp_port)
+		return CULVERT_PASS_NOT_OVERLAY;
+	if (fold(sum_ip4_header(ip)) != 0xffff)
+		return CULVERT_PASS_OUTER;
+	bytes = bpf_ntohs(AT16(ip, IP4_LENGTH));
+	if (bytes != bpf_ntohs(AT16(udp, UDP_LENGTH)) + IP4_BYTES)
+		return CULVERT_PASS_OUTER;
+	if (bytes + ETH_BYTES != (__u32)(ctx->data_end - ctx->data) && bytes + ETH_BYTES != bpf_xdp_get_buff_len(ctx))
+		return CULVERT_PASS_OUTER;
+	return 0;
+}
+
+/* RFC 6040 section 4.2, INET_ECN_decapsulate(). `outer` is not Not-ECT. Returns 0 or CULVERT_PASS_ECN. */
+static __always_inline __u32 check_ecn(__u8 outer, const struct inner *in)
+{
+	return (in->tos & ECN_MASK) == ECN_NOT_ECT ? CULVERT_PASS_ECN : 0;
+}
+
+/* Carries the outer mark inwards. The frame is the inner one by now. */
+static __always_inline void write_ecn(struct xdp_md *ctx, __u8 outer)
+{
+	void *frame = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end, *ip = frame + ETH_BYTES;
+	__u8 inner, ecn;
+
+	if (ip + IP4_BYTES > end)
+		return;
+	outer &= ECN_MASK;
+	if (AT16(frame, ETH_TYPE) == bpf_htons(ETH_P_IP)) {
+		__u16 before = AT16(ip, 0), after;
+
+		inner = AT8(ip, IP4_TOS);
+		ecn = inner & ECN_MASK;
+		if (outer == ECN_CE ? ecn == ECN_CE : outer != ECN_ECT_1 || ecn != ECN_ECT_0)
+			return;
+		AT8(ip, IP4_TOS) = (inner & ~ECN_MASK) | outer;
+		after = AT16(ip, 0);
+		/* RFC 1624, equation 3 */
+		AT16(ip, IP4_CHECK) = ~fold((__u64)(__u16)~AT16(ip, IP4_CHECK) + (__u16)~before + after);
+		return;
+	}
+	inner = AT8(ip, 1) >> 4;
+	ecn = inner & ECN_MASK;
+	if (outer == ECN_CE ? ecn == ECN_CE : outer != ECN_ECT_1 || ecn != ECN_ECT_0)
+		return;
+	AT8(ip, 1) = (AT8(ip, 1) & ~(ECN_MASK << 4)) | outer << 4;
+}
+
+#endif

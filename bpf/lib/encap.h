@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* The outer headers as vxlan_xmit_one() and iptunnel_xmit() write them. */
+#ifndef CULVERT_ENCAP_H
+#define CULVERT_ENCAP_H
+
+#include "lib/checksum.h"
+#include "lib/hash.h"
+
+/* The outer headers' words that differ from packet to packet, as they lie on the wire. */
+struct outer {
+	__u32 ip0; /* version, TOS, length */
+	__u32 ip1; /* identification, fragment */
+	__u32 ip2; /* TTL, protocol, checksum */
+	__u32 udp0; /* ports */
+	__u32 udp1; /* length, checksum */
+};
+
+/* Words from wire-order halves, whatever the machine's order. */
+static __always_inline __u32 word_of(__u16 first, __u16 second)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	return (__u32)second << 16 | first;
+#else
+	return (__u32)first << 16 | second;
+#endif
+}
+
+/* RFC 6040 section 4.1, INET_ECN_encapsulate(): a congestion mark stays inside. */
+static __always_inline __u8 outer_tos(const struct inner *in, const struct culvert_tunnel *tunnel)
+{
+	__u8 base = tunnel->flags & CULVERT_TUNNEL_TOS_INHERIT ? in->tos : tunnel->tos;
+	__u8 ecn = in->tos & ECN_MASK;
+
+	return (base & ~ECN_MASK) | (ecn == ECN_CE ? ECN_ECT_0 : ecn);
+}
+
+static __always_inline __u16 outer_fragment(const struct inner *in, __u32 flags)
+{
+	if (flags & CULVERT_TUNNEL_DF_SET)
+		return bpf_htons(IP4_DF);
+	if (!(flags & CULVERT_TUNNEL_DF_INHERIT))
+		return 0;
+	/* IPv6 never fragments on the way: VXLAN_DF_INHERIT sets DF. */
+	return in->is_ip4 ? in->fragment & bpf_htons(IP4_DF) : bpf_htons(IP4_DF);
+}
+
+/* Computes everything and changes nothing. Returns 0, or CULVERT_PASS_CHECKSUM. */
+static __always_inline __u32 prepare_outer(struct xdp_md *ctx, struct outer *out, const struct inner *in,
+					   const struct culvert_tunnel *tunnel, __u32 bytes, __u32 serial)
+{
+	__u32 flags = tunnel->flags;
+	__u8 ttl = flags & CULVERT_TUNNEL_TTL_INHERIT && in->ttl ? in->ttl : tunnel->ttl;
+	__u16 udp_bytes = bpf_htons(bytes + OUTER_BYTES - OUTER_UDP);
+	__u32 hash = flow_hash(in);
+	__u16 port = bpf_htons(source_port(hash, tunnel));
+	__u64 addresses = (__u64)tunnel->local + tunnel->remote;
+	__u16 check = 0;
+	long inner_sum;
+
+	out->ip0 = word_of(bpf_htons(0x4500 | outer_tos(in, tunnel)), bpf_htons(bytes + OUTER_BYTES - OUTER_IP));
+	/* Identification (RFC 6864): counts up from a place of the flow's own. */
+	out->ip1 = word_of(hash + serial, outer_fragment(in, flags));
+	out->ip2 = word_of(bpf_htons(ttl << 8 | IPPROTO_UDP), 0);
+	out->ip2 |= word_of(0, ~fold(out->ip0 + (__u64)out->ip1 + out->ip2 + addresses));
+	out->udp0 = word_of(port, tunnel->udp_port);
+
+	if (flags & CULVERT_TUNNEL_UDP_CSUM) {
+		inner_sum = sum_inner(ctx, in, bytes);
+		if (inner_sum < 0)
+			return CULVERT_PASS_CHECKSUM;
+		/* The length counts twice: in the pseudo-header and in the header. */
+		check = ~fold((__u64)inner_sum + addresses + bpf_htons(IPPROTO_UDP) + udp_bytes + udp_bytes +
+			      out->udp0 + VXLAN_FLAGS + tunnel->vni_be);
+		if (!check)
+			check = 0xffff;
+	}
+	out->udp1 = word_of(udp_bytes, check);
+	return 0;
+}
+
+/* The frame has grown by OUTER_BYTES in front; false: the verifier's case, never taken. */
+static __always_inline int write_outer(struct xdp_md *ctx, const struct outer *out,
+				       const struct culvert_tunnel *tunnel)
+{
+	void *frame = (void *)(long)ctx->data;
+	const void *t = tunnel;
+
+	if (frame + OUTER_BYTES > (void *)(long)ctx->data_end)
+		return 0;
+	_Static_assert(__builtin_offsetof(struct culvert_tunnel, local) == 12, "local and remote follow the addresses");
+	AT64(frame, 0) = AT64(t, 0);
+	AT32(frame, 8) = AT32(t, 8);
+	AT16(frame, ETH_TYPE) = bpf_htons(ETH_P_IP);
+	AT32(frame, OUTER_IP) = out->ip0;
+	AT32(frame, OUTER_IP + 4) = out->ip1;
+	AT32(frame, OUTER_IP + 8) = out->ip2;
+	AT64(frame, OUTER_IP + IP4_SOURCE) = AT64(t, 12);
+	AT32(frame, OUTER_UDP) = out->udp0;
+	AT32(frame, OUTER_UDP + 4) = out->udp1;
+	AT32(frame, OUTER_VXLAN) = VXLAN_FLAGS;
+	AT32(frame, OUTER_VXLAN + 4) = tunnel->vni_be;
+	return 1;
+}
+
+#endif
