@@ -51,14 +51,20 @@ public struct FDBRequest: Sendable {
   public var outInterface: Int32?
   public var nextHopID: UInt32?
   public var vlan: UInt16?
-  /// NUD_*: 0x80 permanent, 0x40 static, 0x02 reachable (ages). On a bridge,
-  /// permanent is the bridge's own address.
+  /// NUD_*; see the constants here.
   public var state: UInt16
   /// NTF_* beside the table's, such as 0x10 for externally learned.
   public var flags: UInt8 = 0
 
+  /// NUD_NOARP and NUD_REACHABLE: does not age.
+  public static let isStatic: UInt16 = 0x42
+  /// NUD_REACHABLE: ages.
+  public static let ages: UInt16 = 0x02
+  /// NUD_PERMANENT: does not age, and on a bridge is the bridge's own address.
+  public static let permanent: UInt16 = 0x80
+
   public init(
-    link: Int32, mac: MACAddress, table: FDBTable, destination: IPAddress? = nil, state: UInt16 = 0x40
+    link: Int32, mac: MACAddress, table: FDBTable, destination: IPAddress? = nil, state: UInt16 = isStatic
   ) {
     self.link = link
     self.mac = mac

@@ -46,11 +46,6 @@ extension RouteConnection {
     }
   }
 
-  /// An interface that goes nowhere.
-  public func createDummy(_ settings: LinkSettings) throws(Failure) {
-    try create(settings, kind: "dummy") { (_) throws(Failure) in }
-  }
-
   func create(
     _ settings: LinkSettings, kind: String, data: (inout Request) throws(Failure) -> Void
   ) throws(Failure) {

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+import Glibc
+import LinuxSystem
+import PacketHeaders
+import Testing
+
+@testable import Netlink
+
+@Suite(.enabled(if: mayTouchKernel, "needs root"), .serialized)
+struct MonitorTests {
+  @Test func everyKindOfChangeIsAnnounced() throws {
+    try NetworkNamespace.makeAnonymous().run {
+      var monitor = try RouteMonitor()
+      let route = try RouteConnection()
+      try LinkTests.build(route)
+      let vxlan = try route.link(named: "vx0").index
+      let uplink = try route.link(named: "up0").index
+      let port = try route.link(named: "va1").index
+      let bridge = try route.link(named: "br0").index
+      let entry = FDBRequest(
+        link: vxlan, mac: mac("02:00:00:00:02:01"), table: .device, destination: .v4(v4("198.18.0.2")))
+      try route.changeFDB(.add, entry)
+      try route.changeFDB(.delete, entry)
+      try route.changeNeighbour(.add, link: uplink, .v4(v4("198.18.0.2")), mac: mac("02:00:00:00:00:02"))
+      try route.changeNeighbour(.delete, link: uplink, .v4(v4("198.18.0.2")), mac: nil)
+      var isolated = BridgePortSettings()
+      isolated.isolated = true
+      try route.changeBridgePort(port, isolated)
+      try route.setMaster(port, nil)
+      try route.delete(link: vxlan)
+
+      var events: [NetlinkEvent] = []
+      #expect(try monitor.receive(into: &events) == .drained)
+      var seen: Set<String> = []
+      for event in events {
+        switch event {
+        case .link(let link) where link.index == vxlan && link.vxlan?.vni == 4097: seen.insert("link")
+        case .linkGone(vxlan, name: "vx0"): seen.insert("linkGone")
+        case .bridgePort(port, master: bridge, let attributes?) where attributes.isolated: seen.insert("isolated")
+        case .bridgePort(port, master: nil, nil): seen.insert("left")
+        case .fdb(let it) where it.mac == entry.mac && it.destination == entry.destination: seen.insert("fdb")
+        case .fdbGone(let it) where it.mac == entry.mac: seen.insert("fdbGone")
+        case .neighbour(let it) where it.link == uplink && it.isValid: seen.insert("neighbour")
+        case .neighbourGone(let it) where it.link == uplink: seen.insert("neighbourGone")
+        case .routing: seen.insert("routing")
+        default: break
+        }
+      }
+      let all = ["link", "linkGone", "isolated", "left", "fdb", "fdbGone", "neighbour", "routing"]
+      #expect(Set(all).subtracting(seen).isEmpty, "\(seen.sorted())")
+    }
+  }
+
+  @Test func manyChangesArriveInOrder() throws {
+    try NetworkNamespace.makeAnonymous().run {
+      let route = try RouteConnection()
+      try LinkTests.build(route)
+      let vxlan = try route.link(named: "vx0").index
+      var monitor = try RouteMonitor()
+      for i in 0..<6_000 {
+        let entry = FDBRequest(
+          link: vxlan, mac: MACAddress(value: 0x0200_0100_0000 + UInt64(i)), table: .device,
+          destination: .v4(v4("198.18.0.2")))
+        try route.changeFDB(.add, entry)
+      }
+      var events: [NetlinkEvent] = []
+      while try monitor.receive(into: &events) == .more {}
+      // Others (what the bridge learns by itself) may come in between.
+      let addresses = events.compactMap {
+        if case .fdb(let entry) = $0, entry.mac.value >> 24 == 0x02_0001 { entry.mac.value } else { nil }
+      }
+      let inOrder = addresses == (0..<6_000).map { 0x0200_0100_0000 + UInt64($0) }
+      #expect(inOrder, "\(addresses.count) of 6000")
+    }
+  }
+
+  @Test func anOverrunIsToldAndRecoveredFrom() throws {
+    try NetworkNamespace.makeAnonymous().run {
+      let route = try RouteConnection()
+      try LinkTests.build(route)
+      let vxlan = try route.link(named: "vx0").index
+      var monitor = try RouteMonitor(receiveBufferBytes: 4_096)
+      func change(_ i: Int) throws {
+        let entry = FDBRequest(
+          link: vxlan, mac: MACAddress(value: 0x0200_0100_0000 + UInt64(i)), table: .device,
+          destination: .v4(v4("198.18.0.2")))
+        try route.changeFDB(.add, entry)
+      }
+      for i in 0..<200 { try change(i) }
+      var events: [NetlinkEvent] = []
+      #expect(try monitor.receive(into: &events) == .overrun)
+      #expect(events.count < 200)
+      events = []
+      try change(200)
+      #expect(try monitor.receive(into: &events) == .drained)
+      #expect(events.contains { if case .fdb(let it) = $0 { it.mac.value == 0x0200_0100_00c8 } else { false } })
+    }
+  }
+
+  @Test func itsDescriptorIsReadableWhenThereIsSomething() throws {
+    try NetworkNamespace.makeAnonymous().run {
+      var monitor = try RouteMonitor()
+      var poll = pollfd(fd: monitor.descriptor, events: Int16(POLLIN), revents: 0)
+      #expect(Glibc.poll(&poll, 1, 0) == 0)
+      try RouteConnection().createBridge(LinkSettings("d0"))
+      #expect(Glibc.poll(&poll, 1, 1000) == 1)
+      var events: [NetlinkEvent] = []
+      #expect(try monitor.receive(into: &events) == .drained)
+      #expect(Glibc.poll(&poll, 1, 0) == 0)
+    }
+  }
+}
