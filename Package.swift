@@ -32,7 +32,7 @@ let package = Package(
     .target(name: "BPFLoader", dependencies: ["CLibXDP", "LinuxSystem", system]),
     .target(
       name: "FastPath",
-      dependencies: ["BPFLoader", "CBPFObjects", "LinuxSystem", "Netlink", "PacketHeaders", system]),
+      dependencies: ["BPFLoader", "CBPFObjects", "CLinuxSystem", "LinuxSystem", "Netlink", "PacketHeaders", system]),
     .target(name: "Lab", dependencies: ["LinuxSystem", "Netlink", "PacketHeaders", system]),
     .target(
       name: "Traffic",
@@ -41,9 +41,16 @@ let package = Package(
       ]),
     .target(name: "Bench", dependencies: ["CLinuxSystem", "FastPath", "Lab", "LinuxSystem", "Traffic", system]),
     .target(
-      name: "Commands", dependencies: ["Bench", "FastPath", "Lab", "LinuxSystem", arguments]),
+      name: "Commands", dependencies: ["Bench", "CLinuxSystem", "FastPath", "Lab", "LinuxSystem", "Netlink", arguments, system]),
     .executableTarget(name: "culvert", dependencies: ["Commands"]),
     .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "PacketHeaders", "LinuxSystem", system]),
+    .target(
+      name: "TestSupport", dependencies: ["CLinuxSystem", "LinuxSystem", system], path: "Tests/TestSupport"),
+    .testTarget(
+      name: "FastPathTests",
+      dependencies: [
+        "CBPFObjects", "FastPath", "Lab", "LinuxSystem", "Netlink", "PacketHeaders", "TestSupport",
+      ]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -27,6 +27,10 @@ int culvert_set_idle_class(void) {
 
 int culvert_pidfd_open(int pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
 
+int culvert_pipe(int ends[2], bool nonblocking) {
+  return pipe2(ends, O_CLOEXEC | (nonblocking ? O_NONBLOCK : 0));
+}
+
 int culvert_open(const char *path, int flags, unsigned mode) {
   return open(path, flags | O_CLOEXEC, mode);
 }

@@ -4,6 +4,7 @@ import ArgumentParser
 public struct Culvert: ParsableCommand {
   public static let configuration = CommandConfiguration(
     commandName: "culvert",
-    abstract: "Takes a container network's packets out of the kernel's stack, and proves what that bought.")
+    abstract: "Takes a container network's packets out of the kernel's stack, and proves what that bought.",
+    subcommands: [Up.self, Down.self, StatusCommand.self, StatsCommand.self])
   public init() {}
 }

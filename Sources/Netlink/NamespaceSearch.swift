@@ -21,6 +21,16 @@ public enum NamespaceSearch {
     return nil
   }
 
+  /// The namespace whose nsfs inode is `inode`, or nil where none of the candidates is it.
+  public static func find(inode: UInt64) -> NetworkNamespace? {
+    var seen: Set<NetworkNamespace.Identity> = []
+    for path in descriptors() + mounts() + processes() {
+      guard let candidate = open(path, unless: &seen) else { continue }
+      if candidate.identity.inode == inode { return candidate }
+    }
+    return nil
+  }
+
   /// Processes end and refuse (EACCES) at any time: what cannot be opened is no candidate.
   private static func open(
     _ path: String, unless seen: inout Set<NetworkNamespace.Identity>

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+import ArgumentParser
+import FastPath
+import LinuxSystem
+
+struct Down: CulvertCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Give the packets back to the kernel and restore what was changed.",
+    discussion: "Ends the fast paths of a namespace. After a crash it restores from the journal what the dead process had set.")
+
+  @Option(help: "Network namespace of the overlay: a name, a path or a PID (default: this one).")
+  var netns: String?
+  @Flag(help: "In every namespace.")
+  var all = false
+  @Flag(help: "Print JSON.")
+  var json = false
+
+  func execute() throws {
+    let directories = try Overlays.directories(namespace: netns, all: all)
+    var ended: [[String]] = []
+    for directory in directories { ended.append(try Overlays.down(directory)) }
+    if json { return try Terminal.json(["ended": ended]) }
+    for line in ended.joined() { Terminal.result(line) }
+    if directories.isEmpty {
+      let elsewhere = RuntimeDirectory.all().compactMap(\.owner)
+      let hint = elsewhere.isEmpty ? "" : "; elsewhere: " + elsewhere.map { "\($0.overlay) in \($0.namespace)" }.joined(separator: ", ")
+      Terminal.note("nothing to end here\(hint)")
+    }
+  }
+}

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+import ArgumentParser
+import FastPath
+import Foundation
+import LinuxSystem
+
+struct Up: CulvertCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Carry an overlay's packets outside the stack, until told to stop.",
+    discussion: """
+      Attaches to a bridge with a VXLAN device, mirrors the kernel's tables, and forwards what is known; \
+      everything else goes to the kernel. Stays in the foreground until SIGINT, SIGTERM or `culvert down`. \
+      If it dies, the kernel's path carries on at once.
+      """)
+
+  @Option(help: "The bridge, or the VXLAN device that is a port of it.")
+  var overlay: String
+  @Option(help: "Network namespace of the overlay: a name, a path or a PID.")
+  var netns: String?
+  @Option(help: "The underlay's interface (default: the VXLAN device's own, or by its route).")
+  var uplink: String?
+  @Option(help: "Network namespace of the uplink (default: the VXLAN device's underlay).")
+  var uplinkNetns: String?
+  @Option(help: "Where packets are processed: auto or xdp.")
+  var tier: String = "auto"
+  @Flag(help: "Attach XDP on the skb instead of in the driver: slower, for drivers without XDP.")
+  var generic = false
+  @Flag(help: "Also drop VXLAN from senders that are no configured VTEP of the VNI.")
+  var strict = false
+  @Flag(help: "Serve ports although a filter, firewall or qdisc could have decided otherwise.")
+  var bypassPolicy = false
+  @Option(help: "Forwarding entries that fit; more stay with the kernel.")
+  var entries: UInt32 = 131_072
+  @Flag(help: "Return once packets are carried; the fast path goes on in the background.")
+  var detach = false
+  @Flag(help: .hidden)
+  var background = false
+
+  func validate() throws {
+    guard tier == "auto" || Tier(rawValue: tier) != nil else {
+      throw ValidationError("--tier \(tier) is not one of: auto, \(Tier.allCases.map(\.rawValue).joined(separator: ", ")).")
+    }
+  }
+
+  func execute() throws {
+    if detach { return try Background.spawn() }
+    let signals = SignalWait()
+    let service = try FastPathService.start(options) { Terminal.note($0) }
+    defer { withExtendedLifetime(service) {} }
+    let status = try service.status()
+    if tier == "auto" { Terminal.note("tier auto: picked \(service.obtained) (the tiers of this version: xdp)") }
+    Terminal.note(
+      "ready: \(status.overlay) by \(service.obtained), \(status.ports.filter { $0.tier != nil }.count) of "
+        + "\(status.ports.count) ports, \(status.entries.local + status.entries.remote) entries; pid \(status.pid)")
+    ServiceManager.notifyReady()
+    if background { try Background.ready() }
+    defer { if background { Background.remove() } }
+    let ended = try DedicatedThread {
+      try? service.waitUntilEnded()
+      signals.interrupt()
+    }
+    if let signal = signals.wait() {
+      Terminal.note("\(signal): giving the packets back to the kernel")
+      try service.stop()
+    }
+    ended.join()
+    try service.waitUntilEnded()
+    Terminal.note("the kernel carries \(status.overlay)")
+  }
+
+  private var options: FastPathOptions {
+    FastPathOptions(
+      overlay: overlay, namespace: netns, uplink: uplink, uplinkNamespace: uplinkNetns,
+      tier: Tier(rawValue: tier) ?? .xdp, mode: generic ? .generic : .native, strict: strict,
+      bypassPolicy: bypassPolicy, entryCapacity: entries)
+  }
+}

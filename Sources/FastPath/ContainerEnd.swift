@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+import LinuxSystem
+import Netlink
+
+/// A container's end of a veth pair, reached from the bridge's port.
+///
+/// Raw frames through XDP need complete checksums, which a container leaves to
+/// its device, and a redirect into a veth needs NAPI at the other end, which GRO
+/// switches on.
+struct ContainerEnd {
+  let index: Int32
+  let name: String
+  let namespaceInode: UInt64
+  private let ethtool: Box<Ethtool>
+
+  static let wanted: [String: Bool] = [
+    "tx-checksum-ip-generic": false, "tx-checksum-sctp": false, "rx-gro": true,
+  ]
+
+  /// Finds the other end of `port`; runs in the overlay's namespace.
+  static func find(of port: Link) throws -> ContainerEnd {
+    guard port.kind == "veth", let peer = port.peer else {
+      throw Failure(
+        "serve", port.name,
+        advice: "Only veth ports can be served by this tier; \(port.name) is \(port.kind ?? "a hardware device").",
+        status: .unavailable)
+    }
+    guard let id = port.peerNamespaceID else {
+      return try open(peer, inode: NetworkNamespace.current().identity.inode)
+    }
+    guard let namespace = try NamespaceSearch.find(id, for: RouteConnection()) else {
+      throw Failure(
+        "find", "the namespace of \(port.name)'s other end",
+        advice: "No process and no mount that this process may see holds it; run as root in the host's PID namespace.")
+    }
+    let inode = namespace.identity.inode
+    return try namespace.run { try open(peer, inode: inode) }
+  }
+
+  /// Runs in the other end's namespace.
+  private static func open(_ index: Int32, inode: UInt64) throws -> ContainerEnd {
+    ContainerEnd(
+      index: index, name: try RouteConnection().link(index: index).name, namespaceInode: inode,
+      ethtool: Box(try Ethtool()))
+  }
+
+  /// The features to change and their present state.
+  func present() throws -> [String: Bool] {
+    let features = try ethtool.value.features(of: name)
+    return Self.wanted.keys.reduce(into: [:]) { result, feature in
+      if let state = features[feature] { result[feature] = state.isOn }
+    }
+  }
+
+  /// The features that differ from what the fast path needs, as they are now.
+  func differing() throws -> [String: Bool] {
+    try present().filter { Self.wanted[$0.key] != $0.value }
+  }
+
+  func set(_ features: [String: Bool]) throws { try ethtool.value.setFeatures(of: name, features) }
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+import CBPFObjects
+import Glibc
+
+/// What `status` and `stats` show.
+extension Engine {
+  func status() -> Status {
+    var entries = Status.Entries()
+    for entry in table.entries.values {
+      switch entry.target {
+      case .local: entries.local += 1
+      case .remote: entries.remote += 1
+      case .kernel: entries.kernel += 1
+      }
+    }
+    entries.refused = table.refused.count
+    let uplinkReasons = (policy.overlay + policy.uplink).map(\.description).joined(separator: "; ")
+    let uplink = Status.Port(
+      name: place.uplink.name, index: place.uplink.index, role: "uplink",
+      tier: uplinkIsAttached ? tier.tier.rawValue : nil, mode: uplinkIsAttached ? options.mode.description : nil,
+      reason: uplinkReasons.isEmpty ? nil : uplinkReasons)
+    let containers = ports.values.sorted { $0.link.index < $1.link.index }.map { port in
+      let served = port.slot != nil && port.reason == nil
+      return Status.Port(
+        name: port.link.name, index: port.link.index, role: "container",
+        tier: served ? tier.tier.rawValue : nil, mode: served ? options.mode.description : nil, reason: port.reason)
+    }
+    let tunnels = table.tunnels.sorted { ($0.key.remote, $0.key.vni) < ($1.key.remote, $1.key.vni) }.map {
+      key, tunnel in
+      var reason: String?
+      if case .kernel(let why) = tunnel.resolution { reason = why }
+      return Status.Tunnel(
+        remote: "\(key.remote)", port: key.port, vni: key.vni, entries: tunnel.users, reason: reason)
+    }
+    return Status(
+      pid: getpid(), state: "ready", namespace: options.namespace ?? "\(place.identity)",
+      overlay: options.overlay, bridge: place.bridge.name, vxlan: place.vxlan.name,
+      vni: place.vxlan.vxlan?.vni ?? 0, uplink: place.uplink.name, tier: tier.tier.rawValue,
+      mode: options.mode.description, strict: options.strict, ports: [uplink] + containers, entries: entries,
+      tunnels: tunnels,
+      changes: journal.summary)
+  }
+
+  func stats() throws -> Stats {
+    var all = [
+      try stats(name: place.uplink.name, index: place.uplink.index, slot: UInt32(CULVERT_UPLINK_SLOT))
+    ]
+    for port in ports.values.sorted(by: { $0.link.index < $1.link.index }) {
+      all.append(try stats(name: port.link.name, index: port.link.index, slot: port.slot))
+    }
+    return Stats(
+      overlay: place.bridge.name, namespace: options.namespace ?? "\(place.identity)", ports: all)
+  }
+
+  private func stats(name: String, index: Int32, slot: UInt32?) throws -> Stats.Port {
+    var port = Stats.Port(
+      name: name, index: index, tier: slot == nil ? nil : tier.tier.rawValue, received: .init(), forwarded: [:],
+      passed: [:], dropped: [:], transmitFailures: 0)
+    guard let slot else { return port }
+    let counters = try tier.counters(slot: slot)
+    port.transmitFailures = counters.transmitFailures
+    for verdict in Verdict.allCases {
+      guard let packets = counters.packets[verdict], packets > 0 else { continue }
+      let count = Stats.Count(packets: packets, bytes: counters.bytes[verdict] ?? 0)
+      port.received.packets += count.packets
+      port.received.bytes += count.bytes
+      switch verdict.verdictClass {
+      case .forwarded: port.forwarded[verdict.name] = count
+      case .passed: port.passed[verdict.name] = count
+      case .dropped: port.dropped[verdict.name] = count
+      }
+    }
+    return port
+  }
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+import Foundation
+import LinuxSystem
+import Netlink
+
+/// Waits for the kernel's announcements, control clients and posted work.
+struct EngineLoop: ~Copyable {
+  private let engine: Engine
+  private let mailbox: Mailbox
+  private var poller: Poller
+  private let control: ControlListener
+
+  init(_ engine: Engine, _ mailbox: Mailbox) throws {
+    var poller = try Poller()
+    let control = try ControlListener(path: engine.directory.socketPath)
+    poller.add(control.descriptor.raw)
+    poller.add(engine.place.overlayMonitor.value.descriptor)
+    if engine.place.isSplit { poller.add(engine.place.underlayMonitor.value.descriptor) }
+    mailbox.open(bell: poller.bell.raw)
+    self.engine = engine
+    self.mailbox = mailbox
+    self.poller = poller
+    self.control = control
+  }
+
+  /// Until it is told to stop; `ready` is called before the first wait.
+  mutating func run(ready: () -> Void) throws {
+    ready()
+    var nextCheck = Clock.monotonicNanoseconds + 1_000_000_000
+    while true {
+      let descriptors = poller.wait(milliseconds: 1000)
+      for descriptor in descriptors {
+        if descriptor == control.descriptor.raw {
+          if serveClients() { return }
+        } else if descriptor == engine.place.overlayMonitor.value.descriptor {
+          try follow(engine.place.overlayMonitor, fromUnderlay: false)
+        } else if engine.place.isSplit, descriptor == engine.place.underlayMonitor.value.descriptor {
+          try follow(engine.place.underlayMonitor, fromUnderlay: true)
+        }
+      }
+      for message in mailbox.take() {
+        switch message {
+        case .ask(let question): question(engine)
+        case .stop:
+          engine.stop()
+          return
+        }
+      }
+      if Clock.monotonicNanoseconds >= nextCheck {
+        nextCheck = Clock.monotonicNanoseconds + 1_000_000_000
+        try engine.checkContainerEnds()
+      }
+    }
+  }
+
+  private func follow(_ monitor: Box<RouteMonitor>, fromUnderlay: Bool) throws {
+    var events: [NetlinkEvent] = []
+    // A storm is taken in portions: the descriptor stays readable for the rest.
+    guard case .overrun = try monitor.value.receive(into: &events) else {
+      return try engine.apply(events, fromUnderlay: fromUnderlay)
+    }
+    try engine.resynchronise()
+  }
+
+  /// True when one of them asked to end.
+  private func serveClients() -> Bool {
+    while let client = control.accept() {
+      switch ControlRequest(rawValue: client.readLine()) {
+      case .status: client.write(line: encode(engine.status()))
+      case .stats:
+        do { client.write(line: encode(try engine.stats())) } catch {
+          client.write(line: encode(["error": "\(error)"]))
+        }
+      case .down:
+        engine.stop()
+        client.write(line: encode(["state": "down"]))
+        return true
+      case nil: client.write(line: encode(["error": "unknown request"]))
+      }
+    }
+    return false
+  }
+
+  private func encode(_ value: some Encodable) -> Data {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    return (try? encoder.encode(value)) ?? Data("{}".utf8)
+  }
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+import Foundation
+import Glibc
+import LinuxSystem
+import Synchronization
+
+/// An overlay's fast path, running on a thread of its own until it is stopped,
+/// asked to by `culvert down`, or its process dies; then the kernel's path is back.
+public final class FastPathService: Sendable {
+  private let mailbox: Mailbox
+  private let thread: DedicatedThread
+  private let ended: Ended
+  /// Tier and mode obtained, as "xdp native".
+  public let obtained: String
+
+  /// Returns once packets are carried. `report` is called from the service's
+  /// thread with a line for people.
+  public static func start(
+    _ options: FastPathOptions, report: @escaping @Sendable (String) -> Void = { _ in }
+  ) throws -> FastPathService {
+    guard geteuid() == 0 else {
+      throw Failure(
+        "start", "the fast path", errno: .notPermitted,
+        advice: "Run as root (it needs CAP_NET_ADMIN, CAP_BPF and CAP_SYS_ADMIN).")
+    }
+    let mailbox = Mailbox()
+    let ended = Ended()
+    let started = Started()
+    // Opened here, so that a wrong name is the caller's error; the thread moves into it.
+    let namespace = Box(try NetworkNamespace.open(options.namespace))
+    nonisolated(unsafe) let place = namespace
+    let thread = try DedicatedThread {
+      do {
+        try place.value.enter()
+        let engine = try Engine(options, report: report)
+        do {
+          try engine.start()
+          defer { mailbox.close() }
+          var loop = try EngineLoop(engine, mailbox)
+          try loop.run { started.finish(nil) }
+        } catch {
+          engine.stop()
+          throw error
+        }
+        ended.finish(nil)
+      } catch {
+        started.finish(error)
+        ended.finish(error)
+      }
+    }
+    try started.wait()
+    return FastPathService(mailbox: mailbox, thread: thread, ended: ended, obtained: "\(options.tier.rawValue) \(options.mode.description)")
+  }
+
+  private init(mailbox: Mailbox, thread: DedicatedThread, ended: Ended, obtained: String) {
+    self.mailbox = mailbox
+    self.thread = thread
+    self.ended = ended
+    self.obtained = obtained
+  }
+
+  /// Detaches and restores what was changed; returns when that is done.
+  public func stop() throws {
+    _ = mailbox.post(.stop)
+    thread.join()
+    try ended.check()
+  }
+
+  /// Waits until the service ends by itself: `culvert down`, or a failure.
+  public func waitUntilEnded() throws {
+    thread.join()
+    try ended.check()
+  }
+
+  public func status() throws -> Status { try ask { $0.status() } }
+  public func stats() throws -> Stats { try ask { try $0.stats() } }
+
+  private func ask<T: Sendable>(_ question: @escaping @Sendable (Engine) throws -> T) throws -> T {
+    let answer = Answer<T>()
+    let over = Failure("ask", "the fast path", advice: "It has ended.")
+    let posted = mailbox.post(
+      .ask { engine in
+        answer.finish(Result { if let engine { try question(engine) } else { throw over } })
+      })
+    guard posted else { throw over }
+    return try answer.wait()
+  }
+}
+
+/// Hands a result from the service's thread to the one that waits.
+final class Answer<T: Sendable>: Sendable {
+  private let result = Mutex<Result<T, any Error>?>(nil)
+  private let semaphore = DispatchSemaphore(value: 0)
+
+  func finish(_ value: Result<T, any Error>) {
+    let first = result.withLock { stored in
+      defer { if stored == nil { stored = value } }
+      return stored == nil
+    }
+    if first { semaphore.signal() }
+  }
+
+  func wait() throws -> T {
+    semaphore.wait()
+    return try result.withLock { $0! }.get()
+  }
+}
+
+final class Started: Sendable {
+  private let answer = Answer<Void>()
+  func finish(_ error: (any Error)?) { answer.finish(error.map { .failure($0) } ?? .success(())) }
+  func wait() throws { try answer.wait() }
+}
+
+final class Ended: Sendable {
+  private let error = Mutex<(any Error)?>(nil)
+  func finish(_ error: (any Error)?) { self.error.withLock { $0 = error } }
+  func check() throws { if let error = error.withLock({ $0 }) { throw error } }
+}

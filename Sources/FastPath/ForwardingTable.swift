@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+import LinuxSystem
+import Netlink
+import PacketHeaders
+
+/// Where differences of the table go: the BPF maps, or a test's dictionary.
+protocol TableSink: AnyObject {
+  /// Throws when the map refuses, as when it is full.
+  func set(_ entry: ForwardingEntry, for mac: MACAddress) throws
+  func remove(_ mac: MACAddress) throws
+  func set(_ resolution: TunnelResolution, of key: TunnelKey, slot: UInt32) throws
+  func clearTunnel(slot: UInt32) throws
+}
+
+/// The one table: what of the mirrored kernel state the fast path may act on.
+/// It follows the state, MAC by MAC, and writes only differences to its sink.
+final class ForwardingTable {
+  /// Remote VTEPs (times port and VNI) that one overlay can have.
+  static let tunnelCapacity: UInt32 = 16_384
+
+  private(set) var entries: [MACAddress: ForwardingEntry] = [:]
+  private(set) var tunnels: [TunnelKey: Tunnel] = [:]
+  /// Entries the sink refused; they stay with the kernel.
+  private(set) var refused: Set<MACAddress> = []
+
+  struct Tunnel {
+    var slot: UInt32
+    var users: Int
+    var resolution: TunnelResolution
+  }
+
+  private let sink: any TableSink
+  private var pool: SlotPool
+  private let clock: () -> UInt64
+
+  init(
+    sink: any TableSink, tunnels capacity: UInt32 = tunnelCapacity,
+    clock: @escaping () -> UInt64 = { Clock.monotonicNanoseconds }
+  ) {
+    self.sink = sink
+    self.pool = SlotPool(range: 0..<capacity)
+    self.clock = clock
+  }
+
+  /// The remote VTEPs in use, whose routes must be known.
+  var remotes: Set<IPv4Address> { Set(tunnels.keys.map(\.remote)) }
+
+  /// Computes one MAC again. O(1).
+  func update(_ mac: MACAddress, overlay: OverlayState, underlay: inout UnderlayState, context: TableContext)
+    throws
+  {
+    let before = entries[mac]
+    let key = remoteKey(of: mac, overlay: overlay, context: context)
+    var after: ForwardingEntry?
+    var taken: TunnelKey?
+    if let key, let slot = try acquire(key, overlay: overlay, underlay: &underlay, context: context) {
+      taken = key
+      after = ForwardingEntry(
+        target: .remote(tunnel: slot),
+        refreshMilliseconds: refresh(of: mac, overlay: overlay, remote: true))
+    } else if key != nil {
+      after = ForwardingEntry(target: .kernel)
+    } else {
+      after = localEntry(of: mac, overlay: overlay, context: context)
+    }
+    defer { if let taken { users[mac] = taken } }
+    let old = users.removeValue(forKey: mac)
+    if before != after || refused.contains(mac) {
+      if let after {
+        do {
+          try sink.set(after, for: mac)
+          entries[mac] = after
+          refused.remove(mac)
+        } catch {
+          // An entry that does not fit is the kernel's; a stale one must not stay.
+          if before != nil { try sink.remove(mac) }
+          entries[mac] = nil
+          refused.insert(mac)
+        }
+      } else {
+        if before != nil { try sink.remove(mac) }
+        entries[mac] = nil
+        refused.remove(mac)
+      }
+    }
+    // Only now is no entry left that names the old tunnel.
+    if let old { try release(old) }
+  }
+
+  /// Computes every MAC again, and forgets those the kernel no longer has. O(entries).
+  func updateAll(overlay: OverlayState, underlay: inout UnderlayState, context: TableContext) throws {
+    let gone = Set(entries.keys).union(refused).subtracting(overlay.macs)
+    for mac in gone {
+      try update(mac, overlay: overlay, underlay: &underlay, context: context)
+    }
+    for mac in overlay.macs {
+      try update(mac, overlay: overlay, underlay: &underlay, context: context)
+    }
+    try updateTunnels(overlay: overlay, underlay: underlay)
+  }
+
+  /// Resolves every tunnel again, after a change of route, neighbour or device.
+  func updateTunnels(overlay: OverlayState, underlay: UnderlayState) throws {
+    guard let device = overlay.vxlan else { return }
+    for (key, tunnel) in tunnels {
+      let resolution = key.resolve(device: device, underlay: underlay)
+      guard resolution != tunnel.resolution else { continue }
+      try sink.set(resolution, of: key, slot: tunnel.slot)
+      tunnels[key]!.resolution = resolution
+    }
+  }
+
+  // MARK: - What the kernel would decide
+
+  private var users: [MACAddress: TunnelKey] = [:]
+
+  /// Behind which VTEP the bridge and the VXLAN device have the MAC.
+  private func remoteKey(of mac: MACAddress, overlay: OverlayState, context: TableContext) -> TunnelKey? {
+    guard context.overlayIsServed, let entry = overlay.bridgeEntries[mac], !entry.isPermanent,
+      entry.link == overlay.vxlanIndex, let config = overlay.vxlan?.vxlan,
+      let remote = overlay.remote(mac), remote.nextHopID == nil,
+      remote.outInterface == nil || remote.outInterface == context.uplinkIndex,
+      case .v4(let address)? = remote.destination, !address.isMulticast, address != .any
+    else { return nil }
+    return TunnelKey(remote: address, port: remote.port ?? config.port, vni: remote.vni ?? config.vni)
+  }
+
+  private func localEntry(of mac: MACAddress, overlay: OverlayState, context: TableContext)
+    -> ForwardingEntry?
+  {
+    guard let entry = overlay.bridgeEntries[mac] else { return nil }
+    if entry.link == overlay.vxlanIndex, overlay.remote(mac) == nil {
+      // The bridge has it behind the device, the device does not know where: it floods.
+      return nil
+    }
+    guard context.overlayIsServed, !entry.isPermanent, let slot = context.slots[entry.link] else {
+      return ForwardingEntry(target: .kernel)
+    }
+    return ForwardingEntry(
+      target: .local(slot: slot), refreshMilliseconds: refresh(of: mac, overlay: overlay, remote: false))
+  }
+
+  /// A third of the shortest ageing time that applies to the MAC's entries.
+  private func refresh(of mac: MACAddress, overlay: OverlayState, remote: Bool) -> UInt32 {
+    var ageing = Double.infinity
+    if let entry = overlay.bridgeEntries[mac], !entry.isStatic, !entry.isPermanent,
+      entry.flags & NeighbourFlags.externallyLearned == 0
+    {
+      ageing = overlay.bridge?.bridge?.ageingSeconds ?? 300
+    }
+    if remote, let entry = overlay.remote(mac), !entry.isStatic, !entry.isPermanent,
+      let config = overlay.vxlan?.vxlan, config.ageingSeconds > 0
+    {
+      ageing = min(ageing, Double(config.ageingSeconds))
+    }
+    guard ageing.isFinite else { return 0 }
+    return UInt32(clamping: max(1, Int(ageing * 1000 / 3)))
+  }
+
+  // MARK: - Tunnels
+
+  private func acquire(
+    _ key: TunnelKey, overlay: OverlayState, underlay: inout UnderlayState, context: TableContext
+  ) throws -> UInt32? {
+    if let tunnel = tunnels[key] {
+      tunnels[key]!.users += 1
+      return tunnel.slot
+    }
+    guard let device = overlay.vxlan, let slot = pool.take(now: clock()) else { return nil }
+    if underlay.routes[key.remote] == nil {
+      underlay.routes[key.remote] = try context.route(key.remote)
+    }
+    let resolution = key.resolve(device: device, underlay: underlay)
+    try sink.set(resolution, of: key, slot: slot)
+    tunnels[key] = Tunnel(slot: slot, users: 1, resolution: resolution)
+    return slot
+  }
+
+  private func release(_ key: TunnelKey) throws {
+    guard let tunnel = tunnels[key] else { return }
+    guard tunnel.users == 1 else {
+      tunnels[key]!.users -= 1
+      return
+    }
+    tunnels[key] = nil
+    try sink.clearTunnel(slot: tunnel.slot)
+    pool.give(back: tunnel.slot, now: clock())
+  }
+}
+
+/// What the table needs to know of the tier that uses it.
+struct TableContext {
+  /// Slots of the ports that are attached and whose verdict nothing else could change.
+  var slots: [Int32: UInt32]
+  var uplinkIndex: Int32
+  /// False while the bridge or the VXLAN device must stay with the kernel.
+  var overlayIsServed: Bool
+  /// The kernel's route towards a VTEP; nil where it has none.
+  var route: (IPv4Address) throws -> RouteDecision?
+}
+
+enum NeighbourFlags {
+  /// NTF_EXT_LEARNED (linux/neighbour.h).
+  static let externallyLearned: UInt8 = 0x10
+}

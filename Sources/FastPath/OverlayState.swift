@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+import Netlink
+import PacketHeaders
+
+/// What the kernel knows about one overlay: its bridge, its VXLAN device and
+/// their forwarding databases, as followed through rtnetlink(7). No I/O.
+public struct OverlayState: Sendable {
+  /// What an event changed, so that only that is computed again.
+  public enum Change: Hashable, Sendable {
+    case none
+    case mac(MACAddress)
+    /// A port came, went or changed.
+    case port(Int32)
+    /// The bridge or the VXLAN device itself.
+    case devices
+  }
+
+  /// RTM_NEWNEIGH's key on a VXLAN device.
+  public struct DeviceKey: Hashable, Sendable {
+    public var device: Int32
+    public var mac: MACAddress
+    public var vni: UInt32
+  }
+
+  public let bridgeIndex: Int32
+  public let vxlanIndex: Int32
+  public private(set) var links: [Int32: Link] = [:]
+  /// The bridge's FDB without VLAN: MAC to port.
+  public private(set) var bridgeEntries: [MACAddress: FDBEntry] = [:]
+  /// The VXLAN device's unicast FDB: one destination each.
+  public private(set) var remoteEntries: [DeviceKey: FDBEntry] = [:]
+  /// Zero and multicast MACs hold lists of destinations.
+  public private(set) var floodEntries: [DeviceKey: Set<FDBEntry>] = [:]
+
+  public init(bridge: Int32, vxlan: Int32) {
+    self.bridgeIndex = bridge
+    self.vxlanIndex = vxlan
+  }
+
+  public var bridge: Link? { links[bridgeIndex] }
+  public var vxlan: Link? { links[vxlanIndex] }
+  /// The bridge's ports other than the VXLAN device.
+  public var ports: [Link] {
+    links.values.filter { $0.master == bridgeIndex && $0.index != vxlanIndex }
+  }
+
+  public func remote(_ mac: MACAddress) -> FDBEntry? {
+    remoteEntries[DeviceKey(device: vxlanIndex, mac: mac, vni: vxlan?.vxlan?.vni ?? 0)]
+  }
+
+  /// Every MAC that the bridge knows where to find.
+  public var macs: some Sequence<MACAddress> { bridgeEntries.keys }
+
+  /// Replaces everything by a dump, as after an overrun.
+  public mutating func reset(links: [Link], fdb: [FDBEntry]) {
+    self.links = [:]
+    bridgeEntries = [:]
+    remoteEntries = [:]
+    floodEntries = [:]
+    for link in links where concerns(link) { self.links[link.index] = link }
+    for entry in fdb { _ = insert(entry) }
+  }
+
+  public mutating func apply(_ event: NetlinkEvent) -> Change {
+    switch event {
+    case .link(let link): return upsert(link)
+    case .linkGone(let index, _):
+      guard links.removeValue(forKey: index) != nil else { return .none }
+      return index == bridgeIndex || index == vxlanIndex ? .devices : .port(index)
+    case .bridgePort(let index, let master, let attributes):
+      guard var link = links[index] else { return .none }
+      let before = link
+      if let attributes { link.bridgePort = attributes }
+      link.master = master
+      if link == before { return .none }
+      if concerns(link) { links[index] = link } else { links[index] = nil }
+      return index == vxlanIndex ? .devices : .port(index)
+    case .fdb(let entry): return insert(entry)
+    case .fdbGone(let entry): return remove(entry)
+    case .neighbour, .neighbourGone, .routing: return .none
+    }
+  }
+
+  private func concerns(_ link: Link) -> Bool {
+    link.index == bridgeIndex || link.index == vxlanIndex || link.master == bridgeIndex
+  }
+
+  private mutating func upsert(_ link: Link) -> Change {
+    let known = links[link.index]
+    guard concerns(link) else {
+      guard known != nil else { return .none }
+      links[link.index] = nil
+      return .port(link.index)
+    }
+    guard known != link else { return .none }
+    links[link.index] = link
+    return link.index == bridgeIndex || link.index == vxlanIndex ? .devices : .port(link.index)
+  }
+
+  private mutating func insert(_ entry: FDBEntry) -> Change {
+    if entry.master == bridgeIndex || (entry.link == bridgeIndex && entry.isOfDevice) {
+      // Without VLAN filtering the bridge looks up VLAN 0, which has no NDA_VLAN.
+      guard (entry.vlan ?? 0) == 0 else { return .none }
+      guard bridgeEntries.updateValue(entry, forKey: entry.mac) != entry else { return .none }
+      return .mac(entry.mac)
+    }
+    guard entry.isOfDevice, entry.link == vxlanIndex else { return .none }
+    let key = deviceKey(entry)
+    if entry.mac.isZero || entry.mac.isMulticast {
+      floodEntries[key, default: []].insert(entry)
+      return .none
+    }
+    guard remoteEntries.updateValue(entry, forKey: key) != entry else { return .none }
+    return .mac(entry.mac)
+  }
+
+  private mutating func remove(_ entry: FDBEntry) -> Change {
+    if entry.master == bridgeIndex || (entry.link == bridgeIndex && entry.isOfDevice) {
+      guard (entry.vlan ?? 0) == 0 else { return .none }
+      // A MAC that moved is announced at its new port; a late farewell from
+      // the old one must not take that away.
+      guard let known = bridgeEntries[entry.mac], known.link == entry.link else { return .none }
+      bridgeEntries[entry.mac] = nil
+      return .mac(entry.mac)
+    }
+    guard entry.isOfDevice, entry.link == vxlanIndex else { return .none }
+    let key = deviceKey(entry)
+    if entry.mac.isZero || entry.mac.isMulticast {
+      if var list = floodEntries[key] {
+        list = list.filter { !$0.isSameDestination(as: entry) }
+        floodEntries[key] = list.isEmpty ? nil : list
+      }
+      return .none
+    }
+    guard remoteEntries.removeValue(forKey: key) != nil else { return .none }
+    return .mac(entry.mac)
+  }
+
+  private func deviceKey(_ entry: FDBEntry) -> DeviceKey {
+    DeviceKey(
+      device: entry.link, mac: entry.mac, vni: entry.sourceVNI ?? links[entry.link]?.vxlan?.vni ?? 0)
+  }
+}
+
+extension FDBEntry {
+  fileprivate func isSameDestination(as other: FDBEntry) -> Bool {
+    destination == other.destination && port == other.port && vni == other.vni
+      && outInterface == other.outInterface && nextHopID == other.nextHopID
+  }
+}

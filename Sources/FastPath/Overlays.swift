@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+import Foundation
+import LinuxSystem
+import Netlink
+
+/// The fast paths of this machine, found by their runtime directories: for the
+/// commands that talk to another process.
+public enum Overlays {
+  /// Those of one namespace, or of all.
+  public static func directories(namespace reference: String?, all: Bool) throws -> [RuntimeDirectory] {
+    let every = RuntimeDirectory.all()
+    if all { return every }
+    let inode = try NetworkNamespace.open(reference).identity.inode
+    return every.filter { $0.namespaceInode == inode }
+  }
+
+  /// What a living owner says, or what is known of a dead one.
+  public static func status(_ directory: RuntimeDirectory) throws -> Status {
+    guard let owner = directory.owner else {
+      throw Failure("read", directory.path, advice: "No owner is recorded; `culvert down` cleans up.")
+    }
+    if owner.isAlive {
+      return try JSONDecoder().decode(Status.self, from: askOwner(directory, .status))
+    }
+    let changes = Journal.read(directory)?.summary ?? []
+    return Status(
+      pid: owner.pid, state: "dead", namespace: owner.namespace, overlay: owner.overlay, bridge: owner.overlay,
+      vxlan: "", vni: 0, uplink: "", tier: "", mode: "", strict: false, ports: [], entries: .init(), tunnels: [],
+      changes: changes)
+  }
+
+  public static func stats(_ directory: RuntimeDirectory) throws -> Stats {
+    try JSONDecoder().decode(Stats.self, from: askOwner(directory, .stats))
+  }
+
+  /// Ends a fast path: asks a living owner, restores for a dead one. Returns lines for people.
+  public static func down(_ directory: RuntimeDirectory) throws -> [String] {
+    if let owner = directory.owner, owner.isAlive {
+      _ = try askOwner(directory, .down, seconds: 30)
+      return ["\(owner.overlay): process \(owner.pid) has let go"]
+    }
+    let overlay = directory.owner?.overlay ?? directory.path
+    var lines = ["\(overlay): its process has died; the kernel's path was back at once"]
+    if let journal = Journal.read(directory), !journal.changes.isEmpty {
+      if let inode = directory.namespaceInode, let namespace = NamespaceSearch.find(inode: inode) {
+        lines += try namespace.run { journal.restore() }
+      } else {
+        lines.append("its namespace is gone, and with it what had been changed")
+      }
+    }
+    directory.remove()
+    return lines
+  }
+}

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+import Netlink
+import PacketHeaders
+
+/// A place where packets are processed. It is told the table's differences and
+/// which devices to sit on; it never decides where packets go.
+protocol PacketTier: TableSink {
+  var tier: Tier { get }
+  /// Attaches to the uplink (slot 0). Runs in the uplink's namespace.
+  func attachUplink(_ link: Link) throws
+  /// Attaches to a container's port. Runs in the overlay's namespace.
+  func attachPort(_ link: Link, slot: UInt32) throws
+  /// Publishes a changed MTU or MAC of an attached device.
+  func update(_ link: Link, slot: UInt32) throws
+  /// Lets go of a device; also when it is gone already.
+  func detach(slot: UInt32)
+  /// Which segment the received VNI is, per address it may be sent to.
+  func setVNIs(_ keys: Set<VNIKey>) throws
+  /// --strict: the VTEPs that were configured rather than learned.
+  func setVTEPs(_ remotes: Set<IPv4Address>) throws
+  func counters(slot: UInt32) throws -> SlotCounters
+}
+
+/// What a VXLAN header and its outer header must say to be this overlay's.
+struct VNIKey: Hashable {
+  var vni: UInt32
+  var local: IPv4Address
+  var port: UInt16
+}
+
+/// One port's counters, summed over CPUs.
+struct SlotCounters {
+  var packets: [Verdict: UInt64] = [:]
+  var bytes: [Verdict: UInt64] = [:]
+  /// Redirected, then refused by the way out (full ring, failed transmission).
+  var transmitFailures: UInt64 = 0
+}

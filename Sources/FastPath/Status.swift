@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// What `culvert status --json` prints of one overlay.
+public struct Status: Codable, Sendable {
+  public var schema = "culvert.status/1"
+  public var pid: Int32
+  /// "ready", or "dead" for a fast path whose process ended without `down`.
+  public var state: String
+  public var namespace: String
+  public var overlay: String
+  public var bridge: String
+  public var vxlan: String
+  public var vni: UInt32
+  public var uplink: String
+  public var tier: String
+  /// "native" or "generic": what was obtained on every attached port.
+  public var mode: String
+  public var strict: Bool
+  public var ports: [Port]
+  public var entries: Entries
+  public var tunnels: [Tunnel]
+  /// Journalled changes to containers' ends that are in force.
+  public var changes: [String]
+
+  public struct Port: Codable, Sendable {
+    public var name: String
+    public var index: Int32
+    /// "uplink" or "container".
+    public var role: String
+    /// nil while the port is the kernel's alone.
+    public var tier: String?
+    public var mode: String?
+    /// Why the port is the kernel's.
+    public var reason: String?
+  }
+  public struct Entries: Codable, Sendable {
+    public var local = 0
+    public var remote = 0
+    public var kernel = 0
+    /// Did not fit into the map.
+    public var refused = 0
+  }
+  public struct Tunnel: Codable, Sendable {
+    public var remote: String
+    public var port: UInt16
+    public var vni: UInt32
+    public var entries: Int
+    /// Why packets for it go to the kernel at present.
+    public var reason: String?
+  }
+}
+
+/// What `culvert stats --json` prints of one overlay: per port,
+/// in = forwarded + passed + dropped, each by reason.
+public struct Stats: Codable, Sendable {
+  public var schema = "culvert.stats/1"
+  public var overlay: String
+  public var namespace: String
+  public var ports: [Port]
+
+  public struct Count: Codable, Sendable, Equatable {
+    public var packets: UInt64 = 0
+    public var bytes: UInt64 = 0
+    public init(packets: UInt64 = 0, bytes: UInt64 = 0) {
+      self.packets = packets
+      self.bytes = bytes
+    }
+  }
+  public struct Port: Codable, Sendable {
+    public var name: String
+    public var index: Int32
+    public var tier: String?
+    /// Everything the port's program saw.
+    public var received: Count
+    public var forwarded: [String: Count]
+    public var passed: [String: Count]
+    public var dropped: [String: Count]
+    /// Frames that other ports forwarded here and the device refused: its ring
+    /// was full or the transmission failed.
+    public var transmitFailures: UInt64
+
+    enum CodingKeys: String, CodingKey {
+      case name, index, tier, received = "in", forwarded, passed, dropped
+      case transmitFailures = "transmit_failures"
+    }
+  }
+}

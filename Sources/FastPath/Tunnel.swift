@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+import CBPFObjects
+import Netlink
+import PacketHeaders
+
+/// A way to one remote VTEP: what the VXLAN device would send to (RFC 7348).
+public struct TunnelKey: Hashable, Sendable {
+  public var remote: IPv4Address
+  public var port: UInt16
+  public var vni: UInt32
+}
+
+/// A tunnel resolved to the bytes of its outer header, or why it is not.
+public enum TunnelResolution: Equatable, Sendable {
+  case ready(TunnelHeader)
+  case kernel(String)
+}
+
+/// The outer header's fields, as the kernel's device would fill them.
+public struct TunnelHeader: Equatable, Sendable {
+  public var destinationMAC: MACAddress
+  public var sourceMAC: MACAddress
+  public var local: IPv4Address
+  public var sourcePorts: ClosedRange<UInt16>
+  public var ttl: UInt8
+  public var tos: UInt8
+  public var flags: UInt32
+  /// Layer 3 bytes of the inner packet that fit without fragmentation.
+  public var mtu: UInt32
+}
+
+extension TunnelKey {
+  /// Follows vxlan_xmit_one: device configuration, then route, then neighbour.
+  public func resolve(device: Link, underlay: UnderlayState) -> TunnelResolution {
+    guard let config = device.vxlan else { return .kernel("\(device.name) is no VXLAN device") }
+    guard device.isUp else { return .kernel("\(device.name) is down") }
+    guard let uplink = underlay.uplink, uplink.isUp, let uplinkMAC = uplink.mac else {
+      return .kernel("the uplink is down")
+    }
+    guard let route = underlay.routes[remote] else { return .kernel("no route to \(remote)") }
+    guard route.type == 1 else { return .kernel("\(remote) is not reached by a unicast route") }
+    guard !route.isMultipath else { return .kernel("the route to \(remote) has several next hops") }
+    guard !route.hasEncapsulation else { return .kernel("the route to \(remote) encapsulates") }
+    guard route.outInterface == underlay.uplinkIndex else {
+      return .kernel("the route to \(remote) leaves by another interface")
+    }
+    let nextHop = route.gateway ?? .v4(remote)
+    guard let neighbour = underlay.neighbours[nextHop], neighbour.isValid, let mac = neighbour.mac
+    else { return .kernel("the next hop towards \(remote) is not resolved yet") }
+    guard let local = config.local ?? route.preferredSource else {
+      return .kernel("no source address towards \(remote)")
+    }
+    var flags: UInt32 = 0
+    if config.udpChecksum { flags |= CULVERT_TUNNEL_UDP_CSUM.rawValue }
+    if config.tos == 1 { flags |= CULVERT_TUNNEL_TOS_INHERIT.rawValue }
+    if config.ttlInherit { flags |= CULVERT_TUNNEL_TTL_INHERIT.rawValue }
+    switch config.df {
+    case 0: break
+    case 1: flags |= CULVERT_TUNNEL_DF_SET.rawValue
+    case 2: flags |= CULVERT_TUNNEL_DF_INHERIT.rawValue
+    default: return .kernel("\(device.name) has an unknown DF policy \(config.df)")
+    }
+    let overhead = UInt32(CULVERT_OUTER_BYTES)
+    let wire = min(route.mtu ?? uplink.mtu, uplink.mtu)
+    guard wire > overhead else { return .kernel("the uplink's MTU leaves no room") }
+    return .ready(
+      TunnelHeader(
+        destinationMAC: mac, sourceMAC: uplinkMAC, local: local,
+        sourcePorts: config.portRange ?? underlay.localPortRange,
+        ttl: config.ttl != 0
+          ? config.ttl : UInt8(clamping: route.hopLimit ?? UInt32(underlay.defaultTTL)),
+        tos: config.tos == 1 ? 0 : config.tos, flags: flags,
+        mtu: min(device.mtu, wire - overhead)))
+  }
+}
+
+extension culvert_tunnel {
+  /// The map's value; an unresolved tunnel is all there but `valid`.
+  init(_ key: TunnelKey, _ resolution: TunnelResolution, segment: UInt32) {
+    self.init()
+    remote = key.remote.bigEndian
+    vni_be = (key.vni << 8).bigEndian
+    udp_port = key.port.bigEndian
+    self.segment = segment
+    guard case .ready(let header) = resolution else { return }
+    setOctets(&dst_mac, header.destinationMAC)
+    setOctets(&src_mac, header.sourceMAC)
+    local = header.local.bigEndian
+    source_min = header.sourcePorts.lowerBound
+    source_max = header.sourcePorts.upperBound
+    ttl = header.ttl
+    tos = header.tos
+    flags = header.flags
+    mtu = header.mtu
+    valid = 1
+  }
+}
+
+typealias Octets6 = (UInt8, UInt8, UInt8, UInt8, UInt8, UInt8)
+
+func setOctets(_ field: inout Octets6, _ mac: MACAddress) {
+  let o = mac.octets
+  field = (o[0], o[1], o[2], o[3], o[4], o[5])
+}
