@@ -43,14 +43,18 @@ let package = Package(
     .target(
       name: "Commands", dependencies: ["Bench", "CLinuxSystem", "FastPath", "Lab", "LinuxSystem", "Netlink", arguments, system]),
     .executableTarget(name: "culvert", dependencies: ["Commands"]),
-    .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "PacketHeaders", "LinuxSystem", system]),
     .target(
       name: "TestSupport", dependencies: ["CLinuxSystem", "LinuxSystem", system], path: "Tests/TestSupport"),
     .testTarget(
       name: "FastPathTests",
       dependencies: [
-        "CBPFObjects", "FastPath", "Lab", "LinuxSystem", "Netlink", "PacketHeaders", "TestSupport",
+        "CBPFObjects", "FastPath", "LinuxSystem", "Netlink", "PacketHeaders", "TestSupport",
       ]),
+    .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "PacketHeaders", "LinuxSystem", system]),
+    .testTarget(
+      name: "TrafficTests",
+      dependencies: ["LinuxSystem", "Netlink", "PacketHeaders", "TestSupport", "Traffic", system, histogram]),
+    .testTarget(name: "BenchTests", dependencies: ["Bench", "Lab", "LinuxSystem", "TestSupport", "Traffic"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -85,9 +85,9 @@ struct MirrorPropertyTests {
         let command = Self.randomChange(&random)
         // A change that the kernel refuses (append to a unicast MAC, delete of an absent one) changes nothing.
         let refused = (try? shell(command)) == nil
-        while case .events(let events) = try monitor.value.receive(), !events.isEmpty {
-          for event in events { _ = state.apply(event) }
-        }
+        var events: [NetlinkEvent] = []
+        #expect(try monitor.value.receive(into: &events) == .drained)
+        for event in events { _ = state.apply(event) }
         let expected = try Self.truth()
         let actual = Self.mirrored(state)
         #expect(actual == expected, "seed \(seed), step \(step): \(command.joined(separator: " "))\(refused ? " (refused)" : "")")

@@ -6,7 +6,6 @@ import SystemPackage
 /// Whole Ethernet frames on one interface (packet(7)), in the calling thread's namespace.
 public struct PacketSocket: ~Copyable {
   private let descriptor: OwnedDescriptor
-  private let index: Int32
 
   /// struct sockaddr_ll, which Swift's C library does not offer.
   private struct Address {
@@ -24,15 +23,15 @@ public struct PacketSocket: ~Copyable {
     guard number != 0 else { throw Failure("find", interface, errno: .last) }
     let raw = socket(AF_PACKET, Int32(SOCK_RAW.rawValue | SOCK_CLOEXEC.rawValue), Int32(UInt16(3).bigEndian))
     guard raw >= 0 else { throw Failure("open", "a packet socket", errno: .last) }
-    descriptor = OwnedDescriptor(adopting: raw)
-    index = Int32(number)
-    var address = Address(index: index)
+    let descriptor = OwnedDescriptor(adopting: raw)
+    var address = Address(index: Int32(number))
     let status = withUnsafePointer(to: &address) {
       $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(raw, $0, 20) }
     }
     guard status == 0 else { throw Failure("bind to", interface, errno: .last) }
     var size: Int32 = 1 << 22
     setsockopt(raw, SOL_SOCKET, SO_RCVBUFFORCE, &size, 4)
+    self.descriptor = descriptor
   }
 
   public func send(_ frame: [UInt8]) throws {
@@ -50,7 +49,7 @@ public struct PacketSocket: ~Copyable {
       guard now < deadline else { return nil }
       var waiting = pollfd(fd: descriptor.raw, events: Int16(POLLIN), revents: 0)
       guard poll(&waiting, 1, Int32((deadline - now) / 1_000_000) + 1) > 0 else { continue }
-      let count = recv(descriptor.raw, &buffer, buffer.count, Int32(MSG_DONTWAIT.rawValue))
+      let count = recv(descriptor.raw, &buffer, buffer.count, Int32(MSG_DONTWAIT))
       guard count > 0 else { continue }
       let frame = Array(buffer[..<count])
       if isWanted(frame) { return frame }
