@@ -18,6 +18,12 @@ int culvert_interrupt_at(uint64_t ns, void **timer) {
   // Not SA_RESTART: interrupting is the point.
   const struct sigaction action = {.sa_handler = nothing};
   if (sigaction(SIGRTMIN + 3, &action, NULL)) return -errno;
+  // A thread inherits its maker's mask, and a pool's workers block everything.
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGRTMIN + 3);
+  int blocked = pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+  if (blocked) return -blocked;
   struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGRTMIN + 3};
   event.sigev_notify_thread_id = (int)syscall(SYS_gettid);
   timer_t made;
