@@ -51,6 +51,7 @@ let package = Package(
         "CBPFObjects", "FastPath", "LinuxSystem", "Netlink", "PacketHeaders", "TestSupport",
       ]),
     .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "PacketHeaders", "LinuxSystem", system]),
+    .testTarget(name: "LabTests", dependencies: ["Lab", "Netlink", "PacketHeaders", "LinuxSystem", system]),
   ],
   swiftLanguageModes: [.v6]
 )
