@@ -39,7 +39,10 @@ let package = Package(
       dependencies: [
         "BPFLoader", "CBPFObjects", "CLinuxSystem", "LinuxSystem", "PacketHeaders", system, histogram,
       ]),
-    .target(name: "Bench", dependencies: ["CLinuxSystem", "FastPath", "Lab", "LinuxSystem", "Traffic", system]),
+    .target(name: "Bench",
+      dependencies: [
+        "CLinuxSystem", "FastPath", "Lab", "LinuxSystem", "Netlink", "PacketHeaders", "Traffic", system,
+      ]),
     .target(
       name: "Commands", dependencies: ["Bench", "CLinuxSystem", "FastPath", "Lab", "LinuxSystem", "Netlink", arguments, system]),
     .executableTarget(name: "culvert", dependencies: ["Commands"]),
@@ -55,6 +58,7 @@ let package = Package(
       name: "TrafficTests",
       dependencies: ["LinuxSystem", "Netlink", "PacketHeaders", "TestSupport", "Traffic", system, histogram]),
     .testTarget(name: "BenchTests", dependencies: ["Bench", "Lab", "LinuxSystem", "TestSupport", "Traffic"]),
+    .testTarget(name: "LabTests", dependencies: ["Lab", "Netlink", "PacketHeaders", "LinuxSystem", system]),
   ],
   swiftLanguageModes: [.v6]
 )

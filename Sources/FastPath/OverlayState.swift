@@ -117,11 +117,9 @@ public struct OverlayState: Sendable {
   private mutating func remove(_ entry: FDBEntry) -> Change {
     if entry.master == bridgeIndex || (entry.link == bridgeIndex && entry.isOfDevice) {
       guard (entry.vlan ?? 0) == 0 else { return .none }
-      // A MAC that moved is announced at its new port; a late farewell from
-      // the old one must not take that away.
-      guard let known = bridgeEntries[entry.mac], known.link == entry.link else { return .none }
-      bridgeEntries[entry.mac] = nil
-      return .mac(entry.mac)
+      // Whatever port it names: the kernel moves a port's own MAC to the bridge
+      // without an announcement before it deletes it there.
+      return bridgeEntries.removeValue(forKey: entry.mac) == nil ? .none : .mac(entry.mac)
     }
     guard entry.isOfDevice, entry.link == vxlanIndex else { return .none }
     let key = deviceKey(entry)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import Netlink
+@testable import Netlink
 import PacketHeaders
 import Testing
 
@@ -43,7 +43,7 @@ import Testing
     #expect(judge { facts, _ in facts.overlayFilters = [2: ["a tc egress filter (bpf)"]] }.overlay.count == 1)
     #expect(judge { facts, _ in facts.underlayFilters = [9: ["a tc egress filter (bpf)"]] }.uplink.count == 1)
     let policy = judge { _, overlay in
-      var port = Link.port
+      var port = Link.va1
       port.qdisc = "netem"
       _ = overlay.apply(.link(port))
     }
@@ -73,7 +73,7 @@ import Testing
 
   @Test func vlanFilteringIsNotServedWhateverIsBypassed() {
     let policy = judge { _, overlay in
-      var bridge = Link.bridge
+      var bridge = Link.br0
       bridge.bridge!.vlanFiltering = true
       _ = overlay.apply(.link(bridge))
     }

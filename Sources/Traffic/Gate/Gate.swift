@@ -65,6 +65,9 @@ public struct Gate: Sendable {
     return report
   }
 
+  /// One answered ping: afterwards addresses are resolved and learned along the path. Throws when none is answered.
+  public func prime(_ path: Path) throws(Failure) { try ping(path) }
+
   private func ping(_ path: Path) throws(Failure) {
     let attempts = attempts
     _ = try path.run(

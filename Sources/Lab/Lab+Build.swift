@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+import LinuxSystem
+import Netlink
+import PacketHeaders
+
+extension Lab {
+  /// Makes the devices inside namespaces that are yet empty. Nothing ever appears in
+  /// any other namespace.
+  func build() throws {
+    for node in nodes { try Quiet.prepare(node, spec) }
+    try buildWire()
+    for host in LabHost.allCases {
+      if spec.network == .vxlan { try buildOverlay(host) }
+      for container in containers(of: host) { try attach(container, to: self.host(host)) }
+    }
+    try setOffloads()
+    try Quiet.settle(nodes)
+  }
+
+  private func buildWire() throws {
+    let (a, b) = (host(.a), host(.b))
+    let other = b.namespace.descriptor.raw
+    try a.run {
+      try RouteConnection().createVeth(
+        LinkSettings(LabNames.uplink, mtu: spec.mtu, mac: a.mac),
+        LinkSettings(LabNames.uplink, mtu: spec.mtu, mac: b.mac, namespace: other))
+    }
+    for node in [a, b] { try address(node) }
+  }
+
+  /// A bridge and a VXLAN device that floods to the other host and learns.
+  private func buildOverlay(_ host: LabHost) throws {
+    let node = self.host(host)
+    try node.run {
+      let route = try RouteConnection()
+      let settings = BridgeSettings(multicastSnooping: false, stp: false)
+      try route.createBridge(
+        LinkSettings(LabNames.bridge, mtu: spec.containerMTU, mac: node.identity.bridgeMAC), settings)
+      var vxlan = VXLANSettings(vni: LabNames.vni)
+      vxlan.port = LabNames.port
+      vxlan.local = node.address
+      vxlan.link = try route.link(named: LabNames.uplink).index
+      vxlan.learning = true
+      vxlan.udpChecksum = spec.udpChecksum
+      try route.createVXLAN(
+        LinkSettings(LabNames.vxlan, mtu: spec.containerMTU, mac: node.identity.vxlanMAC), vxlan)
+      let bridge = try route.link(named: LabNames.bridge).index
+      let device = try route.link(named: LabNames.vxlan).index
+      try route.changeFDB(
+        .append,
+        FDBRequest(
+          link: device, mac: .zero, table: .device, destination: .v4(self.host(host.other).address),
+          state: FDBRequest.permanent))
+      try route.setMaster(device, bridge)
+      try route.setUp(device)
+      try route.setUp(bridge)
+    }
+  }
+
+  private func attach(_ container: LabNode, to host: LabNode) throws {
+    let inside = container.namespace.descriptor.raw
+    try host.run {
+      let route = try RouteConnection()
+      let port = container.hostPort!
+      try route.createVeth(
+        LinkSettings(port, mtu: container.mtu, mac: container.identity.hostPortMAC),
+        LinkSettings(container.interface, mtu: container.mtu, mac: container.mac, namespace: inside))
+      let index = try route.link(named: port).index
+      try route.setMaster(index, try route.link(named: LabNames.bridge).index)
+      try route.setUp(index)
+    }
+    try address(container)
+  }
+
+  private func address(_ node: LabNode) throws {
+    try node.run {
+      let route = try RouteConnection()
+      let index = try route.link(named: node.interface).index
+      try route.addAddress(index, .v4(node.address), prefix: node.identity.prefix)
+      if let six = node.address6 { try route.addAddress(index, .v6(six), prefix: 64) }
+      try route.setUp(index)
+    }
+  }
+
+  /// Takes the devices away at once, where letting go of the namespaces would leave
+  /// them to the kernel's leisure, or to a process that is still inside.
+  public func tearDown() throws {
+    for host in LabHost.allCases {
+      let ports = containers(of: host).compactMap(\.hostPort)
+      try self.host(host).run {
+        let route = try RouteConnection()
+        let names = ports + [LabNames.vxlan, LabNames.bridge, LabNames.uplink]
+        for link in try route.links() where names.contains(link.name) { try route.delete(link: link.index) }
+      }
+    }
+  }
+}

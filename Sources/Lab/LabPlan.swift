@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+import LinuxSystem
+import PacketHeaders
+
+/// One of a lab's two hosts.
+public enum LabHost: String, CaseIterable, Sendable {
+  case a = "hostA"
+  case b = "hostB"
+
+  var letter: String { self == .a ? "a" : "b" }
+  var number: UInt8 { self == .a ? 1 : 2 }
+  public var other: LabHost { self == .a ? .b : .a }
+}
+
+/// Who a node is: its name and addresses follow from the host and the number, so that
+/// every lab of one spec looks the same. Addresses are those set aside for
+/// benchmarks: 198.18.0.0/15 (RFC 2544), 2001:2::/48 (RFC 5180).
+public struct LabIdentity: Hashable, Sendable {
+  public let host: LabHost
+  /// 1, 2 … for containers, nil for the host itself.
+  public let container: Int?
+
+  public var name: String { container.map { "\(host.letter)\($0)" } ?? host.rawValue }
+
+  /// The interface through which the node is reached.
+  public var interface: String { LabNames.interface }
+
+  /// The container's port in its host's namespace.
+  public var hostPort: String? { container.map { "v\(host.letter)\($0)" } }
+
+  /// 198.18.0.1 and .2 are the hosts; 198.19.0.N and 198.19.128.N the containers.
+  public var address: IPv4Address {
+    let octets: [UInt8] =
+      if let container { [198, 19, host == .a ? 0 : 128, UInt8(container)] } else { [198, 18, 0, host.number] }
+    return IPv4Address(octets)!
+  }
+
+  var prefix: UInt8 { container == nil ? 24 : 16 }
+
+  /// 2001:2::a:N and 2001:2::b:N are the containers; 2001:2:0:1::1 and ::2 the hosts.
+  public var address6: IPv6Address {
+    var octets: [UInt8] = [0x20, 0x01, 0, 2] + [UInt8](repeating: 0, count: 12)
+    if let container {
+      octets[13] = host == .a ? 0x0a : 0x0b
+      octets[15] = UInt8(container)
+    } else {
+      octets[7] = 1
+      octets[15] = host.number
+    }
+    return IPv6Address(octets)!
+  }
+
+  /// Of `interface`; locally administered.
+  public var mac: MACAddress {
+    MACAddress([0x02, 0xc0, 0, host == .a ? 0x0a : 0x0b, 0, UInt8(container ?? 0)] as [UInt8])!
+  }
+
+  /// Of the container's port in its host.
+  var hostPortMAC: MACAddress { MACAddress(value: mac.value | 0x100) }
+  var bridgeMAC: MACAddress { MACAddress(value: mac.value | 0x200) }
+  var vxlanMAC: MACAddress { MACAddress(value: mac.value | 0x300) }
+}
+
+/// What a lab's devices are called.
+public enum LabNames {
+  /// The container's interface, and each host's end of the wire.
+  public static let interface = "eth0"
+  public static let uplink = "eth0"
+  public static let bridge = "br0"
+  public static let vxlan = "vx0"
+  public static let vni: UInt32 = 42
+  public static let port: UInt16 = 4789
+}
+
+extension LabSpec {
+  /// Hosts first, then containers.
+  public var identities: [LabIdentity] {
+    LabHost.allCases.map { LabIdentity(host: $0, container: nil) }
+      + LabHost.allCases.flatMap { host in
+        (0..<containers).map { LabIdentity(host: host, container: $0 + 1) }
+      }
+  }
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+import LinuxSystem
+
+/// What a lab is to be: two hosts joined by a wire, and the kernel's network between
+/// what stands at its ends.
+public struct LabSpec: Hashable, Sendable {
+  public enum Network: String, CaseIterable, Sendable {
+    /// Host to host: no containers, the wire alone.
+    case bare
+    /// Container, veth, bridge, VXLAN device, uplink: a Docker overlay's hierarchy.
+    case vxlan
+  }
+
+  public var network: Network
+  /// Per host; of no meaning for `bare`.
+  public var containers: Int
+  /// Layer 3 bytes on the wire; containers on `vxlan` get 50 fewer.
+  public var mtu: UInt32
+  /// False: no checksum, segmentation or receive offload for what the containers
+  /// send and receive, nor on the wire.
+  public var offloads: Bool
+  /// Outer UDP checksum of the VXLAN devices.
+  public var udpChecksum: Bool
+  /// Bridged packets pass netfilter, as new namespaces have it.
+  public var bridgeNetfilter: Bool
+
+  /// The tuned baseline, or with `asShipped` the kernel's defaults.
+  public init(
+    _ network: Network, containers: Int = 1, mtu: UInt32 = 1500, offloads: Bool = true,
+    udpChecksum: Bool? = nil, asShipped: Bool = false
+  ) {
+    self.network = network
+    self.containers = network == .bare ? 0 : containers
+    self.mtu = mtu
+    self.offloads = offloads
+    self.udpChecksum = udpChecksum ?? asShipped
+    self.bridgeNetfilter = asShipped
+  }
+
+  /// Bytes of outer Ethernet, IPv4, UDP and VXLAN headers that a wire's MTU must leave
+  /// room for: the inner Ethernet header in place of the outer one.
+  public static let overhead: UInt32 = 50
+  public static let containerLimit = 250
+
+  public var containerMTU: UInt32 { network == .vxlan ? mtu - Self.overhead : mtu }
+
+  func validate() throws(Failure) {
+    // The kernel takes IPv6 off an interface below 1280 (RFC 8200 section 5).
+    let least = 1280 + (network == .vxlan ? Self.overhead : 0)
+    guard (least...65_535).contains(mtu) else {
+      throw Failure("build", "a lab of MTU \(mtu)", advice: "Give \(least) to 65535.", status: .usage)
+    }
+    guard network == .bare || (1...Self.containerLimit).contains(containers) else {
+      throw Failure(
+        "build", "a lab of \(containers) containers", advice: "Give 1 to \(Self.containerLimit).",
+        status: .usage)
+    }
+  }
+}
+
+/// "vxlan" or "vxlan+xdp": a network, and the tier that is to carry its packets.
+public struct NetworkChoice: Hashable, Sendable {
+  public var network: LabSpec.Network
+  /// As given; whether there is such a tier is for the caller to say.
+  public var tier: String?
+
+  public init(parsing text: String) throws(Failure) {
+    let parts = text.split(separator: "+", maxSplits: 1, omittingEmptySubsequences: false)
+    guard let network = LabSpec.Network(rawValue: String(parts[0])), parts.count < 2 || !parts[1].isEmpty else {
+      let known = LabSpec.Network.allCases.map(\.rawValue).joined(separator: ", ")
+      throw Failure(
+        "build", "network \(text)", advice: "Give one of \(known), optionally with +TIER.", status: .usage)
+    }
+    self.network = network
+    self.tier = parts.count > 1 ? String(parts[1]) : nil
+  }
+}
+
+extension LabSpec {
+  /// One "key value" line each; equal specs have equal text.
+  var text: String {
+    """
+    network \(network.rawValue)
+    containers \(containers)
+    mtu \(mtu)
+    offloads \(offloads)
+    udpcsum \(udpChecksum)
+    bridge-netfilter \(bridgeNetfilter)
+
+    """
+  }
+
+  init?(text: String) {
+    var values: [Substring: Substring] = [:]
+    for line in text.split(separator: "\n") {
+      let words = line.split(separator: " ")
+      guard words.count == 2 else { return nil }
+      values[words[0]] = words[1]
+    }
+    func bool(_ key: Substring) -> Bool? { values[key].flatMap { Bool(String($0)) } }
+    guard let network = values["network"].flatMap({ Network(rawValue: String($0)) }),
+      let containers = values["containers"].flatMap({ Int($0) }),
+      let mtu = values["mtu"].flatMap({ UInt32($0) }), let offloads = bool("offloads"),
+      let checksum = bool("udpcsum"), let netfilter = bool("bridge-netfilter")
+    else { return nil }
+    self.init(network, containers: containers, mtu: mtu, offloads: offloads, udpChecksum: checksum)
+    self.bridgeNetfilter = netfilter
+  }
+}

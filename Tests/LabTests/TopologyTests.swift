@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+import Glibc
+import Lab
+import LinuxSystem
+import Netlink
+import Testing
+
+@Suite(.enabled(if: mayTouchKernel, "needs root"), .serialized)
+struct TopologyTests {
+  static let specs = [
+    LabSpec(.bare), LabSpec(.vxlan), LabSpec(.vxlan, containers: 3), LabSpec(.vxlan, asShipped: true),
+    LabSpec(.vxlan, mtu: 9000, offloads: false, udpChecksum: true),
+  ]
+
+  @Test(arguments: specs)
+  func everyoneReachesEveryone(_ spec: LabSpec) throws {
+    let lab = try Lab.make(spec)
+    let ends = spec.network == .bare ? lab.nodes : lab.nodes.filter { !$0.isHost }
+    #expect(ends.count == max(2, 2 * spec.containers))
+    for from in ends {
+      for to in ends where to !== from {
+        try from.run {
+          _ = try shell("ping -c1 -W2 -n -q \(to.address)")
+          _ = try shell("ping -c1 -W2 -n -q \(text(try #require(to.address6)))")
+        }
+      }
+    }
+  }
+
+  @Test(arguments: specs)
+  func theMTUIsAsPromisedAndNoMore(_ spec: LabSpec) throws {
+    let lab = try Lab.make(spec)
+    let (client, server) = lab.pair
+    #expect(client.mtu == (spec.network == .bare ? spec.mtu : spec.mtu - 50))
+    try client.run {
+      // IPv4 and ICMP headers are 28 bytes.
+      _ = try shell("ping -M do -c1 -W2 -n -q -s \(client.mtu - 28) \(server.address)")
+      #expect(throws: Failure.self) {
+        try shell("ping -M do -c1 -W1 -n -q -s \(client.mtu - 27) \(server.address) 2>/dev/null")
+      }
+    }
+  }
+
+  @Test func offloadsAreAsAsked() throws {
+    for offloads in [true, false] {
+      let lab = try Lab.make(LabSpec(.vxlan, offloads: offloads))
+      for name in ["hostA", "hostB", "a1", "b1"] {
+        let node = try lab.node(name)
+        let shown = try node.run { try shell("ethtool -k eth0") }
+        let lines = Set(shown.split(separator: "\n").map { $0.trimmingPrefix { $0 == "\t" } })
+        for feature in ["tx-checksumming", "tcp-segmentation-offload", "generic-segmentation-offload"] {
+          let found = lines.contains { $0.hasPrefix("\(feature): \(offloads ? "on" : "off")") }
+          #expect(found, "\(feature) of \(name)")
+        }
+        let gro = "generic-receive-offload: \(node.isHost ? "on" : "off")"
+        #expect(lines.contains { $0.hasPrefix(gro) }, "\(name)")
+      }
+    }
+  }
+
+  @Test func devicesAreAsPromised() throws {
+    for spec in [LabSpec(.vxlan), LabSpec(.vxlan, asShipped: true)] {
+      let lab = try Lab.make(spec)
+      try lab.host(.a).run {
+        let route = try RouteConnection()
+        let vxlan = try route.link(named: LabNames.vxlan)
+        #expect(vxlan.vxlan?.vni == 42 && vxlan.vxlan?.port == 4789 && vxlan.vxlan?.learning == true)
+        #expect(vxlan.vxlan?.udpChecksum == spec.udpChecksum)
+        #expect(vxlan.vxlan?.extensions == [])
+        let bridge = try route.link(named: LabNames.bridge).index
+        #expect(vxlan.master == bridge)
+        let port = try route.link(named: "va1")
+        #expect(port.master == bridge && port.bridgePort?.state == 3)
+        #expect(port.mtu == 1450 && vxlan.mtu == 1450)
+        let flood = try route.fdb(of: vxlan.index).filter { $0.mac.isZero && $0.isOfDevice }
+        #expect(flood.map(\.destination) == [.v4(lab.host(.b).address)])
+        let netfilter = try FileText.read("/proc/sys/net/bridge/bridge-nf-call-iptables")
+        #expect(netfilter == (spec.bridgeNetfilter ? "1\n" : "0\n"))
+      }
+    }
+  }
+
+  /// Tests account to the packet: nobody but they may send any.
+  @Test func nothingIsSentUnasked() throws {
+    let lab = try Lab.make(LabSpec(.vxlan, containers: 2))
+    func counters() throws -> [String] {
+      try lab.nodes.map { "\($0.name)\n\(try $0.run { try FileText.read("/proc/thread-self/net/dev") })" }
+    }
+    let before = try counters()
+    usleep(1_500_000)
+    for (one, other) in zip(before, try counters()) { #expect(one == other) }
+  }
+
+  @Test func refusesWhatItCannotBuild() {
+    for spec in [LabSpec(.vxlan, mtu: 1300), LabSpec(.vxlan, containers: 0), LabSpec(.vxlan, containers: 251)] {
+      #expect(throws: Failure.self) { try Lab.make(spec) }
+    }
+    #expect(throws: Failure.self) { try NetworkChoice(parsing: "token-ring") }
+    #expect(throws: Failure.self) { try NetworkChoice(parsing: "vxlan+") }
+  }
+
+  @Test func networkAndTierAreToldApart() throws {
+    let choice = try NetworkChoice(parsing: "vxlan+xdp")
+    #expect(choice.network == .vxlan && choice.tier == "xdp")
+    #expect(try NetworkChoice(parsing: "bare").tier == nil)
+  }
+}
