@@ -90,7 +90,7 @@ struct ReportTests {
     var report = ABReport.extreme(3, cell)
     report.environment.debugBuild = true
     let text = ABTable(report, coloured: false).text
-    for words in ["DEBUG BUILD", "vxlan+xdp against vxlan (tuned)", "dropped and repeated", "Lost", "Noise floor", "INTERRUPTED"] {
+    for words in ["DEBUG BUILD", "vxlan+xdp against vxlan (tuned)", "Pairs dropped", "Lost", "Noise floor", "INTERRUPTED"] {
       #expect(text.contains(words), "\(words)")
     }
     #expect(ABTable(report, coloured: true).text.contains("\u{1b}["))

@@ -53,16 +53,23 @@ public final class CPUMeter: Sendable {
       end()
       throw error
     }
-    let first = Self.reading(spinners)
-    usleep(300_000)
-    let second = Self.reading(spinners)
-    self.idleShare = Self.share(first, second)
+    // The quietest of some slices: what else runs on the machine comes and goes.
+    var idle = Double.infinity
+    for _ in 0..<8 {
+      let first = Self.reading(spinners)
+      usleep(40_000)
+      idle = min(idle, Self.share(first, Self.reading(spinners)))
+    }
+    self.idleShare = idle
     self.spinners = spinners
     self.threads = threads
     self.stop = stop
   }
 
   deinit { finish() }
+
+  /// Whether the machine was idle enough to tell a trial's CPU time from others'.
+  public var isTrustworthy: Bool { idleShare < 0.1 * Double(spinners.count) }
 
   /// Ends the spinners; readings after it mean nothing.
   public func finish() {

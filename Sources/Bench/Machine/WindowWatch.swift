@@ -26,12 +26,13 @@ final class WindowWatch: Sendable {
     state.withLock { $0.thread = thread }
   }
 
-  func busyCPUs() throws(Failure) -> Double {
+  /// nil where the machine was not idle when it was calibrated.
+  func busyCPUs() throws(Failure) -> Double? {
     state.withLock { $0.thread }?.join()
     guard let busy = state.withLock({ $0.busy }) else {
       throw Failure("measure", "CPU time", advice: "The trial opened no window.")
     }
-    return busy
+    return meter.isTrustworthy ? busy : nil
   }
 
   func finish() {

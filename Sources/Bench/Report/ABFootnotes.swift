@@ -36,8 +36,8 @@ struct ABFootnotes {
   private var cost: [String] {
     perRow { result in
       let text =
-        result.cpuNsPerPacket.map { Quantity.number($0) }
-        ?? result.cpuNsPerByte.map { Quantity.number($0 * 1024) + "/KiB" }
+        result.cpuNsPerPacket.map { Quantity.long($0) }
+        ?? result.cpuNsPerByte.map { Quantity.long($0 * 1024) + "/KiB" }
       guard let text, let check = result.cpuCheckRatio else { return nil }
       // The meter changed what it measured: say by how much.
       return abs(check - 1) > 0.1 ? "\(text) [\(Quantity.number(check))×]" : text
@@ -47,7 +47,7 @@ struct ABFootnotes {
   private var tails: [String] {
     perRow { result in
       guard let latency = result.latencyUs, result.metric == "round_trip_p50_us" else { return nil }
-      return ["p50", "p90", "p99", "p99.9", "max"].compactMap { latency[$0].map(Quantity.number) }
+      return ["p50", "p90", "p99", "p99.9", "max"].compactMap { latency[$0].map(Quantity.long) }
         .joined(separator: "/")
     }
   }
@@ -79,7 +79,7 @@ struct ABFootnotes {
 
   private var failures: [String] {
     var seen: [String] = []
-    for result in report.results where result.network == report.settings.baselineNetwork {
+    for result in report.results {
       guard let reason = result.failed else { continue }
       let text = "\(result.network): \(reason)"
       if !seen.contains(text) { seen.append(text) }
@@ -92,7 +92,7 @@ struct ABFootnotes {
     let dropped = report.comparisons.map(\.droppedPairs).reduce(0, +)
     if dropped > 0 {
       remarks.append(
-        "\(dropped) pairs were dropped and repeated: the machine changed state between their trials.")
+        "Pairs dropped and repeated because the machine changed state between their trials: \(dropped).")
     }
     let changed = report.results.compactMap(\.cpuCheckRatio).contains { abs($0 - 1) > 0.1 }
     if changed {

@@ -63,8 +63,8 @@ public struct ABTable {
         lines.append(line(label, result, comparison))
       } else {
         let reason =
-          result.failed.map { "FAILED: \($0)" } ?? result.skipped.map { "skipped: \($0)" }
-          ?? "no pair of trials: the baseline failed, or an interruption"
+          result.failed.map { _ in "FAILED, see below" } ?? result.skipped.map { "skipped: \($0)" }
+          ?? "no pair: the baseline failed, the machine never settled, or interrupted"
         lines += (label.left(34) + " " + reason).wrapped(Self.width, indent: 4)
       }
     }

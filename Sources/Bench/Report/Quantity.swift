@@ -36,6 +36,11 @@ enum Quantity {
     }
   }
 
+  /// With room to spare: whole numbers up to 99999, "0.07" … "123" below a thousand.
+  static func long(_ value: Double) -> String {
+    value >= 999.5 && value < 99_999.5 ? String(format: "%.0f", value) : number(value)
+  }
+
   static func percent(_ fraction: Double) -> String {
     switch fraction * 100 {
     case 0: "0 %"

@@ -87,7 +87,9 @@ public final class LabArena: Arena {
   public func distance() throws(Failure) -> Double? { try CPUDistance.measure() }
 
   public func gate(_ network: Network, _ cell: Cell) throws(Failure) -> ABReport.Gate {
-    let arrangement = arrangement(network, cell)
+    var arrangement = arrangement(network, cell)
+    // Live frames put a tier on one host; what is to be right is the network, with the tier on both.
+    if network.tier != nil { arrangement.hosts = [.a, .b] }
     if let known = gates[arrangement] { return known }
     let stage = try prepare(arrangement)
     let report = Gate(mtu: Int(network.base == "bare" ? stage.hostA.mtu : stage.a1.mtu))
@@ -105,7 +107,7 @@ public final class LabArena: Arena {
 
   public func trialWithCost(
     _ network: Network, _ cell: Cell
-  ) throws(Failure) -> (sample: Sample, busyCPUs: Double) {
+  ) throws(Failure) -> (sample: Sample, busyCPUs: Double?) {
     _ = try prepare(arrangement(network, cell))
     let watch = WindowWatch(try CPUMeter())
     defer { watch.finish() }
@@ -154,10 +156,25 @@ public final class LabArena: Arena {
   private func run(
     _ network: Network, _ cell: Cell, onWindow: (@Sendable (UInt64, UInt64) -> Void)?
   ) throws(Failure) -> Sample {
-    var arrangement = arrangement(network, cell)
+    let arrangement = arrangement(network, cell)
     let stage = try prepare(arrangement)
     var path = path(network, on: stage, cell.placement, ports: 1)
     path.onWindow = onWindow
+    let before = try asFailure("ask", "\(network)") { try stage.forwarded() }
+    let sample = try measure(cell, arrangement, path, stage, onWindow)
+    let after = try asFailure("ask", "\(network)") { try stage.forwarded() }
+    guard network.tier == nil || after > before else {
+      throw Failure("measure", "\(network)", advice: "Not one packet went through the tier: all took the kernel's path.")
+    }
+    return sample
+  }
+
+  private func measure(
+    _ cell: Cell, _ given: Arrangement, _ path: Path, _ stage: Stage,
+    _ onWindow: (@Sendable (UInt64, UInt64) -> Void)?
+  ) throws(Failure) -> Sample {
+    var arrangement = given
+    let network = given.network
     switch cell.measure {
     case .udpStream: return Sample(try UDPStream(size: cell.size, timing: settings.timing).run(path))
     case .tcpStream: return Sample(try TCPStream(size: cell.size, timing: settings.timing).run(path))

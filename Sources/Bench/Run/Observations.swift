@@ -7,7 +7,7 @@ struct Observations: Sendable {
   var samples: [Network: [Sample]] = [:]
   var pairs: [Network: [(a: Double, b: Double)]] = [:]
   var dropped: [Network: Int] = [:]
-  var costs: [Network: (sample: Sample, busyCPUs: Double)] = [:]
+  var costs: [Network: (sample: Sample, busyCPUs: Double?)] = [:]
   var skipped: [Network: String] = [:]
   var failed: [Network: String] = [:]
 
@@ -33,8 +33,8 @@ struct Observations: Sendable {
     result.sentPerSecond = Statistics.median(seen.compactMap(\.sentPerSecond))
     let losses = seen.compactMap(\.lostFraction)
     result.lostFraction = losses.isEmpty ? nil : losses.reduce(0, +) / Double(losses.count)
-    if let cost = costs[network], cost.sample.unitsPerSecond > 0 {
-      let perUnit = cost.busyCPUs * 1e9 / cost.sample.unitsPerSecond
+    if let cost = costs[network], let busy = cost.busyCPUs, cost.sample.unitsPerSecond > 0 {
+      let perUnit = busy * 1e9 / cost.sample.unitsPerSecond
       if cell.measure == .tcpStream { result.cpuNsPerByte = perUnit } else { result.cpuNsPerPacket = perUnit }
       if let median, median > 0 { result.cpuCheckRatio = cost.sample.value / median }
     }
