@@ -39,7 +39,10 @@ let package = Package(
       dependencies: [
         "BPFLoader", "CBPFObjects", "CLinuxSystem", "LinuxSystem", "PacketHeaders", system, histogram,
       ]),
-    .target(name: "Bench", dependencies: ["FastPath", "Lab", "LinuxSystem", "Traffic", system]),
+    .target(name: "Bench",
+      dependencies: [
+        "CLinuxSystem", "FastPath", "Lab", "LinuxSystem", "Netlink", "PacketHeaders", "Traffic", system,
+      ]),
     .target(
       name: "Commands", dependencies: ["Bench", "CLinuxSystem", "FastPath", "Lab", "LinuxSystem", "Netlink", arguments, system]),
     .executableTarget(name: "culvert", dependencies: ["Commands"]),
@@ -59,6 +62,10 @@ let package = Package(
     .testTarget(
       name: "BPFProgramTests",
       dependencies: ["BPFLoader", "CBPFObjects", "CLibXDP", "LinuxSystem", "PacketHeaders"]),
+    .testTarget(
+      name: "TrafficTests",
+      dependencies: ["LinuxSystem", "Netlink", "PacketHeaders", "TestSupport", "Traffic", system, histogram]),
+    .testTarget(name: "BenchTests", dependencies: ["Bench", "Lab", "LinuxSystem", "TestSupport", "Traffic"]),
   ],
   swiftLanguageModes: [.v6]
 )

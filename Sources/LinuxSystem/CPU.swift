@@ -11,6 +11,14 @@ public enum CPU {
     let status = culvert_pin(Int32(cpu))
     guard status == 0 else { throw Failure("pin to", "CPU \(cpu)", errno: Errno(rawValue: -status)) }
   }
+
+  /// Puts the calling thread into SCHED_IDLE (sched(7)): it runs when nothing else wants to.
+  public static func yieldToAll() throws(Failure) {
+    let status = culvert_set_idle_class()
+    guard status == 0 else {
+      throw Failure("set", "scheduling class SCHED_IDLE", errno: Errno(rawValue: -status))
+    }
+  }
 }
 
 public enum Clock {

@@ -5,6 +5,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "culvert_datagrams.h"
+#include "culvert_interrupt.h"
+#include "culvert_netlink.h"
 
 int culvert_setns(int fd);                     // CLONE_NEWNET only
 int culvert_unshare_net(void);                 // CLONE_NEWNET

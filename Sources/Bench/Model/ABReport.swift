@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+import Foundation
+import LinuxSystem
+
+/// A result of `culvert ab`: JSON schema `culvert.ab/1`. Fields are added, never renamed or removed.
+public struct ABReport: Codable, Sendable, Equatable {
+  public static let schemaName = "culvert.ab/1"
+
+  public var schema = ABReport.schemaName
+  public var environment: Environment
+  public var settings: Settings
+  public var results: [Result] = []
+  public var comparisons: [Comparison] = []
+  public var noiseFloor: [NoiseFloor] = []
+  /// false: interrupted; what is here was measured, the rest was not.
+  public var complete = false
+  public var gates: [Gate] = []
+
+  public struct Environment: Codable, Sendable, Equatable {
+    /// Median over the run, and the extremes: the machine changes state by minutes.
+    public var cpuDistanceNs: Double?
+    public var cpuDistanceRangeNs: [Double]?
+    /// "tuned" or "as-shipped".
+    public var baseline: String
+    public var kernel: String
+    public var cpu: String
+    public var cpus: Int
+    public var virtualised: Bool
+    public var mitigations: [String: String]
+    public var culvert: String
+    public var debugBuild: Bool
+    public var offloads: [String: String]
+    /// CPUs that the idle machine takes by itself; subtracted from every cost.
+    public var idleCpuShare: Double?
+
+    public init(machine: MachineEnvironment, baseline: String, offloads: [String: String]) {
+      self.baseline = baseline
+      self.kernel = machine.kernel
+      self.cpu = machine.cpu
+      self.cpus = machine.cpus
+      self.virtualised = machine.virtualised
+      self.mitigations = machine.mitigations
+      self.culvert = Build.version
+      self.debugBuild = Build.isDebug
+      self.offloads = offloads
+    }
+  }
+
+  public struct Settings: Codable, Sendable, Equatable {
+    public var repeats: Int
+    public var durationS: Double
+    public var order = "interleaved"
+    /// Placement → which CPU each end is on.
+    public var pinning: [String: [String: Int]]
+    public var baselineNetwork: String
+    public var networks: [String]
+    public init(
+      repeats: Int, durationS: Double, pinning: [String: [String: Int]], baselineNetwork: String,
+      networks: [String]
+    ) {
+      self.repeats = repeats
+      self.durationS = durationS
+      self.pinning = pinning
+      self.baselineNetwork = baselineNetwork
+      self.networks = networks
+    }
+  }
+
+  public struct Tier: Codable, Sendable, Equatable {
+    public var requested: String
+    public var obtained: String
+    public init(requested: String, obtained: String) {
+      self.requested = requested
+      self.obtained = obtained
+    }
+  }
+
+  public struct Result: Codable, Sendable, Equatable {
+    public var network: String
+    public var workload: String
+    public var size: Int
+    public var offloads: String
+    public var placement: String
+    public var metric: String
+    public var unit: String
+    public var samples: [Double]
+    public var median: Double?
+    /// Medians over the trials.
+    public var latencyUs: [String: Double]?
+    public var transactionsPerSecond: Double?
+    public var sentPerSecond: Double?
+    /// Mean over the trials.
+    public var lostFraction: Double?
+    /// CPU time of all CPUs per packet (udp-rr: per round trip); tcp-stream has it per byte.
+    public var cpuNsPerPacket: Double?
+    public var cpuNsPerByte: Double?
+    /// The metric with the meter's spinners running over the median without: how much measuring the cost changed.
+    public var cpuCheckRatio: Double?
+    public var tier: Tier?
+    /// Why there are no samples.
+    public var skipped: String?
+    /// The correctness gate, or a trial, failed.
+    public var failed: String?
+  }
+
+  public struct Comparison: Codable, Sendable, Equatable {
+    public var a: String
+    public var b: String
+    public var workload: String
+    public var size: Int
+    public var offloads: String
+    public var placement: String
+    public var metric: String
+    public var ratio: Double
+    public var ci95: [Double]
+    public var better: Direction
+    public var verdict: Verdict
+    public var pairs: Int
+    /// Pairs thrown away because the machine changed state between their trials, and repeated.
+    public var droppedPairs: Int
+  }
+
+  public struct NoiseFloor: Codable, Sendable, Equatable {
+    public var network: String
+    public var workload: String
+    public var size: Int
+    public var offloads: String
+    public var placement: String
+    public var metric: String
+    public var ratio: Double
+    public var ci95: [Double]
+  }
+
+  /// One run of the correctness gate.
+  public struct Gate: Codable, Sendable, Equatable {
+    public var network: String
+    public var offloads: String
+    public var hosts: String
+    public var passed: Bool
+    public var summary: String
+  }
+
+  public init(environment: Environment, settings: Settings) {
+    self.environment = environment
+    self.settings = settings
+  }
+
+  public func encoded() throws -> Data {
+    let encoder = JSONEncoder()
+    encoder.keyEncodingStrategy = .convertToSnakeCase
+    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+    return try encoder.encode(self)
+  }
+
+  public static func decoded(_ data: Data) throws -> ABReport {
+    let decoder = JSONDecoder()
+    decoder.keyDecodingStrategy = .convertFromSnakeCase
+    return try decoder.decode(ABReport.self, from: data)
+  }
+
+  /// Replaces `path` in one step: a reader, or an interruption, never meets half a file.
+  public func write(to path: String) throws {
+    do {
+      try encoded().write(to: URL(fileURLWithPath: path), options: .atomic)
+    } catch {
+      throw Failure("write", path, advice: "\(error.localizedDescription)")
+    }
+  }
+}

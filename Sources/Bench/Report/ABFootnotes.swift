@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// What qualifies the figures: losses, tails, CPU time, the noise floor, what was dropped, what failed.
+struct ABFootnotes {
+  var report: ABReport
+
+  var lines: [String] {
+    var notes: [String] = []
+    notes += block("CPU ns per packet (udp-rr: per round trip), all CPUs:", cost)
+    notes += block("Round trips, µs (p50/p90/p99/p99.9/max):", tails)
+    notes += block("Lost of what was sent:", losses)
+    notes += block("Noise floor, \(report.settings.baselineNetwork) against itself:", noise)
+    notes += block("Tiers:", tiers)
+    notes += block("Failed:", failures)
+    notes += remarks.flatMap { [""] + $0.wrapped(ABTable.width) }
+    return notes
+  }
+
+  private func block(_ title: String, _ entries: [String]) -> [String] {
+    entries.isEmpty ? [] : ["", title] + entries.flatMap { ("  " + $0).wrappedEntry() }
+  }
+
+  /// One entry per row, its networks side by side.
+  private func perRow(_ figure: (ABReport.Result) -> String?) -> [String] {
+    var order: [String] = []
+    var texts: [String: [String]] = [:]
+    for result in report.results {
+      guard let text = figure(result) else { continue }
+      let label = ABTable.label(result.workload, result.metric, result.size, result.offloads, result.placement)
+      if texts[label] == nil { order.append(label) }
+      texts[label, default: []].append("\(result.network) \(text)")
+    }
+    return order.map { "\($0): " + texts[$0]!.joined(separator: ", ") }
+  }
+
+  private var cost: [String] {
+    perRow { result in
+      let text =
+        result.cpuNsPerPacket.map { Quantity.long($0) }
+        ?? result.cpuNsPerByte.map { Quantity.long($0 * 1024) + "/KiB" }
+      guard let text, let check = result.cpuCheckRatio else { return nil }
+      // The meter changed what it measured: say by how much.
+      return abs(check - 1) > 0.1 ? "\(text) [\(Quantity.number(check))×]" : text
+    }
+  }
+
+  private var tails: [String] {
+    perRow { result in
+      guard let latency = result.latencyUs, result.metric == "round_trip_p50_us" else { return nil }
+      return ["p50", "p90", "p99", "p99.9", "max"].compactMap { latency[$0].map(Quantity.long) }
+        .joined(separator: "/")
+    }
+  }
+
+  private var losses: [String] {
+    perRow { result in
+      guard let lost = result.lostFraction, lost > 0, result.metric != "ndr_packets_per_second" else { return nil }
+      return Quantity.percent(lost)
+    }
+  }
+
+  private var noise: [String] {
+    report.noiseFloor.map { floor in
+      let label = ABTable.label(floor.workload, floor.metric, floor.size, floor.offloads, floor.placement)
+      let bounds = floor.ci95.map(Quantity.number).joined(separator: "–")
+      return "\(label): \(Quantity.number(floor.ratio))× (\(bounds))"
+    }
+  }
+
+  private var tiers: [String] {
+    var seen: [String] = []
+    for result in report.results {
+      guard let tier = result.tier else { continue }
+      let text = "\(result.network): requested \(tier.requested), obtained \(tier.obtained)"
+      if !seen.contains(text) { seen.append(text) }
+    }
+    return seen
+  }
+
+  private var failures: [String] {
+    var seen: [String] = []
+    for result in report.results {
+      guard let reason = result.failed else { continue }
+      let text = "\(result.network): \(reason)"
+      if !seen.contains(text) { seen.append(text) }
+    }
+    return seen
+  }
+
+  private var remarks: [String] {
+    var remarks: [String] = []
+    let dropped = report.comparisons.map(\.droppedPairs).reduce(0, +)
+    if dropped > 0 {
+      remarks.append(
+        "Pairs dropped and repeated because the machine changed state between their trials: \(dropped).")
+    }
+    let changed = report.results.compactMap(\.cpuCheckRatio).contains { abs($0 - 1) > 0.1 }
+    if changed {
+      remarks.append(
+        "[n×]: with the CPU meter running, the figure itself was n times the one without. Speeds come from "
+          + "trials without it.")
+    }
+    if !report.complete { remarks.append("INTERRUPTED: what is missing was not measured.") }
+    return remarks
+  }
+}
+
+extension String {
+  /// A footnote's entry: wrapped under itself.
+  fileprivate func wrappedEntry() -> [String] {
+    let indent = prefix { $0 == " " }.count
+    return dropFirst(indent).description.wrapped(ABTable.width - indent, indent: 2)
+      .map { String(repeating: " ", count: indent) + $0 }
+  }
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// A report as text, at most 80 columns wide: the answer first, then one line per comparison, then what qualifies it.
+public struct ABTable {
+  public static let width = 80
+
+  public var report: ABReport
+  public var coloured: Bool
+
+  public init(_ report: ABReport, coloured: Bool) {
+    self.report = report
+    self.coloured = coloured
+  }
+
+  private var baseline: String { report.settings.baselineNetwork }
+  private var others: [String] { report.settings.networks.filter { $0 != baseline } }
+
+  public var text: String {
+    var lines: [String] = []
+    if report.environment.debugBuild {
+      lines += paint("DEBUG BUILD: these timings say little.", .red).wrapped(Self.width)
+    }
+    for network in others { lines += headline(network).wrapped(Self.width, indent: 2) }
+    lines += machine.wrapped(Self.width, indent: 2)
+    for network in others { lines += section(network) }
+    lines += ABFootnotes(report: report).lines
+    return lines.joined(separator: "\n") + "\n"
+  }
+
+  private func comparisons(_ network: String) -> [ABReport.Comparison] {
+    report.comparisons.filter { $0.a == network }
+  }
+
+  private func headline(_ network: String) -> String {
+    let all = comparisons(network)
+    guard !all.isEmpty else { return "\(network) against \(baseline): nothing to compare" }
+    func count(_ verdict: Verdict) -> Int { all.count { $0.verdict == verdict } }
+    return "\(network) against \(baseline) (\(report.environment.baseline)): \(count(.better)) better, "
+      + "\(count(.worse)) worse, \(count(.noDifference)) no difference"
+  }
+
+  private var machine: String {
+    var text = "Linux \(report.environment.kernel), \(report.environment.cpus) CPUs"
+    if let distance = report.environment.cpuDistanceNs {
+      text += " \(Quantity.number(distance)) ns apart"
+      if let range = report.environment.cpuDistanceRangeNs, range.count == 2 {
+        text += " (\(Quantity.number(range[0]))–\(Quantity.number(range[1])))"
+      }
+    }
+    if report.environment.virtualised { text += ", virtualised" }
+    return text + ", \(report.settings.repeats) pairs of \(report.settings.durationS) s each"
+  }
+
+  // MARK: - One section per network
+
+  private func section(_ network: String) -> [String] {
+    let title =
+      "".left(34) + baseline.right(9) + " " + network.right(10) + "  ratio" + "95 %".right(11) + " verdict"
+    var lines = ["", title]
+    for result in report.results where result.network == network {
+      let label = Self.label(result.workload, result.metric, result.size, result.offloads, result.placement)
+      if let comparison = comparisons(network).first(where: { $0.isOf(result) }) {
+        lines.append(line(label, result, comparison))
+      } else {
+        let reason =
+          result.failed.map { _ in "FAILED, see below" } ?? result.skipped.map { "skipped: \($0)" }
+          ?? "no pair: the baseline failed, the machine never settled, or interrupted"
+        lines += (label.left(34) + " " + reason).wrapped(Self.width, indent: 4)
+      }
+    }
+    return lines
+  }
+
+  private func line(_ label: String, _ result: ABReport.Result, _ comparison: ABReport.Comparison) -> String {
+    let reference = report.results.first { $0.network == baseline && comparison.isOf($0) }?.median
+    let low = comparison.ci95.first ?? comparison.ratio
+    let high = comparison.ci95.last ?? comparison.ratio
+    let verdict = comparison.verdict == .noDifference ? "no diff" : comparison.verdict.rawValue
+    let colour: Colour? =
+      switch comparison.verdict {
+      case .better: .green
+      case .worse: .red
+      case .noDifference: nil
+      }
+    return label.left(34)
+      + (reference.map { Quantity.text($0, unit: result.unit) } ?? "–").right(9) + " "
+      + (result.median.map { Quantity.text($0, unit: result.unit) } ?? "–").right(10)
+      + (Quantity.number(comparison.ratio) + "×").right(7)
+      + (Quantity.number(low) + "–" + Quantity.number(high)).right(11) + " "
+      + paint(verdict, colour)
+  }
+
+  /// "packet-rate:encap 64 off one-core": what a row is, at most 34 columns after cutting.
+  static func label(
+    _ workload: String, _ metric: String, _ size: Int, _ offloads: String, _ placement: String
+  ) -> String {
+    let what =
+      switch metric {
+      case "ndr_packets_per_second": workload.replacing("packet-rate", with: "loss-free")
+      case "round_trip_p50_us": workload + " p50"
+      default: workload
+      }
+    let cores = placement == Placement.oneCore.rawValue ? "1-core" : "2-core"
+    return "\(what) \(size) B \(offloads) \(cores)"
+  }
+
+  // MARK: - Colour
+
+  private enum Colour: String {
+    case red = "31"
+    case green = "32"
+  }
+
+  private func paint(_ text: String, _ colour: Colour?) -> String {
+    guard coloured, let colour else { return text }
+    return "\u{1b}[\(colour.rawValue)m\(text)\u{1b}[0m"
+  }
+}
+
+extension ABReport.Comparison {
+  func isOf(_ result: ABReport.Result) -> Bool {
+    workload == result.workload && size == result.size && offloads == result.offloads
+      && placement == result.placement && metric == result.metric
+  }
+}

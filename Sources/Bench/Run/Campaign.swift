@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+import LinuxSystem
+
+/// Runs the trials of a comparison in their order and gathers the report.
+public struct Campaign {
+  public var schedule: Schedule
+  public var cells: [Cell]
+  /// Pairs per comparison.
+  public var repeats: Int
+  /// Pairs of the search for the loss-free rate, each of which is many short trials.
+  public var searchRepeats: Int
+  /// Also measure the CPU time per packet, in trials of their own.
+  public var measuresCost: Bool
+  public var arena: any Arena
+  /// Asked between trials.
+  public var isInterrupted: () -> Bool = { false }
+  public var onProgress: (Progress) -> Void = { _ in }
+  /// After each cell: what is known so far.
+  public var onCell: (ABReport) throws -> Void = { _ in }
+
+  public init(
+    schedule: Schedule, cells: [Cell], repeats: Int, searchRepeats: Int, measuresCost: Bool, arena: any Arena
+  ) {
+    self.schedule = schedule
+    self.cells = cells
+    self.repeats = repeats
+    self.searchRepeats = searchRepeats
+    self.measuresCost = measuresCost
+    self.arena = arena
+  }
+
+  public struct Progress: Sendable {
+    public var done: Int
+    public var planned: Int
+    public var what: String
+  }
+
+  private struct Interrupted: Error {}
+
+  private func repeats(of cell: Cell) -> Int {
+    if case .noDropRate = cell.measure { searchRepeats } else { repeats }
+  }
+
+  private var networks: [Network] { [schedule.baseline] + schedule.others }
+
+  private var planned: Int {
+    cells.reduce(0) { sum, cell in
+      sum + repeats(of: cell) * (networks.count + 1) + (costs(cell) ? networks.count : 0)
+    }
+  }
+
+  private func costs(_ cell: Cell) -> Bool {
+    if case .noDropRate = cell.measure { false } else { measuresCost }
+  }
+
+  /// Fills in results, comparisons and noise floors. Returns what it has when interrupted, `complete` false.
+  public func run(_ report: inout ABReport) throws {
+    var distances: [Double] = []
+    var progress = Progress(done: 0, planned: planned, what: "")
+    do {
+      for cell in cells {
+        try run(cell, &report, &distances, &progress)
+        try onCell(report)
+      }
+      report.complete = true
+    } catch is Interrupted {
+      report.complete = false
+    }
+    try onCell(report)
+  }
+
+  /// What an interruption left of the cell is reported as well.
+  private func run(
+    _ cell: Cell, _ report: inout ABReport, _ distances: inout [Double], _ progress: inout Progress
+  ) throws {
+    var seen = Observations(cell: cell)
+    defer { close(seen, distances, &report) }
+    try admit(&seen, &report, &progress)
+    try measure(&seen, &distances, &progress)
+    if costs(cell) { try measureCost(&seen, &progress) }
+  }
+
+  private func step(_ progress: inout Progress, _ what: String) throws {
+    if isInterrupted() { throw Interrupted() }
+    progress.what = what
+    onProgress(progress)
+  }
+
+  /// Skips and gates: a network that fails the gate gets no timing.
+  private func admit(_ seen: inout Observations, _ report: inout ABReport, _ progress: inout Progress) throws {
+    for network in networks {
+      if let reason = arena.reasonToSkip(network, seen.cell) {
+        seen.skipped[network] = reason
+        continue
+      }
+      try step(&progress, "\(network): checking that it carries traffic correctly")
+      do {
+        let gate = try arena.gate(network, seen.cell)
+        if !report.gates.contains(gate) { report.gates.append(gate) }
+        if !gate.passed { seen.failed[network] = "correctness gate: \(gate.summary)" }
+      } catch {
+        seen.failed[network] = error.description
+      }
+    }
+  }
+
+  private func measure(
+    _ seen: inout Observations, _ distances: inout [Double], _ progress: inout Progress
+  ) throws {
+    let repeats = repeats(of: seen.cell)
+    // Extra passes for those that a change of the machine's state spoilt.
+    var spare = repeats
+    var index = 0
+    while index < repeats {
+      let pass = schedule.pass(index)
+      var samples: [Sample?] = []
+      var around: [Double?] = [try arena.distance()]
+      for network in pass.trials {
+        try step(&progress, "\(seen.cell): \(network)")
+        var sample: Sample?
+        if !seen.isOut(network) {
+          do { sample = try arena.trial(network, seen.cell) } catch {
+            seen.failed[network] = error.description
+          }
+        }
+        samples.append(sample)
+        around.append(try arena.distance())
+        progress.done += 1
+      }
+      distances += around.compactMap { $0 }
+      let flipped = pass.pairs.filter { StateFlip.happened(in: $0.span, distances: around) }
+      if !flipped.isEmpty && spare > 0 {
+        spare -= 1
+        progress.done -= pass.trials.count
+        for pair in pass.pairs { seen.dropped[pair.network, default: 0] += 1 }
+        continue
+      }
+      for (network, sample) in zip(pass.trials, samples) {
+        if let sample { seen.samples[network, default: []].append(sample) }
+      }
+      for pair in pass.pairs {
+        if flipped.contains(pair) {
+          seen.dropped[pair.network, default: 0] += 1
+        } else if let a = samples[pair.trial], let b = samples[pair.baselineTrial] {
+          seen.pairs[pair.network, default: []].append((a: a.value, b: b.value))
+        }
+      }
+      index += 1
+    }
+  }
+
+  private func measureCost(_ seen: inout Observations, _ progress: inout Progress) throws {
+    for network in networks {
+      try step(&progress, "\(seen.cell): CPU time of \(network)")
+      if !seen.isOut(network) {
+        do { seen.costs[network] = try arena.trialWithCost(network, seen.cell) } catch {
+          seen.failed[network] = error.description
+        }
+      }
+      progress.done += 1
+    }
+  }
+
+  private func close(_ seen: Observations, _ distances: [Double], _ report: inout ABReport) {
+    let started = networks.contains { seen.samples[$0] != nil || seen.isOut($0) }
+    guard started else { return }
+    for network in networks {
+      report.results.append(seen.result(of: network, tier: arena.tier(of: network)))
+      if network != schedule.baseline, let comparison = seen.comparison(of: network, with: schedule.baseline) {
+        report.comparisons.append(comparison)
+      }
+    }
+    if let noise = seen.noiseFloor(of: schedule.baseline) { report.noiseFloor.append(noise) }
+    report.environment.cpuDistanceNs = Statistics.median(distances)
+    if let low = distances.min(), let high = distances.max() {
+      report.environment.cpuDistanceRangeNs = [low, high]
+    }
+  }
+}

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+import Glibc
+import Lab
+import LinuxSystem
+import Traffic
+
+/// Trials on labs: one per setting of the offloads, made when first needed, standing until the end. Networks are
+/// toggled on them; `bare` is host to host over the same wire.
+public final class LabArena: Arena {
+  public struct Settings: Sendable {
+    /// Seconds.
+    public var duration: Double
+    public var warmUp: Double
+    public var asShipped: Bool
+    public var mtu: UInt32 = 1500
+    /// Trials of the search for the loss-free rate, and what each lasts.
+    public var searchSteps: Int
+    public var searchDuration: Double
+
+    public init(
+      duration: Double, warmUp: Double, asShipped: Bool, searchSteps: Int = 7, searchDuration: Double = 0.12
+    ) {
+      self.duration = duration
+      self.warmUp = warmUp
+      self.asShipped = asShipped
+      self.searchSteps = searchSteps
+      self.searchDuration = searchDuration
+    }
+
+    var timing: LoadTiming { LoadTiming(warmUp: warmUp, duration: duration) }
+  }
+
+  let settings: Settings
+  private let drivers: [String: TierDriver]
+  private var stages: [Offloads: Stage] = [:]
+  private var obtained: [Network: String] = [:]
+  private var gates: [Arrangement: ABReport.Gate] = [:]
+  private var nextPort: UInt16 = 20_000
+  /// Highest rate seen, where the search for the loss-free one starts.
+  private var ceilings: [Arrangement: Double] = [:]
+
+  public init(_ settings: Settings, drivers: [TierDriver]) {
+    self.settings = settings
+    self.drivers = Dictionary(uniqueKeysWithValues: drivers.map { ($0.name, $0) })
+  }
+
+  /// What a network looks like in a cell.
+  struct Arrangement: Hashable {
+    var network: Network
+    var offloads: Offloads
+    var hosts: Set<LabHost>
+    var size: Int?
+    var hostNames: String { hosts.map(\.rawValue).sorted().joined(separator: " ") }
+  }
+
+  private func arrangement(_ network: Network, _ cell: Cell) -> Arrangement {
+    let hosts: Set<LabHost> =
+      switch cell.measure {
+      case _ where network.tier == nil: []
+      case .packetRate(.encap), .noDropRate(.encap): [.a]
+      case .packetRate(.decap), .noDropRate(.decap): [.b]
+      default: [.a, .b]
+      }
+    return Arrangement(network: network, offloads: cell.offloads, hosts: hosts)
+  }
+
+  /// Takes off everything that is attached; the labs go with this value.
+  public func close() throws {
+    let all = stages.values
+    stages = [:]
+    for stage in all { try stage.detachAll() }
+  }
+
+  // MARK: - Arena
+
+  public func reasonToSkip(_ network: Network, _ cell: Cell) -> String? {
+    if cell.placement == .twoCore && CPU.count < 2 { return "needs two CPUs" }
+    if let tier = network.tier, drivers[tier] == nil { return "no tier \(tier) in this version" }
+    return nil
+  }
+
+  public func tier(of network: Network) -> ABReport.Tier? {
+    guard let requested = network.tier, let obtained = obtained[network] else { return nil }
+    return ABReport.Tier(requested: requested, obtained: obtained)
+  }
+
+  public func distance() throws(Failure) -> Double? { try CPUDistance.measure() }
+
+  public func gate(_ network: Network, _ cell: Cell) throws(Failure) -> ABReport.Gate {
+    var arrangement = arrangement(network, cell)
+    // Live frames put a tier on one host; what is to be right is the network, with the tier on both.
+    if network.tier != nil { arrangement.hosts = [.a, .b] }
+    if let known = gates[arrangement] { return known }
+    let stage = try prepare(arrangement)
+    let report = Gate(mtu: Int(network.base == "bare" ? stage.hostA.mtu : stage.a1.mtu))
+      .run(path(network, on: stage, cell.placement, ports: 16))
+    let gate = ABReport.Gate(
+      network: network.description, offloads: cell.offloads.rawValue, hosts: arrangement.hostNames,
+      passed: report.passed, summary: report.summary)
+    gates[arrangement] = gate
+    return gate
+  }
+
+  public func trial(_ network: Network, _ cell: Cell) throws(Failure) -> Sample {
+    try run(network, cell, onWindow: nil)
+  }
+
+  public func trialWithCost(
+    _ network: Network, _ cell: Cell
+  ) throws(Failure) -> (sample: Sample, busyCPUs: Double?) {
+    _ = try prepare(arrangement(network, cell))
+    let watch = WindowWatch(try CPUMeter())
+    defer { watch.finish() }
+    let sample = try run(network, cell) { watch.open(from: $0, until: $1) }
+    return (sample, try watch.busyCPUs())
+  }
+
+  // MARK: - Staging
+
+  private func stage(_ offloads: Offloads) throws(Failure) -> Stage {
+    if let stage = stages[offloads] { return stage }
+    let spec = LabSpec(.vxlan, mtu: settings.mtu, offloads: offloads == .on, asShipped: settings.asShipped)
+    let stage = try asFailure("build", "a lab") { try Stage(spec) }
+    stages[offloads] = stage
+    return stage
+  }
+
+  /// The stage with the network on it, its addresses resolved and learned on both hosts.
+  private func prepare(_ arrangement: Arrangement) throws(Failure) -> Stage {
+    let stage = try stage(arrangement.offloads)
+    let network = arrangement.network
+    let driver = network.tier.flatMap { drivers[$0] }
+    for (offloads, other) in stages where offloads != arrangement.offloads {
+      try asFailure("detach", "a tier") { try other.detachAll() }
+    }
+    try asFailure("attach", "\(network)") {
+      _ = try stage.arrange(network, on: arrangement.hosts, driver: driver)
+    }
+    if let text = stage.obtained { obtained[network] = text }
+    let path = path(network, on: stage, .oneCore, ports: 1)
+    try Gate(mtu: Int(stage.a1.mtu)).prime(path)
+    return stage
+  }
+
+  private func path(_ network: Network, on stage: Stage, _ placement: Placement, ports: UInt16) -> Path {
+    let ends = network.base == "bare" ? (stage.hostA, stage.hostB) : (stage.a1, stage.b1)
+    if nextPort > 60_000 { nextPort = 20_000 }
+    defer { nextPort += ports }
+    return Path(
+      client: stage.station(ends.0).pinned(to: placement.clientCPU),
+      server: stage.station(ends.1).pinned(to: placement.serverCPU), port: nextPort)
+  }
+
+  // MARK: - Trials
+
+  private func run(
+    _ network: Network, _ cell: Cell, onWindow: (@Sendable (UInt64, UInt64) -> Void)?
+  ) throws(Failure) -> Sample {
+    let arrangement = arrangement(network, cell)
+    let stage = try prepare(arrangement)
+    var path = path(network, on: stage, cell.placement, ports: 1)
+    path.onWindow = onWindow
+    let before = try asFailure("ask", "\(network)") { try stage.forwarded() }
+    let sample = try measure(cell, arrangement, path, stage, onWindow)
+    let after = try asFailure("ask", "\(network)") { try stage.forwarded() }
+    guard network.tier == nil || after > before else {
+      throw Failure("measure", "\(network)", advice: "Not one packet went through the tier: all took the kernel's path.")
+    }
+    return sample
+  }
+
+  private func measure(
+    _ cell: Cell, _ given: Arrangement, _ path: Path, _ stage: Stage,
+    _ onWindow: (@Sendable (UInt64, UInt64) -> Void)?
+  ) throws(Failure) -> Sample {
+    var arrangement = given
+    let network = given.network
+    switch cell.measure {
+    case .udpStream: return Sample(try UDPStream(size: cell.size, timing: settings.timing).run(path))
+    case .tcpStream: return Sample(try TCPStream(size: cell.size, timing: settings.timing).run(path))
+    case .udpRoundTrip: return Sample(try UDPRoundTrip(size: cell.size, timing: settings.timing).run(path))
+    case .packetRate(let direction):
+      var load = stage.load(network, direction, size: cell.size)
+      load.onWindow = onWindow
+      let report = try asFailure("measure", "\(cell)") { try load.run(rate: nil, timing: settings.timing) }
+      arrangement.size = cell.size
+      ceilings[arrangement] = max(ceilings[arrangement] ?? 0, report.packetsPerSecond)
+      return Sample(value: report.packetsPerSecond, lostFraction: report.lostFraction)
+    case .noDropRate(let direction):
+      let load = stage.load(network, direction, size: cell.size)
+      let timing = LoadTiming(warmUp: 0.02, duration: settings.searchDuration)
+      arrangement.size = cell.size
+      let rate = try asFailure("measure", "\(cell)") {
+        let ceiling = try ceilings[arrangement] ?? load.run(rate: nil, timing: timing).packetsPerSecond
+        return try load.noDropRate(ceiling: ceiling, steps: settings.searchSteps, timing: timing)
+      }
+      return Sample(value: rate)
+    }
+  }
+}
+
+/// An error of any kind as the failure that reports understand.
+func asFailure<T>(_ operation: String, _ subject: String, _ body: () throws -> T) throws(Failure) -> T {
+  do {
+    return try body()
+  } catch let failure as Failure {
+    throw failure
+  } catch {
+    throw Failure(operation, subject, advice: "\(error)")
+  }
+}
+
+extension Sample {
+  init(_ report: UDPStream.Report) {
+    self.init(value: report.receivedPerSecond, lostFraction: report.lostFraction)
+    sentPerSecond = report.sentPerSecond
+  }
+
+  init(_ report: TCPStream.Report) { self.init(value: report.receivedBytesPerSecond) }
+
+  init(_ report: UDPRoundTrip.Report) {
+    self.init(
+      value: report.microseconds(50), unitsPerSecond: report.transactionsPerSecond,
+      lostFraction: report.lostFraction)
+    latency = [
+      "p50": report.microseconds(50), "p90": report.microseconds(90), "p99": report.microseconds(99),
+      "p99.9": report.microseconds(99.9), "max": Double(report.histogram.max) / 1000,
+    ]
+    transactionsPerSecond = report.transactionsPerSecond
+  }
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+import LinuxSystem
+
+/// What was seen of one cell.
+struct Observations: Sendable {
+  var cell: Cell
+  var samples: [Network: [Sample]] = [:]
+  var pairs: [Network: [(a: Double, b: Double)]] = [:]
+  var dropped: [Network: Int] = [:]
+  var costs: [Network: (sample: Sample, busyCPUs: Double?)] = [:]
+  var skipped: [Network: String] = [:]
+  var failed: [Network: String] = [:]
+
+  init(cell: Cell) { self.cell = cell }
+
+  func isOut(_ network: Network) -> Bool { skipped[network] != nil || failed[network] != nil }
+
+  func result(of network: Network, tier: ABReport.Tier?) -> ABReport.Result {
+    let seen = samples[network] ?? []
+    let median = Statistics.median(seen.map(\.value))
+    var result = ABReport.Result(
+      network: network.description, workload: cell.measure.workload, size: cell.size,
+      offloads: cell.offloads.rawValue, placement: cell.placement.rawValue, metric: cell.measure.metric,
+      unit: cell.measure.unit, samples: seen.map(\.value), median: median)
+    let percentiles = Set(seen.compactMap(\.latency).flatMap(\.keys))
+    if !percentiles.isEmpty {
+      result.latencyUs = Dictionary(
+        uniqueKeysWithValues: percentiles.map { name in
+          (name, Statistics.median(seen.compactMap { $0.latency?[name] }) ?? 0)
+        })
+    }
+    result.transactionsPerSecond = Statistics.median(seen.compactMap(\.transactionsPerSecond))
+    result.sentPerSecond = Statistics.median(seen.compactMap(\.sentPerSecond))
+    let losses = seen.compactMap(\.lostFraction)
+    result.lostFraction = losses.isEmpty ? nil : losses.reduce(0, +) / Double(losses.count)
+    if let cost = costs[network], let busy = cost.busyCPUs, cost.sample.unitsPerSecond > 0 {
+      let perUnit = busy * 1e9 / cost.sample.unitsPerSecond
+      if cell.measure == .tcpStream { result.cpuNsPerByte = perUnit } else { result.cpuNsPerPacket = perUnit }
+      if let median, median > 0 { result.cpuCheckRatio = cost.sample.value / median }
+    }
+    result.tier = tier
+    result.skipped = skipped[network]
+    result.failed = failed[network]
+    return result
+  }
+
+  /// The baseline against itself.
+  func noise(_ baseline: Network) -> RatioEstimate? { RatioEstimate(pairs: pairs[baseline] ?? []) }
+
+  func comparison(of network: Network, with baseline: Network) -> ABReport.Comparison? {
+    guard let estimate = RatioEstimate(pairs: pairs[network] ?? []) else { return nil }
+    return ABReport.Comparison(
+      a: network.description, b: baseline.description, workload: cell.measure.workload, size: cell.size,
+      offloads: cell.offloads.rawValue, placement: cell.placement.rawValue, metric: cell.measure.metric,
+      ratio: estimate.ratio, ci95: [estimate.interval.lowerBound, estimate.interval.upperBound],
+      better: cell.measure.better,
+      verdict: Verdict(estimate, noise: noise(baseline), better: cell.measure.better),
+      pairs: pairs[network]?.count ?? 0, droppedPairs: dropped[network] ?? 0)
+  }
+
+  func noiseFloor(of baseline: Network) -> ABReport.NoiseFloor? {
+    guard let estimate = noise(baseline) else { return nil }
+    return ABReport.NoiseFloor(
+      network: baseline.description, workload: cell.measure.workload, size: cell.size,
+      offloads: cell.offloads.rawValue, placement: cell.placement.rawValue, metric: cell.measure.metric,
+      ratio: estimate.ratio, ci95: [estimate.interval.lowerBound, estimate.interval.upperBound])
+  }
+}

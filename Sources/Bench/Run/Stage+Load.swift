@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+import Lab
+import PacketHeaders
+import Traffic
+
+extension Stage {
+  /// Inner flow: discard's port, so that nothing ever answers it.
+  private static let innerPorts: (source: UInt16, destination: UInt16) = (1234, 9)
+  /// What a kernel's VXLAN device could have hashed this flow to.
+  private static let outerSourcePort: UInt16 = 49_152
+
+  /// The frames of `packet-rate`, where they leave and where they are counted.
+  ///
+  /// encap: out of a1, counted behind hostA, at hostB's uplink. decap: out of hostA's uplink as hostA would have
+  /// encapsulated them, counted behind hostB, in b1. `bare`: out of hostA's uplink, counted at hostB's.
+  /// - Parameter size: bytes of the inner frame with its Ethernet header, without its check sequence.
+  func load(_ network: Network, _ direction: PacketDirection, size: Int) -> PacketRate {
+    let wire = (
+      from: FlowEnd(mac: hostA.mac, ipv4: hostA.address, port: Self.outerSourcePort),
+      to: FlowEnd(mac: hostB.mac, ipv4: hostB.address, port: LabNames.port)
+    )
+    if network.base == "bare" {
+      var to = wire.to
+      to.port = Self.innerPorts.destination
+      return rate(hostA, hostB, port: to.port, .udp(from: wire.from, to: to, size: size))
+    }
+    let inner = FrameTemplate.udp(
+      from: FlowEnd(mac: a1.mac, ipv4: a1.address, port: Self.innerPorts.source),
+      to: FlowEnd(mac: b1.mac, ipv4: b1.address, port: Self.innerPorts.destination), size: size)
+    switch direction {
+    case .encap: return rate(a1, hostB, port: LabNames.port, inner)
+    case .decap:
+      let outer = FrameTemplate.vxlan(
+        inner, vni: LabNames.vni, from: wire.from, to: wire.to, withChecksum: lab.spec.udpChecksum)
+      return rate(hostA, b1, port: Self.innerPorts.destination, outer)
+    }
+  }
+
+  private func rate(_ source: LabNode, _ sink: LabNode, port: UInt16, _ frame: FrameTemplate) -> PacketRate {
+    PacketRate(
+      source: station(source).pinned(to: 0), sourceInterface: source.interface,
+      sink: station(sink), sinkInterface: sink.interface, port: port, frame: frame)
+  }
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+import Lab
+import LinuxSystem
+import Netlink
+import PacketHeaders
+import Traffic
+
+/// A lab that lives through the whole comparison, and what is attached to it now.
+final class Stage {
+  let lab: Lab
+  let hostA: LabNode
+  let hostB: LabNode
+  let a1: LabNode
+  let b1: LabNode
+  private var attached: [LabHost: (network: Network, attachment: any TierAttachment)] = [:]
+  private var stations: [String: Station] = [:]
+
+  init(_ spec: LabSpec) throws {
+    lab = try Lab.make(spec)
+    hostA = lab.host(.a)
+    hostB = lab.host(.b)
+    a1 = try lab.node("a1")
+    b1 = try lab.node("b1")
+    for node in lab.nodes {
+      stations[node.name] = Station(
+        name: node.name, namespace: try SharedNamespace(node.namespace.duplicate()), ipv4: node.address,
+        ipv6: node.address6)
+    }
+    // Between the host's port and the container NAPI must run at the host's end, or generated frames vanish.
+    for (host, container) in [(hostA, a1), (hostB, b1)] {
+      guard let port = container.hostPort else { continue }
+      try host.run { try Ethtool().setFeatures(of: port, ["rx-gro": true]) }
+    }
+  }
+
+  func station(_ node: LabNode) -> Station { stations[node.name]! }
+
+  /// Attaches and detaches until exactly `hosts` carry `network`'s tier. Returns whether anything changed.
+  func arrange(_ network: Network, on hosts: Set<LabHost>, driver: TierDriver?) throws -> Bool {
+    var changed = false
+    for (host, present) in attached where !hosts.contains(host) || present.network != network {
+      attached[host] = nil
+      try present.attachment.detach()
+      changed = true
+    }
+    guard let driver else { return changed }
+    for host in hosts where attached[host] == nil {
+      attached[host] = (network, try driver.attach(lab.host(host)))
+      changed = true
+    }
+    return changed
+  }
+
+  /// Packets that tiers carried so far.
+  func forwarded() throws -> UInt64 { try attached.values.reduce(0) { try $0 + $1.attachment.forwarded() } }
+
+  var obtained: String? { attached.values.first?.attachment.obtained }
+
+  func detachAll() throws {
+    let present = attached
+    attached = [:]
+    for (_, attachment) in present.values { try attachment.detach() }
+  }
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// SplitMix64: small, and the same numbers for the same seed everywhere.
+public struct SeededGenerator: RandomNumberGenerator, Sendable {
+  private var state: UInt64
+  public init(seed: UInt64) { state = seed }
+  public mutating func next() -> UInt64 {
+    state &+= 0x9e37_79b9_7f4a_7c15
+    var z = state
+    z = (z ^ z >> 30) &* 0xbf58_476d_1ce4_e5b9
+    z = (z ^ z >> 27) &* 0x94d0_49bb_1331_11eb
+    return z ^ z >> 31
+  }
+}
+
+public enum Statistics {
+  /// Linear between the neighbours (R's type 7); `fraction` is 0 to 1. nil of nothing.
+  public static func quantile(_ values: [Double], _ fraction: Double) -> Double? {
+    guard !values.isEmpty else { return nil }
+    return quantile(sorted: values.sorted(), fraction)
+  }
+
+  public static func median(_ values: [Double]) -> Double? { quantile(values, 0.5) }
+
+  private static func quantile(sorted: [Double], _ fraction: Double) -> Double {
+    let position = fraction * Double(sorted.count - 1)
+    let below = Int(position)
+    let above = min(below + 1, sorted.count - 1)
+    return sorted[below] + (position - Double(below)) * (sorted[above] - sorted[below])
+  }
+
+  /// The 95 % interval of the median by the percentile bootstrap (Efron), deterministic by seed.
+  /// One value has no interval but itself.
+  public static func medianInterval(
+    _ values: [Double], resamples: Int = 4000, seed: UInt64 = 1
+  ) -> ClosedRange<Double>? {
+    guard let first = values.first else { return nil }
+    guard values.count > 1 else { return first...first }
+    var generator = SeededGenerator(seed: seed)
+    var draw = values
+    var medians: [Double] = []
+    medians.reserveCapacity(resamples)
+    for _ in 0..<resamples {
+      for index in draw.indices { draw[index] = values[Int.random(in: values.indices, using: &generator)] }
+      draw.sort()
+      medians.append(quantile(sorted: draw, 0.5))
+    }
+    medians.sort()
+    return quantile(sorted: medians, 0.025)...quantile(sorted: medians, 0.975)
+  }
+}
+
+/// A ratio of two networks' figures over trials paired in time.
+public struct RatioEstimate: Sendable, Equatable {
+  /// Median of the pairs' ratios.
+  public var ratio: Double
+  /// 95 %.
+  public var interval: ClosedRange<Double>
+
+  /// nil without a pair. A pair whose denominator is zero says nothing and is left out.
+  public init?(pairs: [(a: Double, b: Double)], seed: UInt64 = 1) {
+    let ratios = pairs.filter { $0.b != 0 }.map { $0.a / $0.b }
+    guard let ratio = Statistics.median(ratios),
+      let interval = Statistics.medianInterval(ratios, seed: seed)
+    else { return nil }
+    self.ratio = ratio
+    self.interval = interval
+  }
+
+  public init(ratio: Double, interval: ClosedRange<Double>) {
+    self.ratio = ratio
+    self.interval = interval
+  }
+}

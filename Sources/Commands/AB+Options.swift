@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+import Bench
+import LinuxSystem
+
+extension AB {
+  func request() throws(Failure) -> Plan.Request {
+    var request = Plan.Request()
+    request.networks = networks.map(Self.list)
+    request.workloads = workloads.map(Self.list)
+    if let sizes {
+      var numbers: [Int] = []
+      for text in Self.list(sizes) {
+        guard let number = Int(text) else {
+          throw Failure("read --sizes", sizes, advice: "Give numbers, as in 64,1400.", status: .usage)
+        }
+        numbers.append(number)
+      }
+      request.sizes = numbers
+    }
+    request.offloads = try Self.choice("--offloads", offloads)
+    request.placements = try Self.choice("--placement", placement)
+    request.repeats = repeats
+    request.duration = duration
+    request.baseline = baseline
+    request.quick = quick
+    return request
+  }
+
+  private static func list(_ text: String) -> [String] { text.split(separator: ",").map(String.init) }
+
+  /// One of the cases, or "both" for all; nil stays nil.
+  private static func choice<T: RawRepresentable<String> & CaseIterable>(
+    _ option: String, _ text: String?
+  ) throws(Failure) -> [T]? {
+    guard let text else { return nil }
+    if text == "both" { return Array(T.allCases) }
+    guard let value = T(rawValue: text) else {
+      let known = T.allCases.map(\.rawValue).joined(separator: ", ")
+      throw Failure("read \(option)", text, advice: "Give one of: \(known), both.", status: .usage)
+    }
+    return [value]
+  }
+}

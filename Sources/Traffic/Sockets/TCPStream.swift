@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+import Glibc
+import LinuxSystem
+import SystemPackage
+
+/// Workload `tcp-stream`: one connection, writes of `size` bytes, counted where they are read.
+public struct TCPStream: Sendable {
+  /// Bytes per write.
+  public var size: Int
+  public var timing: LoadTiming
+
+  public init(size: Int, timing: LoadTiming) {
+    self.size = size
+    self.timing = timing
+  }
+
+  public struct Report: Sendable, Equatable {
+    /// Inside the window.
+    public var receivedBytesPerSecond: Double
+    /// Of the whole run; equal when the connection lost nothing.
+    public var sentBytes: UInt64
+    public var receivedBytes: UInt64
+  }
+
+  private static let readBytes = 256 << 10
+
+  public func run(_ path: Path) throws(Failure) -> Report {
+    guard size > 0 else {
+      throw Failure("write", "\(size) bytes at a time", advice: "1 or more.", status: .usage)
+    }
+    let load = self
+    let (received, sent) = try path.run(
+      timing,
+      server: { (meeting) throws(Failure) in try load.receive(path, meeting) },
+      client: { (meeting) throws(Failure) in try load.send(path, meeting) })
+    return Report(
+      receivedBytesPerSecond: Double(received.inWindow) / timing.duration,
+      sentBytes: sent, receivedBytes: received.total)
+  }
+
+  private func receive(
+    _ path: Path, _ meeting: Meeting
+  ) throws(Failure) -> (inWindow: UInt64, total: UInt64) {
+    let local = try path.endpoint(of: path.server)
+    let listener = try Socket(.tcp, family: local.family)
+    try listener.setTimeout(milliseconds: 3000)
+    try listener.bind(local)
+    try listener.listen()
+    meeting.serverIsReady()
+    let socket = try listener.accept()
+    try socket.setTimeout(milliseconds: 100)
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Self.readBytes, alignment: 64)
+    defer { buffer.deallocate() }
+    var total: UInt64 = 0
+    var inWindow: UInt64 = 0
+    while !meeting.isOver {
+      let got = socket.receive(buffer)
+      if got == 0 { break }
+      if got < 0 {
+        if isQuiet(got) { continue }
+        throw Failure("receive", "a stream at \(path.server.name)", errno: Errno(rawValue: Int32(-got)))
+      }
+      if meeting.window.contains(Clock.monotonicNanoseconds) { inWindow += UInt64(got) }
+      total += UInt64(got)
+    }
+    return (inWindow, total)
+  }
+
+  private func send(_ path: Path, _ meeting: Meeting) throws(Failure) -> UInt64 {
+    let remote = try path.endpoint(of: path.server)
+    let socket = try Socket(.tcp, family: remote.family)
+    try socket.setTimeout(milliseconds: 100)
+    guard meeting.waitForServer() else { throw Failure("start", "tcp-stream: no server") }
+    try socket.connectPatiently(remote, until: meeting)
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 64)
+    defer { buffer.deallocate() }
+    _ = buffer.initializeMemory(as: UInt8.self, repeating: 0x5a)
+    let window = meeting.openWindow(timing)
+    var total: UInt64 = 0
+    while Clock.monotonicNanoseconds < window.until {
+      let sent = socket.send(UnsafeRawBufferPointer(buffer))
+      guard sent >= 0 else {
+        if isQuiet(sent) { continue }
+        throw Failure("send", "a stream from \(path.client.name)", errno: Errno(rawValue: Int32(-sent)))
+      }
+      total += UInt64(sent)
+    }
+    return total
+  }
+}

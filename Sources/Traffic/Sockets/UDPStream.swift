@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+import Glibc
+import LinuxSystem
+import SystemPackage
+
+/// Workload `udp-stream`: one flow, open loop, sendmmsg(2) against recvmmsg(2), datagrams numbered.
+public struct UDPStream: Sendable {
+  /// Bytes of UDP payload, 8 to 65507.
+  public var size: Int
+  /// Datagrams per second; nil is as fast as the sender goes.
+  public var rate: Double?
+  public var timing: LoadTiming
+
+  public init(size: Int, rate: Double? = nil, timing: LoadTiming) {
+    self.size = size
+    self.rate = rate
+    self.timing = timing
+  }
+
+  public struct Report: Sendable, Equatable {
+    /// Datagrams that reached the application, and that were sent, inside the window, per second.
+    public var receivedPerSecond: Double
+    public var sentPerSecond: Double
+    /// Of the whole run, warm-up and draining included.
+    public var sent: UInt64
+    public var received: UInt64
+    /// Datagrams that came after one with a higher number.
+    public var reordered: UInt64
+    public var lost: UInt64 { sent > received ? sent - received : 0 }
+    public var lostFraction: Double { sent == 0 ? 0 : Double(lost) / Double(sent) }
+  }
+
+  private static let sendBurst = 32
+  private static let receiveBurst = 64
+  private static let receiveBuffer: Int32 = 1 << 20
+
+  private struct Received: Sendable {
+    var inWindow: UInt64 = 0
+    var total: UInt64 = 0
+    var reordered: UInt64 = 0
+  }
+
+  private struct Sent: Sendable {
+    var inWindow: UInt64 = 0
+    var total: UInt64 = 0
+  }
+
+  /// Takes warm-up, duration and at most some 0.3 s more.
+  public func run(_ path: Path) throws(Failure) -> Report {
+    guard (8...65507).contains(size) else {
+      throw Failure("send", "datagrams of \(size) bytes", advice: "8 to 65507 bytes.", status: .usage)
+    }
+    let load = self
+    let (received, sent) = try path.run(
+      timing,
+      server: { (meeting) throws(Failure) in try load.receive(path, meeting) },
+      client: { (meeting) throws(Failure) in try load.send(path, meeting) })
+    return Report(
+      receivedPerSecond: Double(received.inWindow) / timing.duration,
+      sentPerSecond: Double(sent.inWindow) / timing.duration,
+      sent: sent.total, received: received.total, reordered: received.reordered)
+  }
+
+  private func receive(_ path: Path, _ meeting: Meeting) throws(Failure) -> Received {
+    let local = try path.endpoint(of: path.server)
+    let remote = try path.endpoint(of: path.client)
+    let socket = try Socket(.udp, family: local.family)
+    try socket.setReceiveBuffer(Self.receiveBuffer)
+    try socket.setTimeout(milliseconds: 50)
+    try socket.bind(local)
+    try socket.connect(remote)
+    let batch = try DatagramBatch(count: Self.receiveBurst, size: size)
+    var count = Received()
+    var next: UInt64 = 0
+    meeting.serverIsReady()
+    while !meeting.isOver {
+      let got = batch.receive(on: socket.raw)
+      if got < 0 {
+        if isQuiet(got) {
+          if meeting.isClientDone { break }
+          continue
+        }
+        if isRefused(got) { continue }
+        throw Failure("receive", "datagrams at \(path.server.name)", errno: Errno(rawValue: Int32(-got)))
+      }
+      let now = Clock.monotonicNanoseconds
+      if meeting.window.contains(now) { count.inWindow += UInt64(got) }
+      count.total += UInt64(got)
+      for index in 0..<got {
+        let number = batch.sequence(index)
+        if number < next { count.reordered += 1 } else { next = number + 1 }
+      }
+    }
+    return count
+  }
+
+  private func send(_ path: Path, _ meeting: Meeting) throws(Failure) -> Sent {
+    let local = try path.endpoint(of: path.client)
+    let remote = try path.endpoint(of: path.server)
+    let socket = try Socket(.udp, family: local.family)
+    try socket.setTimeout(milliseconds: 100)
+    try socket.bind(local)
+    guard meeting.waitForServer() else { throw Failure("start", "udp-stream: no server") }
+    try socket.connect(remote)
+    let batch = try DatagramBatch(count: Self.sendBurst, size: size)
+    var count = Sent()
+    let window = meeting.openWindow(timing)
+    let start = Clock.monotonicNanoseconds
+    var now = start
+    while now < window.until {
+      var burst = Self.sendBurst
+      if let rate {
+        let due = Int(Double(now - start) * rate / 1e9) - Int(count.total)
+        guard due > 0 else {
+          usleep(50)
+          now = Clock.monotonicNanoseconds
+          continue
+        }
+        burst = min(burst, due)
+      }
+      for index in 0..<burst { batch.setSequence(index, count.total + UInt64(index)) }
+      let sent = batch.send(burst, on: socket.raw)
+      now = Clock.monotonicNanoseconds
+      guard sent >= 0 else {
+        if isQuiet(sent) || isRefused(sent) || sent == -Int(ENOBUFS) { continue }
+        throw Failure("send", "datagrams from \(path.client.name)", errno: Errno(rawValue: Int32(-sent)))
+      }
+      count.total += UInt64(sent)
+      if window.contains(now) { count.inWindow += UInt64(sent) }
+    }
+    return count
+  }
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+import LinuxSystem
+import Testing
+import Traffic
+
+@testable import Bench
+
+/// Answers from a script instead of a network.
+private final class ScriptedArena: Arena {
+  var speed: (Network, Int) -> Double = { network, _ in network.tier == nil ? 100 : 300 }
+  var distances: [Double] = []
+  var failing: Network?
+  var broken: Network?
+  private(set) var trials: [Network] = []
+  private(set) var gated: [Network] = []
+
+  func reasonToSkip(_ network: Network, _ cell: Cell) -> String? { nil }
+  func gate(_ network: Network, _ cell: Cell) throws(Failure) -> ABReport.Gate {
+    gated.append(network)
+    return ABReport.Gate(
+      network: network.description, offloads: cell.offloads.rawValue, hosts: "A B", passed: network != broken,
+      summary: network == broken ? "echo 1473 bytes: no answer" : "fine")
+  }
+  func trial(_ network: Network, _ cell: Cell) throws(Failure) -> Sample {
+    trials.append(network)
+    if network == failing { throw Failure("send", "datagrams") }
+    return Sample(value: speed(network, trials.count), lostFraction: 0)
+  }
+  func trialWithCost(_ network: Network, _ cell: Cell) throws(Failure) -> (sample: Sample, busyCPUs: Double?) {
+    (try trial(network, cell), 1.5)
+  }
+  func tier(of network: Network) -> ABReport.Tier? {
+    network.tier.map { ABReport.Tier(requested: $0, obtained: "\($0) native") }
+  }
+  func distance() throws(Failure) -> Double? { distances.isEmpty ? 60 : distances.removeFirst() }
+}
+
+struct CampaignTests {
+  static let baseline = Network(base: "vxlan")
+  static let tiered = Network(base: "vxlan", tier: "xdp")
+  static let cell = Cell(measure: .udpStream, size: 64, offloads: .on, placement: .twoCore)
+
+  private func campaign(_ arena: ScriptedArena, repeats: Int = 4, cost: Bool = false) -> Campaign {
+    Campaign(
+      schedule: Schedule(baseline: Self.baseline, networks: [Self.tiered]), cells: [Self.cell],
+      repeats: repeats, searchRepeats: 2, measuresCost: cost, arena: arena)
+  }
+
+  @Test func pairsGiveRatioVerdictAndNoiseFloor() throws {
+    let arena = ScriptedArena()
+    var report = ABReport.sample()
+    try campaign(arena, cost: true).run(&report)
+    let comparison = try #require(report.comparisons.first)
+    #expect(comparison.ratio == 3)
+    #expect(comparison.verdict == .better)
+    #expect(comparison.pairs == 4)
+    #expect(comparison.droppedPairs == 0)
+    #expect(report.noiseFloor.first?.ratio == 1)
+    #expect(report.results.map(\.samples.count) == [8, 4])
+    #expect(report.results[1].cpuNsPerPacket == 1.5e9 / 300)
+    #expect(report.results[1].tier?.obtained == "xdp native")
+    #expect(report.complete)
+  }
+
+  @Test func aPassInWhichTheMachineFlippedIsRepeated() throws {
+    let arena = ScriptedArena()
+    // Three trials a pass, four probes: the second pass flips.
+    arena.distances = [60, 60, 60, 60, 60, 200, 200, 200]
+    var report = ABReport.sample()
+    try campaign(arena).run(&report)
+    #expect(report.comparisons.first?.pairs == 4)
+    #expect(report.comparisons.first?.droppedPairs == 1)
+    #expect(arena.trials.count == 15)
+    #expect(report.environment.cpuDistanceRangeNs == [60, 200])
+  }
+
+  @Test func aMachineThatNeverSettlesEndsTheRunAnyway() throws {
+    let arena = ScriptedArena()
+    arena.distances = (0..<400).map { $0 % 2 == 0 ? 60 : 200 }
+    var report = ABReport.sample()
+    try campaign(arena).run(&report)
+    #expect(arena.trials.count == 24, "repeats and as many again")
+    #expect(report.comparisons.isEmpty)
+    #expect(report.results.first?.samples.count == 8)
+  }
+
+  @Test func whatFailsTheGateIsNotTimed() throws {
+    let arena = ScriptedArena()
+    arena.broken = Self.tiered
+    var report = ABReport.sample()
+    try campaign(arena).run(&report)
+    #expect(!arena.trials.contains(Self.tiered))
+    #expect(report.results[1].failed?.contains("1473") == true)
+    #expect(report.results[1].samples.isEmpty)
+    #expect(report.comparisons.isEmpty)
+  }
+
+  @Test func aFailedTrialIsReportedAndTheRestGoesOn() throws {
+    let arena = ScriptedArena()
+    arena.failing = Self.tiered
+    var report = ABReport.sample()
+    try campaign(arena).run(&report)
+    #expect(arena.trials.count { $0 == Self.tiered } == 1)
+    #expect(report.results[0].samples.count == 8)
+    #expect(report.results[1].failed != nil)
+  }
+
+  @Test func anInterruptionLeavesWhatWasMeasured() throws {
+    let arena = ScriptedArena()
+    var campaign = campaign(arena)
+    campaign.isInterrupted = { arena.trials.count >= 7 }
+    var report = ABReport.sample()
+    try campaign.run(&report)
+    #expect(!report.complete)
+    #expect(report.comparisons.first?.pairs == 2)
+    #expect(try ABReport.decoded(report.encoded()) == report)
+  }
+}
