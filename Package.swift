@@ -58,7 +58,9 @@ let package = Package(
     .testTarget(name: "PacketHeadersTests", dependencies: ["PacketHeaders"]),
     .testTarget(
       name: "BPFProgramTests",
-      dependencies: ["BPFLoader", "CBPFObjects", "CLibXDP", "LinuxSystem", "PacketHeaders"]),
+      dependencies: [
+        "BPFLoader", "CBPFObjects", "CLibXDP", "LinuxSystem", "PacketHeaders", "TestSupport", system,
+      ]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -2,9 +2,10 @@
 import BPFLoader
 import CBPFObjects
 import PacketHeaders
+import TestSupport
 import Testing
 
-@Suite(.enabled(if: mayTest, "needs root: loads BPF programs"))
+@Suite(.enabled(if: mayUseKernel, .init(rawValue: needsRoot)))
 struct VerdictTests {
   static let cases =
     Case.portForwarded + Case.portHeaders + Case.portPassed + Case.portChecksums
