@@ -60,7 +60,11 @@ final class Fixture {
     try fill()
   }
 
-  private func fill() throws {
+  /// The table as it was made, and nothing remembered.
+  func fill() throws {
+    try fdb.delete(try fdb.keys())
+    try vteps.delete(try vteps.keys())
+    try generation.update(0, 0)
     try setPort(0, ifindex: 9, mtu: 1500, mac: Outer.uplink)
     try setPort(1, ifindex: Self.lo)
     try setPort(2, ifindex: 3)
