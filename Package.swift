@@ -27,7 +27,7 @@ let package = Package(
       name: "CBPFObjects", exclude: ["generated"],
       cSettings: [.unsafeFlags(["-Wno-c23-extensions"])]),
     .target(name: "LinuxSystem", dependencies: ["CLinuxSystem", system]),
-    .target(name: "PacketHeaders"),
+    .target(name: "PacketHeaders", swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
     .target(name: "Netlink", dependencies: ["CLibNL", "PacketHeaders", "LinuxSystem", system]),
     .target(name: "BPFLoader", dependencies: ["CLibXDP", "LinuxSystem", system]),
     .target(
@@ -53,12 +53,19 @@ let package = Package(
       dependencies: [
         "CBPFObjects", "FastPath", "LinuxSystem", "Netlink", "PacketHeaders", "TestSupport",
       ]),
-    .testTarget(name: "NetlinkTests", dependencies: ["Netlink", "PacketHeaders", "LinuxSystem", system]),
+    .testTarget(
+      name: "NetlinkTests", dependencies: ["Netlink", "PacketHeaders", "LinuxSystem", "TestSupport", system]),
+    .testTarget(
+      name: "LabTests",
+      dependencies: ["Lab", "Netlink", "PacketHeaders", "LinuxSystem", "TestSupport", "culvert", system]),
+    .testTarget(name: "PacketHeadersTests", dependencies: ["PacketHeaders"]),
+    .testTarget(
+      name: "BPFProgramTests",
+      dependencies: ["BPFLoader", "CBPFObjects", "CLibXDP", "LinuxSystem", "PacketHeaders"]),
     .testTarget(
       name: "TrafficTests",
       dependencies: ["LinuxSystem", "Netlink", "PacketHeaders", "TestSupport", "Traffic", system, histogram]),
     .testTarget(name: "BenchTests", dependencies: ["Bench", "FastPath", "Lab", "LinuxSystem", "TestSupport", "Traffic"]),
-    .testTarget(name: "LabTests", dependencies: ["Lab", "Netlink", "PacketHeaders", "LinuxSystem", system]),
   ],
   swiftLanguageModes: [.v6]
 )

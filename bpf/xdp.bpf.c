@@ -5,12 +5,12 @@
  * decided and computed before the first byte changes: a frame that is passed
  * is the frame that came.
  */
-#include "lib/count.h"
 #include "lib/decap.h"
 #include "lib/encap.h"
+#include "lib/forward.h"
 
-/* The way out to a container's port. Returns 0, or why not. */
-static __always_inline __u32 check_port(struct xdp_md *ctx, __u32 slot, __u32 l3_bytes, __u32 frame_end)
+/* The way out by a port; `bytes` is the frame's as it came. Returns 0, or why not. */
+static __always_inline __u32 check_port(struct xdp_md *ctx, __u32 slot, __u32 l3_bytes, __u32 bytes)
 {
 	struct culvert_port *port = port_at(slot);
 
@@ -18,15 +18,21 @@ static __always_inline __u32 check_port(struct xdp_md *ctx, __u32 slot, __u32 l3
 		return CULVERT_PASS_UNKNOWN_PORT;
 	if (l3_bytes > port->mtu)
 		return CULVERT_PASS_MTU;
-	if (frame_end != (__u32)(ctx->data_end - ctx->data) && !(port->flags & CULVERT_PORT_MULTI_BUFFER))
+	if (bytes != (__u32)(ctx->data_end - ctx->data) && !(port->flags & CULVERT_PORT_MULTI_BUFFER))
 		return CULVERT_PASS_MULTI_BUFFER;
 	return 0;
 }
 
-static __always_inline __u32 encapsulate(struct xdp_md *ctx, const struct inner *in, struct visit *visit,
-					 __u32 slot, struct culvert_fdb_entry *source)
+/* Notes where to; the frame is still as it came when there is no such device. */
+static __always_inline __u32 redirect(__u32 slot)
 {
-	struct culvert_tunnel *tunnel = tunnel_at(slot);
+	return bpf_redirect_map(&devices, slot, 0) == XDP_REDIRECT ? 0 : CULVERT_PASS_UNKNOWN_PORT;
+}
+
+static __always_inline __u32 encapsulate(struct xdp_md *ctx, const struct inner *in, struct route *route,
+					 struct visit *visit)
+{
+	struct culvert_tunnel *tunnel = tunnel_at(route->target);
 	__u32 verdict, bytes = visit->bytes;
 	struct outer out;
 
@@ -42,11 +48,12 @@ static __always_inline __u32 encapsulate(struct xdp_md *ctx, const struct inner 
 	verdict = prepare_outer(ctx, &out, in, tunnel, bytes, visit->count->packets[CULVERT_FORWARDED_ENCAP]);
 	if (verdict)
 		return verdict;
-	if (refresh_due(source))
-		return CULVERT_PASS_REFRESH;
-	/* Only notes where to: the frame is still as it came when there is no such device. */
-	if (bpf_redirect_map(&devices, CULVERT_UPLINK_SLOT, 0) != XDP_REDIRECT)
-		return CULVERT_PASS_UNKNOWN_PORT;
+	verdict = route_settle(route);
+	if (verdict)
+		return verdict;
+	verdict = redirect(CULVERT_UPLINK_SLOT);
+	if (verdict)
+		return verdict;
 	if (bpf_xdp_adjust_head(ctx, -OUTER_BYTES))
 		return CULVERT_PASS_HEADROOM;
 	write_outer(ctx, &out, tunnel);
@@ -56,107 +63,85 @@ static __always_inline __u32 encapsulate(struct xdp_md *ctx, const struct inner 
 static __always_inline __u32 from_container(struct xdp_md *ctx, struct visit *visit)
 {
 	void *frame = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	struct culvert_fdb_entry *source, *destination;
-	struct culvert_port *port;
+	struct route route = {};
 	struct inner in = {};
 	__u32 verdict;
 
 	verdict = parse_inner(&in, frame, end);
 	if (verdict)
 		return verdict;
-	source = fdb_lookup(config.segment, frame + 6);
-	if (!source)
-		return CULVERT_PASS_UNKNOWN_SOURCE;
-	if (source->kind != CULVERT_FDB_LOCAL)
-		return source->kind == CULVERT_FDB_REMOTE ? CULVERT_PASS_MOVED_SOURCE : CULVERT_PASS_UNSUPPORTED;
-	port = port_at(source->target);
-	if (!port || port->ifindex != ctx->ingress_ifindex)
-		return CULVERT_PASS_MOVED_SOURCE;
-	came_by(visit, source->target);
-	destination = fdb_lookup(config.segment, frame);
-	if (!destination)
-		return CULVERT_PASS_UNKNOWN_DEST;
-	visit->bytes = frame_bytes(ctx, &in, 0);
-	if (destination->kind == CULVERT_FDB_REMOTE)
-		return encapsulate(ctx, &in, visit, destination->target, source);
-	if (destination->kind != CULVERT_FDB_LOCAL)
-		return CULVERT_PASS_UNSUPPORTED;
-	if (destination->target == source->target)
-		return CULVERT_PASS_SAME_PORT;
-	verdict = check_port(ctx, destination->target, visit->bytes - ETH_BYTES, visit->bytes);
+	verdict = route_from_port(ctx, &route, visit, frame);
 	if (verdict)
 		return verdict;
-	if (refresh_due(source))
-		return CULVERT_PASS_REFRESH;
-	if (bpf_redirect_map(&devices, destination->target, 0) != XDP_REDIRECT)
-		return CULVERT_PASS_UNKNOWN_PORT;
-	return CULVERT_FORWARDED_LOCAL;
+	visit->bytes = frame_bytes(ctx, &in, 0);
+	if (route.kind == CULVERT_FDB_REMOTE)
+		return encapsulate(ctx, &in, &route, visit);
+	if (route.kind != CULVERT_FDB_LOCAL)
+		return CULVERT_PASS_UNSUPPORTED;
+	if (route.target == route.slot)
+		return CULVERT_PASS_SAME_PORT;
+	verdict = check_port(ctx, route.target, visit->bytes - ETH_BYTES, visit->bytes);
+	if (verdict)
+		return verdict;
+	verdict = route_settle(&route);
+	if (verdict)
+		return verdict;
+	verdict = redirect(route.target);
+	return verdict ? verdict : CULVERT_FORWARDED_LOCAL;
 }
 
 static __always_inline __u32 from_wire(struct xdp_md *ctx, struct visit *visit)
 {
 	void *frame = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	struct culvert_fdb_entry *source, *destination;
-	struct culvert_segment *segment;
-	struct culvert_vni_key vni = {};
-	struct culvert_tunnel *tunnel;
+	__u32 verdict, segment = 0, recalled;
+	struct route route = {};
 	struct inner in = {};
-	__u32 verdict, remote, inner_bytes;
 	__u8 tos;
 
 	verdict = check_outer(ctx, frame, end);
 	if (verdict)
 		return verdict;
-	if (frame + OUTER_BYTES > end)
+	if (frame + OUTER_BYTES + ETH_BYTES > end)
 		return CULVERT_PASS_TRUNCATED;
 	visit->bytes = ETH_BYTES + bpf_ntohs(AT16(frame, OUTER_IP + IP4_LENGTH));
 	tos = AT8(frame, OUTER_IP + IP4_TOS);
-	remote = AT32(frame, OUTER_IP + IP4_SOURCE);
-	vni.vni_be = AT32(frame, OUTER_VXLAN + 4);
-	if (AT32(frame, OUTER_VXLAN) != VXLAN_FLAGS || vni.vni_be & bpf_htonl(0xff))
+	route_key(&route, frame + OUTER_BYTES);
+	route.key.vni_be = AT32(frame, OUTER_VXLAN + 4);
+	if (AT32(frame, OUTER_VXLAN) != VXLAN_FLAGS || route.key.vni_be & bpf_htonl(0xff))
 		return CULVERT_PASS_VXLAN_FLAGS;
-	vni.local = AT32(frame, OUTER_IP + IP4_DESTINATION);
-	vni.udp_port = config.udp_port;
-	segment = bpf_map_lookup_elem(&vnis, &vni);
-	if (!segment)
-		return CULVERT_PASS_UNKNOWN_VNI;
-	if (segment->flags & CULVERT_SEGMENT_STRICT) {
-		struct culvert_vtep_key vtep = { segment->segment, remote };
-
-		if (!bpf_map_lookup_elem(&vteps, &vtep))
-			return CULVERT_DROP_NOT_A_VTEP;
+	route.key.vni_be |= bpf_htonl(1);
+	route.key.local = AT32(frame, OUTER_IP + IP4_DESTINATION);
+	route.key.from = AT32(frame, OUTER_IP + IP4_SOURCE);
+	route.slot = CULVERT_UPLINK_SLOT;
+	recalled = route_recall(&route);
+	if (!recalled) {
+		verdict = segment_of(&route.key, &segment);
+		if (verdict)
+			return verdict;
 	}
 	verdict = parse_inner(&in, frame + OUTER_BYTES, end);
 	if (verdict)
 		return verdict;
 	if (AT16(frame, OUTER_UDP + UDP_CHECK) && !has_own_checksum(&in))
 		return CULVERT_PASS_CHECKSUM;
-	if (tos & ECN_MASK) {
-		verdict = check_ecn(tos, &in);
+	if (tos & ECN_MASK && (in.tos & ECN_MASK) == ECN_NOT_ECT)
+		return CULVERT_PASS_ECN;
+	if (!recalled) {
+		verdict = route_from_vtep(&route, segment, in.frame);
 		if (verdict)
 			return verdict;
 	}
-	source = fdb_lookup(segment->segment, in.frame + 6);
-	if (!source)
-		return CULVERT_PASS_UNKNOWN_SOURCE;
-	if (source->kind != CULVERT_FDB_REMOTE)
-		return source->kind == CULVERT_FDB_LOCAL ? CULVERT_PASS_MOVED_SOURCE : CULVERT_PASS_UNSUPPORTED;
-	tunnel = tunnel_at(source->target);
-	if (!tunnel || tunnel->remote != remote || tunnel->vni_be != vni.vni_be)
-		return CULVERT_PASS_MOVED_SOURCE;
-	destination = fdb_lookup(segment->segment, in.frame);
-	if (!destination)
-		return CULVERT_PASS_UNKNOWN_DEST;
-	if (destination->kind != CULVERT_FDB_LOCAL)
-		return destination->kind == CULVERT_FDB_REMOTE ? CULVERT_PASS_SAME_PORT : CULVERT_PASS_UNSUPPORTED;
-	inner_bytes = visit->bytes - OUTER_BYTES;
-	verdict = check_port(ctx, destination->target, inner_bytes - ETH_BYTES, visit->bytes);
+	if (route.kind != CULVERT_FDB_LOCAL)
+		return route.kind == CULVERT_FDB_REMOTE ? CULVERT_PASS_SAME_PORT : CULVERT_PASS_UNSUPPORTED;
+	verdict = check_port(ctx, route.target, visit->bytes - OUTER_BYTES - ETH_BYTES, visit->bytes);
 	if (verdict)
 		return verdict;
-	if (refresh_due(source))
-		return CULVERT_PASS_REFRESH;
-	if (bpf_redirect_map(&devices, destination->target, 0) != XDP_REDIRECT)
-		return CULVERT_PASS_UNKNOWN_PORT;
+	verdict = route_settle(&route);
+	if (verdict)
+		return verdict;
+	verdict = redirect(route.target);
+	if (verdict)
+		return verdict;
 	if (bpf_xdp_adjust_head(ctx, OUTER_BYTES))
 		return CULVERT_PASS_HEADROOM;
 	if (tos & ECN_MASK)

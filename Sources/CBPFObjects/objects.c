@@ -8,6 +8,9 @@ static const _Alignas(8) unsigned char xdp[] = {
 static const _Alignas(8) unsigned char bench[] = {
 #embed "generated/bench.bpf.o"
 };
+static const _Alignas(8) unsigned char drops[] = {
+#embed "generated/drops.bpf.o"
+};
 
 struct culvert_bpf_object culvert_bpf_xdp(void) {
   return (struct culvert_bpf_object){"culvert_xdp", xdp, sizeof xdp};
@@ -15,4 +18,8 @@ struct culvert_bpf_object culvert_bpf_xdp(void) {
 
 struct culvert_bpf_object culvert_bpf_bench(void) {
   return (struct culvert_bpf_object){"culvert_bench", bench, sizeof bench};
+}
+
+struct culvert_bpf_object culvert_bpf_drops(void) {
+  return (struct culvert_bpf_object){"culvert_drops", drops, sizeof drops};
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import CLinuxSystem
+import FastPath
 import Foundation
 import Glibc
 import LinuxSystem
@@ -9,9 +10,8 @@ import SystemPackage
 /// are relayed until it carries packets.
 enum Background {
   private static let readyMark = "\u{4}"
-  static let logDirectory = "/run/culvert/log"
 
-  static func spawn() throws {
+  static func spawn(_ command: [String] = CommandLine.arguments.filter { $0 != "--detach" }) throws {
     var ends: [Int32] = [0, 0]
     guard culvert_pipe(&ends, false) == 0 else { throw Failure("create", "a pipe", errno: .last) }
     let reading = OwnedDescriptor(adopting: ends[0])
@@ -28,7 +28,7 @@ enum Background {
     defer { posix_spawnattr_destroy(&attributes) }
     posix_spawnattr_setflags(&attributes, Int16(0x80 /* POSIX_SPAWN_SETSID */))
 
-    let arguments = CommandLine.arguments.filter { $0 != "--detach" } + ["--background"]
+    let arguments = command + ["--background"]
     var pointers: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
     defer { for pointer in pointers { free(pointer) } }
     var child: pid_t = 0
@@ -56,15 +56,16 @@ enum Background {
 
   /// In the background process: tells the waiting command, then writes to a log.
   static func ready() throws {
-    try FileManager.default.createDirectory(atPath: logDirectory, withIntermediateDirectories: true)
-    let log = try OwnedDescriptor.open(
-      "\(logDirectory)/up-\(getpid()).log", flags: O_WRONLY | O_CREAT | O_APPEND, mode: 0o600)
+    let path = Owner.logPath(of: getpid())
+    try FileManager.default.createDirectory(
+      at: URL(fileURLWithPath: path).deletingLastPathComponent(), withIntermediateDirectories: true)
+    let log = try OwnedDescriptor.open(path, flags: O_WRONLY | O_CREAT | O_APPEND, mode: 0o600)
     Terminal.note(readyMark)
     dup2(log.raw, 2)
   }
 
   /// The log goes with the process; a crash leaves it to be read.
-  static func remove() { unlink("\(logDirectory)/up-\(getpid()).log") }
+  static func remove() { unlink(Owner.logPath(of: getpid())) }
 }
 
 /// sd_notify(3)'s protocol: a datagram to NOTIFY_SOCKET, where a manager asked for it.

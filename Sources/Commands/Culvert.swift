@@ -5,6 +5,8 @@ public struct Culvert: ParsableCommand {
   public static let configuration = CommandConfiguration(
     commandName: "culvert",
     abstract: "Takes a container network's packets out of the kernel's stack, and proves what that bought.",
-    subcommands: [AB.self, Up.self, Down.self, StatusCommand.self, StatsCommand.self])
+    subcommands: [
+      Up.self, Down.self, StatusCommand.self, StatsCommand.self, LabCommand.self, AB.self,
+    ])
   public init() {}
 }

@@ -52,8 +52,9 @@ struct StatsCommand: CulvertCommand {
           lines.append(row("  \(label) \(reason)", count, earlier?[reason]))
         }
       }
-      if port.transmitFailures > 0 {
-        lines.append("    redirected here, then refused by the device: \(port.transmitFailures)")
+      let lost = [("not sent by this device", port.notSent), ("taken by no device", port.notRedirected)]
+      for case (let what, let count?) in lost where count > 0 {
+        lines.append("    forwarded, then \(what): \(count)")
       }
     }
     return lines.joined(separator: "\n")

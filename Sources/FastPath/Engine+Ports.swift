@@ -51,6 +51,8 @@ extension Engine {
       }
       let end = try ContainerEnd.find(of: link)
       let changes = try prepare(end, of: link)
+      if try !RedirectTarget.isReady(link, mode: options.mode) { try end.renewNAPI() }
+      guard try RedirectTarget.isReady(link, mode: options.mode) else { throw RedirectTarget.failure(link) }
       guard let slot = slots.take(now: Clock.monotonicNanoseconds) else {
         throw Failure("attach to", link.name, advice: "all \(options.portCapacity - 1) port slots are taken")
       }
@@ -102,20 +104,40 @@ extension Engine {
     ports[index]!.slot = nil
   }
 
-  /// A container that switches its offloads back on sends checksums that raw
-  /// frames cannot complete: its port goes to the kernel until it is attached anew.
-  func checkContainerEnds() throws {
-    var declined = false
+  /// Looks after what others can change without an announcement here: a container's
+  /// offloads, whose partial checksums raw frames cannot complete, and whether the
+  /// devices still take redirected frames. What no longer fits goes to the kernel.
+  func checkEnds() throws {
+    var changed = false
     for (index, port) in ports where port.slot != nil && port.reason == nil {
-      guard let end = port.end, let differing = try? end.differing(), !differing.isEmpty else { continue }
-      let names = differing.map { "\($0.key) \($0.value ? "on" : "off")" }.sorted().joined(separator: ", ")
+      guard let reason = try objection(to: port) else { continue }
       release(index)
       journal.changes.removeAll { $0.portIndex == index }
       try journal.save(directory)
-      decline(index, "its container set \(names)")
-      declined = true
+      decline(index, reason)
+      changed = true
     }
-    guard declined else { return }
-    try table.updateAll(overlay: overlay, underlay: &underlay, context: context)
+    let transmits = try place.inUnderlay { try RedirectTarget.isReady(place.uplink, mode: options.mode) }
+    if transmits != uplinkTransmits {
+      uplinkTransmits = transmits
+      report(
+        transmits
+          ? "\(place.uplink.name): takes redirected frames again"
+          : "\(place.uplink.name): stays with the kernel: \(RedirectTarget.failure(place.uplink))")
+      try publish()
+    } else if changed {
+      try table.updateAll(overlay: overlay, underlay: &underlay, context: context)
+    }
+  }
+
+  private func objection(to port: Port) throws -> String? {
+    // A device that is about to vanish is netlink's news.
+    guard let end = port.end, let differing = try? end.differing() else { return nil }
+    guard differing.isEmpty else {
+      let names = differing.map { "\($0.key) \($0.value ? "on" : "off")" }.sorted().joined(separator: ", ")
+      return "its container set \(names)"
+    }
+    guard let isReady = try? RedirectTarget.isReady(port.link, mode: options.mode), !isReady else { return nil }
+    return "\(RedirectTarget.failure(port.link))"
   }
 }

@@ -55,10 +55,11 @@ extension Engine {
   private func stats(name: String, index: Int32, slot: UInt32?) throws -> Stats.Port {
     var port = Stats.Port(
       name: name, index: index, tier: slot == nil ? nil : tier.tier.rawValue, received: .init(), forwarded: [:],
-      passed: [:], dropped: [:], transmitFailures: 0)
+      passed: [:], dropped: [:])
     guard let slot else { return port }
     let counters = try tier.counters(slot: slot)
-    port.transmitFailures = counters.transmitFailures
+    port.notSent = counters.notSent
+    port.notRedirected = counters.notRedirected
     for verdict in Verdict.allCases {
       guard let packets = counters.packets[verdict], packets > 0 else { continue }
       let count = Stats.Count(packets: packets, bytes: counters.bytes[verdict] ?? 0)

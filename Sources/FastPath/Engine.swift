@@ -24,6 +24,8 @@ final class Engine {
   var slots: SlotPool
   var journal = Journal()
   var uplinkIsAttached = false
+  /// False while the uplink refuses redirected frames.
+  var uplinkTransmits = true
 
   /// A container's port and what became of it.
   struct Port {
@@ -39,24 +41,28 @@ final class Engine {
   init(_ options: FastPathOptions, report: @escaping (String) -> Void) throws {
     self.options = options
     self.report = report
+    Overlays.purge()
     place = try OverlayPlace(options)
     directory = RuntimeDirectory(namespace: place.identity, bridge: place.bridge.index)
     try directory.create()
     guard let start = Owner.startTime(of: getpid()) else {
       throw Failure("read", "/proc/\(getpid())/stat")
     }
+    let predecessor = directory.owner
     lock = try directory.lock(
       for: Owner(
         pid: getpid(), startTime: start, overlay: place.bridge.name,
         namespace: options.namespace ?? "\(place.identity)"))
+    if let predecessor, predecessor.pid != getpid() { unlink(predecessor.logPath) }
     if let stale = Journal.read(directory) {
       for line in stale.restore() { report(line) }
+      try Journal().save(directory)
     }
     overlay = OverlayState(bridge: place.bridge.index, vxlan: place.vxlan.index)
     underlay = UnderlayState(uplink: place.uplink.index)
     slots = SlotPool(range: UInt32(CULVERT_UPLINK_SLOT) + 1..<options.portCapacity)
     switch options.tier {
-    case .xdp: tier = try XDPTier(options, vxlanPort: place.vxlan.vxlan?.port ?? 4789)
+    case .xdp: tier = try XDPTier(options, vxlanPort: place.vxlan.vxlan?.port ?? 4789, report: report)
     }
     table = ForwardingTable(sink: tier)
   }
@@ -65,7 +71,12 @@ final class Engine {
   func start() throws {
     try readKernel()
     try judge()
-    try place.inUnderlay { try tier.attachUplink(place.uplink) }
+    try place.inUnderlay {
+      guard try RedirectTarget.isReady(place.uplink, mode: options.mode) else {
+        throw RedirectTarget.failure(place.uplink)
+      }
+      try tier.attachUplink(place.uplink)
+    }
     uplinkIsAttached = true
     report("\(place.uplink.name): tier \(tier.tier.rawValue), \(options.mode.description), uplink")
     try reconcilePorts()
@@ -179,7 +190,7 @@ final class Engine {
 
   /// False while nothing may be forwarded outside the kernel.
   var overlayIsServed: Bool {
-    policy.overlay.isEmpty && policy.uplink.isEmpty && overlay.bridge?.isUp == true
+    policy.overlay.isEmpty && policy.uplink.isEmpty && uplinkTransmits && overlay.bridge?.isUp == true
       && overlay.vxlan?.isUp == true && overlay.vxlan?.master == overlay.bridgeIndex
   }
 
@@ -190,7 +201,7 @@ final class Engine {
   }
 
   /// Writes what follows from the devices, then every entry.
-  private func publish() throws {
+  func publish() throws {
     if let uplink = underlay.uplink { try tier.update(uplink, slot: UInt32(CULVERT_UPLINK_SLOT)) }
     try publishAddresses()
     try table.updateAll(overlay: overlay, underlay: &underlay, context: context)

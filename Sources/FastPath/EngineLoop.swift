@@ -48,7 +48,7 @@ struct EngineLoop: ~Copyable {
       }
       if Clock.monotonicNanoseconds >= nextCheck {
         nextCheck = Clock.monotonicNanoseconds + 1_000_000_000
-        try engine.checkContainerEnds()
+        try engine.checkEnds()
       }
     }
   }

@@ -1,17 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
+import Glibc
 import LinuxSystem
 import Netlink
 
 /// The fast paths of this machine, found by their runtime directories: for the
 /// commands that talk to another process.
 public enum Overlays {
+  /// Forgets dead fast paths whose namespace is gone, and with it all they had changed.
+  public static func purge() {
+    for directory in RuntimeDirectory.all() {
+      guard let owner = directory.owner, !owner.isAlive, let inode = directory.namespaceInode,
+        NamespaceSearch.find(inode: inode) == nil
+      else { continue }
+      unlink(owner.logPath)
+      directory.remove()
+    }
+  }
+
   /// Those of one namespace, or of all.
   public static func directories(namespace reference: String?, all: Bool) throws -> [RuntimeDirectory] {
+    // Held open, the namespace in question is found and kept.
+    let namespace = try NetworkNamespace.open(reference)
+    purge()
     let every = RuntimeDirectory.all()
-    if all { return every }
-    let inode = try NetworkNamespace.open(reference).identity.inode
-    return every.filter { $0.namespaceInode == inode }
+    return all ? every : every.filter { $0.namespaceInode == namespace.identity.inode }
   }
 
   /// What a living owner says, or what is known of a dead one.
@@ -48,6 +61,7 @@ public enum Overlays {
         lines.append("its namespace is gone, and with it what had been changed")
       }
     }
+    if let owner = directory.owner { unlink(owner.logPath) }
     directory.remove()
     return lines
   }

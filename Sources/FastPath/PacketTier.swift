@@ -32,6 +32,9 @@ struct VNIKey: Hashable {
 struct SlotCounters {
   var packets: [Verdict: UInt64] = [:]
   var bytes: [Verdict: UInt64] = [:]
-  /// Redirected, then refused by the way out (full ring, failed transmission).
-  var transmitFailures: UInt64 = 0
+  /// Sent out by this device and refused there: full ring, failed transmission.
+  /// nil where the kernel cannot tell.
+  var notSent: UInt64?
+  /// Forwarded from this device to a way out that took no frames.
+  var notRedirected: UInt64?
 }

@@ -13,6 +13,10 @@ public struct Owner: Codable, Equatable, Sendable {
   public var overlay: String
   public var namespace: String
 
+  /// What a process that was started with --detach has to say after it is ready.
+  public var logPath: String { Self.logPath(of: pid) }
+  public static func logPath(of pid: Int32) -> String { "/run/culvert/log/up-\(pid).log" }
+
   public static func startTime(of pid: Int32) -> UInt64? {
     guard let text = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8),
       let afterName = text.lastIndex(of: ")")

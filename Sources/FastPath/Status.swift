@@ -75,13 +75,15 @@ public struct Stats: Codable, Sendable {
     public var forwarded: [String: Count]
     public var passed: [String: Count]
     public var dropped: [String: Count]
-    /// Frames that other ports forwarded here and the device refused: its ring
-    /// was full or the transmission failed.
-    public var transmitFailures: UInt64
+    /// Frames forwarded to this device by others that it did not send (full ring,
+    /// failed transmission), and frames forwarded from here that no device took.
+    /// They are among `forwarded`; nil where the kernel cannot tell.
+    public var notSent: UInt64?
+    public var notRedirected: UInt64?
 
     enum CodingKeys: String, CodingKey {
       case name, index, tier, received = "in", forwarded, passed, dropped
-      case transmitFailures = "transmit_failures"
+      case notSent = "not_sent", notRedirected = "not_redirected"
     }
   }
 }

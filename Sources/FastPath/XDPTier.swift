@@ -23,6 +23,12 @@ final class XDPTier: PacketTier {
   private let slotOfIndex: BPFMap<UInt32, UInt32>
   private let devices: BPFMap<UInt32, UInt32>
   private let counterMap: BPFMap<UInt32, culvert_counters>
+  /// A change of it makes every CPU forget what it remembers of the tables.
+  private let generationMap: BPFMap<UInt32, UInt64>
+  private var generation: UInt64 = 0
+  /// nil where the kernel cannot tell.
+  private let failures: TransmitFailures?
+  private var keys: [UInt32: culvert_device_key] = [:]
   private var links: [UInt32: Box<XDPLink>] = [:]
   /// Slots whose device transmits frames of several buffers.
   private var multiBuffer: Set<UInt32> = []
@@ -32,7 +38,7 @@ final class XDPTier: PacketTier {
   /// The one layer 2 segment of this object's overlay.
   private static let segment: UInt32 = 1
 
-  init(_ options: FastPathOptions, vxlanPort: UInt16) throws {
+  init(_ options: FastPathOptions, vxlanPort: UInt16, report: (String) -> Void) throws {
     let embedded = culvert_bpf_xdp()
     var object = try BPFObject(name: String(cString: embedded.name), data: embedded.data, size: embedded.size)
     try object.resize("fdb", to: options.entryCapacity)
@@ -56,9 +62,22 @@ final class XDPTier: PacketTier {
     slotOfIndex = try object.map("port_by_ifindex")
     devices = try object.map("devices")
     counterMap = try object.map("counters")
+    generationMap = try object.map("generation")
     self.object = object
     mode = options.mode
     strict = options.strict
+    do {
+      failures = try TransmitFailures(capacity: options.portCapacity)
+    } catch {
+      failures = nil
+      report("transmission failures cannot be counted on this kernel: \(error)")
+    }
+    try changed()
+  }
+
+  private func changed() throws {
+    generation += 1
+    try generationMap.update(0, generation)
   }
 
   // MARK: - Devices
@@ -79,6 +98,10 @@ final class XDPTier: PacketTier {
     }
     try update(link, slot: slot)
     try devices.update(slot, index)
+    let key = culvert_device_key(
+      ifindex: index, netns: UInt32(truncatingIfNeeded: try NetworkNamespace.current().identity.inode))
+    keys[slot] = key
+    try failures?.follow(key)
     // The uplink's index may be another device's in the overlay's namespace.
     if slot != UInt32(CULVERT_UPLINK_SLOT) { try slotOfIndex.update(index, slot) }
     do {
@@ -97,6 +120,7 @@ final class XDPTier: PacketTier {
     port.flags = multiBuffer.contains(slot) ? CULVERT_PORT_MULTI_BUFFER.rawValue : 0
     if let mac = link.mac { setOctets(&port.mac, mac) }
     try ports.update(slot, port)
+    try changed()
   }
 
   func detach(slot: UInt32) {
@@ -112,15 +136,21 @@ final class XDPTier: PacketTier {
     }
     try? ports.update(slot, culvert_port())
     _ = try? devices.delete(slot)
+    if let key = keys.removeValue(forKey: slot) { failures?.forget(key) }
+    try? changed()
   }
 
   // MARK: - Table
 
   func set(_ entry: ForwardingEntry, for mac: MACAddress) throws {
     try fdb.update(culvert_fdb_key(mac, segment: Self.segment), culvert_fdb_entry(entry, refreshedAt: 0))
+    try changed()
   }
 
-  func remove(_ mac: MACAddress) throws { try fdb.delete(culvert_fdb_key(mac, segment: Self.segment)) }
+  func remove(_ mac: MACAddress) throws {
+    try fdb.delete(culvert_fdb_key(mac, segment: Self.segment))
+    try changed()
+  }
 
   func set(_ resolution: TunnelResolution, of key: TunnelKey, slot: UInt32) throws {
     try tunnels.update(slot, culvert_tunnel(key, resolution, segment: Self.segment))
@@ -135,6 +165,7 @@ final class XDPTier: PacketTier {
       try vniMap.update(culvert_vni_key(key), culvert_segment(segment: Self.segment, flags: flags))
     }
     vnis = keys
+    try changed()
   }
 
   func setVTEPs(_ remotes: Set<IPv4Address>) throws {
@@ -144,12 +175,18 @@ final class XDPTier: PacketTier {
     for remote in vteps.subtracting(remotes) { try vtepMap.delete(key(remote)) }
     for remote in remotes.subtracting(vteps) { try vtepMap.update(key(remote), 1) }
     vteps = remotes
+    try changed()
   }
 
   // MARK: - Counters
 
   func counters(slot: UInt32) throws -> SlotCounters {
     var sum = SlotCounters()
+    if let failures, let key = keys[slot] {
+      let lost = try failures.count(key)
+      sum.notSent = lost.not_sent
+      sum.notRedirected = lost.not_redirected
+    }
     for cpu in try counterMap.perCPU(slot) ?? [] {
       withUnsafeBytes(of: cpu.packets) { packets in
         withUnsafeBytes(of: cpu.bytes) { bytes in

@@ -85,12 +85,24 @@ extension Lab {
   /// Takes the devices away at once, where letting go of the namespaces would leave
   /// them to the kernel's leisure, or to a process that is still inside.
   public func tearDown() throws {
-    for host in LabHost.allCases {
-      let ports = containers(of: host).compactMap(\.hostPort)
-      try self.host(host).run {
-        let route = try RouteConnection()
-        let names = ports + [LabNames.vxlan, LabNames.bridge, LabNames.uplink]
-        for link in try route.links() where names.contains(link.name) { try route.delete(link: link.index) }
+    for host in LabHost.allCases { try self.host(host).removeDevices(spec) }
+  }
+}
+
+extension LabNode {
+  /// Of a host; its containers' ends go with their ports.
+  func removeDevices(_ spec: LabSpec) throws {
+    let ports = spec.identities.filter { $0.host == host }.compactMap(\.hostPort)
+    let names = ports + [LabNames.vxlan, LabNames.bridge, LabNames.uplink]
+    try run {
+      let route = try RouteConnection()
+      for link in try route.links() where names.contains(link.name) {
+        do throws(Failure) {
+          try route.delete(link: link.index)
+        } catch {
+          // A VXLAN device goes with its underlay device.
+          guard error.errno == .operationNotSupportedByDevice else { throw error }
+        }
       }
     }
   }

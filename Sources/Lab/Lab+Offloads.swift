@@ -17,7 +17,9 @@ extension Lab {
         let ethtool = try Ethtool()
         if !spec.offloads {
           let known = try ethtool.features(of: node.interface)
-          let off = known.filter { Self.isTransmitOffload($0.key) && !$0.value.isFixed }.mapValues { _ in false }
+          let off = known.filter { Self.isTransmitOffload($0.key) && !$0.value.isFixed }.mapValues { _ in
+            false
+          }
           try ethtool.setFeatures(of: node.interface, off)
         }
         guard node.isHost else { return }

@@ -31,7 +31,9 @@ public struct LabIdentity: Hashable, Sendable {
   /// 198.18.0.1 and .2 are the hosts; 198.19.0.N and 198.19.128.N the containers.
   public var address: IPv4Address {
     let octets: [UInt8] =
-      if let container { [198, 19, host == .a ? 0 : 128, UInt8(container)] } else { [198, 18, 0, host.number] }
+      if let container { [198, 19, host == .a ? 0 : 128, UInt8(container)] } else {
+        [198, 18, 0, host.number]
+      }
     return IPv4Address(octets)!
   }
 

@@ -66,7 +66,8 @@ public struct NetworkChoice: Hashable, Sendable {
 
   public init(parsing text: String) throws(Failure) {
     let parts = text.split(separator: "+", maxSplits: 1, omittingEmptySubsequences: false)
-    guard let network = LabSpec.Network(rawValue: String(parts[0])), parts.count < 2 || !parts[1].isEmpty else {
+    guard let network = LabSpec.Network(rawValue: String(parts[0])), parts.count < 2 || !parts[1].isEmpty
+    else {
       let known = LabSpec.Network.allCases.map(\.rawValue).joined(separator: ", ")
       throw Failure(
         "build", "network \(text)", advice: "Give one of \(known), optionally with +TIER.", status: .usage)

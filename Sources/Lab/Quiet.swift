@@ -18,7 +18,9 @@ enum Quiet {
           ("addr_gen_mode", 1), ("mldv1_unsolicited_report_interval", 1),
           ("mldv2_unsolicited_report_interval", 1),
         ]
-      for (name, value) in settings { try FileText.write("\(value)", to: "/proc/sys/net/ipv6/conf/default/\(name)") }
+      for (name, value) in settings {
+        try FileText.write("\(value)", to: "/proc/sys/net/ipv6/conf/default/\(name)")
+      }
       if !spec.bridgeNetfilter { try bypassNetfilterOnBridges() }
       let route = try RouteConnection()
       try route.setUp(try route.link(named: "lo").index)

@@ -44,12 +44,12 @@ public enum NamespaceSearch {
   }
 
   private static func processes() -> [String] {
-    directory("/proc").filter { Int32($0) != nil }.map { "/proc/\($0)/ns/net" }
+    Folder.names("/proc").filter { Int32($0) != nil }.map { "/proc/\($0)/ns/net" }
   }
 
   /// Descriptors of this process that refer to network namespaces.
   private static func descriptors() -> [String] {
-    directory("/proc/self/fd").map { "/proc/self/fd/\($0)" }.filter { link(at: $0).hasPrefix("net:[") }
+    Folder.names("/proc/self/fd").map { "/proc/self/fd/\($0)" }.filter { link(at: $0).hasPrefix("net:[") }
   }
 
   private static func mounts() -> [String] {
@@ -82,17 +82,6 @@ public enum NamespaceSearch {
       }
     }
     return String(decoding: bytes, as: UTF8.self)
-  }
-
-  private static func directory(_ path: String) -> [String] {
-    guard let stream = opendir(path) else { return [] }
-    defer { closedir(stream) }
-    var names: [String] = []
-    while let entry = readdir(stream) {
-      names.append(
-        withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) })
-    }
-    return names
   }
 
   private static func link(at path: String) -> String {

@@ -44,7 +44,8 @@ public struct RouteMonitor: ~Copyable {
       try socket.set(SO_RCVBUF, level: SOL_SOCKET, to: receiveBufferBytes)
     }
     for group in [
-      RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV4_RULE, RTNLGRP_IPV4_IFADDR, RTNLGRP_NEXTHOP,
+      RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV4_RULE, RTNLGRP_IPV4_IFADDR,
+      RTNLGRP_NEXTHOP,
     ] {
       try socket.join(group)
     }

@@ -29,10 +29,13 @@ public struct XDPFeatures: OptionSet, Hashable, Sendable {
     request.append(header: GenericHeader(command: NETDEV_CMD_DEV_GET))
     request.put(NETDEV_A_DEV_IFINDEX, index)
     var features: XDPFeatures?
-    try socket.transact(request, "ask for the XDP features of", "interface \(index)") { message throws(Failure) in
+    try socket.transact(request, "ask for the XDP features of", "interface \(index)") {
+      message throws(Failure) in
       guard message.type == family else { return }
       try message.payload.attributes(after: GenericHeader.bytes).forEach { attribute throws(Failure) in
-        if attribute.type == NETDEV_A_DEV_XDP_FEATURES { features = XDPFeatures(rawValue: try attribute.integer()) }
+        if attribute.type == NETDEV_A_DEV_XDP_FEATURES {
+          features = XDPFeatures(rawValue: try attribute.integer())
+        }
       }
     }
     return features

@@ -64,6 +64,13 @@ public struct IPv4Address: Hashable, Sendable, Comparable, CustomStringConvertib
 public struct IPv6Address: Hashable, Sendable {
   public var high: UInt64
   public var low: UInt64
+
+  /// The two halves in host order.
+  public init(high: UInt64, low: UInt64) {
+    self.high = high
+    self.low = low
+  }
+
   public init?(_ octets: some Collection<UInt8>) {
     guard octets.count == 16 else { return nil }
     self.high = octets.prefix(8).reduce(0) { $0 << 8 | UInt64($1) }

@@ -3,9 +3,10 @@ import Glibc
 import Lab
 import LinuxSystem
 import Netlink
+import TestSupport
 import Testing
 
-@Suite(.enabled(if: mayTouchKernel, "needs root"), .serialized)
+@Suite(.enabled(if: mayUseKernel, Comment(rawValue: needsRoot)), .serialized)
 struct TopologyTests {
   static let specs = [
     LabSpec(.bare), LabSpec(.vxlan), LabSpec(.vxlan, containers: 3), LabSpec(.vxlan, asShipped: true),
@@ -20,8 +21,8 @@ struct TopologyTests {
     for from in ends {
       for to in ends where to !== from {
         try from.run {
-          _ = try shell("ping -c1 -W2 -n -q \(to.address)")
-          _ = try shell("ping -c1 -W2 -n -q \(text(try #require(to.address6)))")
+          _ = try sh("ping -c1 -W2 -n -q \(to.address)")
+          _ = try sh("ping -c1 -W2 -n -q \(text(try #require(to.address6)))")
         }
       }
     }
@@ -34,9 +35,9 @@ struct TopologyTests {
     #expect(client.mtu == (spec.network == .bare ? spec.mtu : spec.mtu - 50))
     try client.run {
       // IPv4 and ICMP headers are 28 bytes.
-      _ = try shell("ping -M do -c1 -W2 -n -q -s \(client.mtu - 28) \(server.address)")
-      #expect(throws: Failure.self) {
-        try shell("ping -M do -c1 -W1 -n -q -s \(client.mtu - 27) \(server.address) 2>/dev/null")
+      _ = try sh("ping -M do -c1 -W2 -n -q -s \(client.mtu - 28) \(server.address)")
+      #expect(throws: ShellFailure.self) {
+        try sh("ping -M do -c1 -W1 -n -q -s \(client.mtu - 27) \(server.address) 2>/dev/null")
       }
     }
   }
@@ -46,7 +47,7 @@ struct TopologyTests {
       let lab = try Lab.make(LabSpec(.vxlan, offloads: offloads))
       for name in ["hostA", "hostB", "a1", "b1"] {
         let node = try lab.node(name)
-        let shown = try node.run { try shell("ethtool -k eth0") }
+        let shown = try node.run { try sh("ethtool -k eth0") }
         let lines = Set(shown.split(separator: "\n").map { $0.trimmingPrefix { $0 == "\t" } })
         for feature in ["tx-checksumming", "tcp-segmentation-offload", "generic-segmentation-offload"] {
           let found = lines.contains { $0.hasPrefix("\(feature): \(offloads ? "on" : "off")") }
@@ -69,6 +70,7 @@ struct TopologyTests {
         #expect(vxlan.vxlan?.extensions == [])
         let bridge = try route.link(named: LabNames.bridge).index
         #expect(vxlan.master == bridge)
+        #expect(try route.link(named: LabNames.uplink).mtu == spec.mtu)
         let port = try route.link(named: "va1")
         #expect(port.master == bridge && port.bridgePort?.state == 3)
         #expect(port.mtu == 1450 && vxlan.mtu == 1450)
@@ -92,7 +94,9 @@ struct TopologyTests {
   }
 
   @Test func refusesWhatItCannotBuild() {
-    for spec in [LabSpec(.vxlan, mtu: 1300), LabSpec(.vxlan, containers: 0), LabSpec(.vxlan, containers: 251)] {
+    for spec in [
+      LabSpec(.vxlan, mtu: 1300), LabSpec(.vxlan, containers: 0), LabSpec(.vxlan, containers: 251),
+    ] {
       #expect(throws: Failure.self) { try Lab.make(spec) }
     }
     #expect(throws: Failure.self) { try NetworkChoice(parsing: "token-ring") }

@@ -2,11 +2,12 @@
 import Glibc
 import LinuxSystem
 import PacketHeaders
+import TestSupport
 import Testing
 
 @testable import Netlink
 
-@Suite(.enabled(if: mayTouchKernel, "needs root"), .serialized)
+@Suite(.enabled(if: mayUseKernel, Comment(rawValue: needsRoot)), .serialized)
 struct DeviceTests {
   @Test func featuresAreReadAndSet() throws {
     try NetworkNamespace.makeAnonymous().run {
@@ -21,10 +22,13 @@ struct DeviceTests {
       #expect(after["tx-checksum-ip-generic"]?.isOn == false)
       // What depends on it goes with it.
       #expect(after["tx-tcp-segmentation"]?.isOn == false)
-      let shown = try shell("ethtool -k a")
+      let shown = try sh("ethtool -k a")
       #expect(shown.contains("tx-checksum-ip-generic: off") && shown.contains("generic-receive-offload: on"))
       for (name, feature) in after {
-        guard let line = shown.split(separator: "\n").first(where: { $0.contains("\t\(name):") || $0.hasPrefix("\(name):") })
+        guard
+          let line = shown.split(separator: "\n").first(where: {
+            $0.contains("\t\(name):") || $0.hasPrefix("\(name):")
+          })
         else { continue }
         #expect(line.contains(": \(feature.isOn ? "on" : "off")"), "\(line)")
       }
@@ -55,7 +59,8 @@ struct DeviceTests {
       try route.createVeth(LinkSettings("a"), LinkSettings("b"))
       let features = try XDPFeatures.of(interface: try route.link(named: "a").index)
       // Nil is right only where the kernel has no such family.
-      let release = try FileText.read("/proc/sys/kernel/osrelease").split(separator: ".").prefix(2).compactMap { Int($0) }
+      let release = try FileText.read("/proc/sys/kernel/osrelease").split(separator: ".").prefix(2).compactMap
+      { Int($0) }
       if release[0] > 6 || release[0] == 6 && release[1] >= 3 {
         #expect(features?.isSuperset(of: [.basic, .redirect]) == true)
       } else {

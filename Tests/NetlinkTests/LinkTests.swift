@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import LinuxSystem
 import PacketHeaders
+import TestSupport
 import Testing
 
 @testable import Netlink
 
-@Suite(.enabled(if: mayTouchKernel, "needs root"), .serialized)
+@Suite(.enabled(if: mayUseKernel, Comment(rawValue: needsRoot)), .serialized)
 struct LinkTests {
   /// A bridge with a veth and a VXLAN device, over a second veth.
   static func build(_ route: borrowing RouteConnection) throws {
@@ -94,13 +95,15 @@ struct LinkTests {
   }
 
   @Test(arguments: [
-    ("external", ["collect-metadata"]), ("id 7 gbp", ["gbp"]), ("id 7 remcsumtx remcsumrx", ["remcsum-rx", "remcsum-tx"]),
+    ("external", ["collect-metadata"]), ("id 7 gbp", ["gbp"]),
+    ("id 7 remcsumtx remcsumrx", ["remcsum-rx", "remcsum-tx"]),
     ("id 7 proxy rsc l2miss l3miss", ["l2miss", "l3miss", "proxy", "rsc"]),
-    ("external gpe", ["collect-metadata", "gpe"]), ("external vnifilter", ["collect-metadata", "vnifilter"]), ("id 7", []),
+    ("external gpe", ["collect-metadata", "gpe"]), ("external vnifilter", ["collect-metadata", "vnifilter"]),
+    ("id 7", []),
   ])
   func namesVXLANExtensions(options: String, expected: [String]) throws {
     try NetworkNamespace.makeAnonymous().run {
-      _ = try shell("ip link add vx0 type vxlan dstport 4789 \(options)")
+      _ = try sh("ip link add vx0 type vxlan dstport 4789 \(options)")
       #expect(try RouteConnection().link(named: "vx0").vxlan?.extensions == expected)
     }
   }

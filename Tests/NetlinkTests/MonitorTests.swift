@@ -2,11 +2,12 @@
 import Glibc
 import LinuxSystem
 import PacketHeaders
+import TestSupport
 import Testing
 
 @testable import Netlink
 
-@Suite(.enabled(if: mayTouchKernel, "needs root"), .serialized)
+@Suite(.enabled(if: mayUseKernel, Comment(rawValue: needsRoot)), .serialized)
 struct MonitorTests {
   @Test func everyKindOfChangeIsAnnounced() throws {
     try NetworkNamespace.makeAnonymous().run {
@@ -36,7 +37,8 @@ struct MonitorTests {
         switch event {
         case .link(let link) where link.index == vxlan && link.vxlan?.vni == 4097: seen.insert("link")
         case .linkGone(vxlan, name: "vx0"): seen.insert("linkGone")
-        case .bridgePort(port, master: bridge, let attributes?) where attributes.isolated: seen.insert("isolated")
+        case .bridgePort(port, master: bridge, let attributes?) where attributes.isolated:
+          seen.insert("isolated")
         case .bridgePort(port, master: nil, nil): seen.insert("left")
         case .fdb(let it) where it.mac == entry.mac && it.destination == entry.destination: seen.insert("fdb")
         case .fdbGone(let it) where it.mac == entry.mac: seen.insert("fdbGone")
@@ -93,7 +95,8 @@ struct MonitorTests {
       events = []
       try change(200)
       #expect(try monitor.receive(into: &events) == .drained)
-      #expect(events.contains { if case .fdb(let it) = $0 { it.mac.value == 0x0200_0100_00c8 } else { false } })
+      #expect(
+        events.contains { if case .fdb(let it) = $0 { it.mac.value == 0x0200_0100_00c8 } else { false } })
     }
   }
 
@@ -107,6 +110,55 @@ struct MonitorTests {
       var events: [NetlinkEvent] = []
       #expect(try monitor.receive(into: &events) == .drained)
       #expect(Glibc.poll(&poll, 1, 0) == 0)
+    }
+  }
+
+  /// Subscribing, then dumping, then applying what was announced gives the kernel's
+  /// table, whatever changed meanwhile.
+  @Test func nothingIsLostBetweenDumpAndEvents() throws {
+    let namespace = try NetworkNamespace.makeAnonymous()
+    try namespace.run { try LinkTests.build(try RouteConnection()) }
+    let route = try RouteConnection.open(in: namespace)
+    let vxlan = try route.link(named: "vx0").index
+    let there = try Self.changes(of: vxlan, in: namespace)
+
+    var monitor = try RouteMonitor.open(in: namespace)
+    func isMeant(_ entry: FDBEntry) -> Bool { entry.link == vxlan && entry.mac.value >> 24 == 0x02_0001 }
+    var table: [MACAddress: IPAddress?] = [:]
+    for entry in try route.fdb() where isMeant(entry) { table[entry.mac] = entry.destination }
+    there.join()
+    var events: [NetlinkEvent] = []
+    while try monitor.receive(into: &events) == .more {}
+    for event in events {
+      switch event {
+      case .fdb(let entry) where isMeant(entry): table[entry.mac] = entry.destination
+      case .fdbGone(let entry) where isMeant(entry): table[entry.mac] = nil
+      default: break
+      }
+    }
+    var kernel: [MACAddress: IPAddress?] = [:]
+    for entry in try route.fdb() where isMeant(entry) { kernel[entry.mac] = entry.destination }
+    let isEqual = table == kernel
+    #expect(isEqual, "\(table.count) entries followed, \(kernel.count) in the kernel")
+    #expect(kernel.count > 20 && !events.isEmpty)
+  }
+
+  /// Random additions, replacements and deletions, on a thread of their own.
+  private static func changes(
+    of link: Int32, in namespace: borrowing NetworkNamespace
+  ) throws -> DedicatedThread {
+    let inside = try namespace.duplicate()
+    let box = Box(inside)
+    nonisolated(unsafe) let shared = box
+    return try DedicatedThread {
+      guard let route = try? RouteConnection.open(in: shared.value) else { return }
+      for _ in 0..<6_000 {
+        let entry = FDBRequest(
+          link: link, mac: MACAddress(value: 0x0200_0100_0000 + .random(in: 0..<500)), table: .device,
+          destination: .v4(IPv4Address(value: 0xc612_0000 + .random(in: 2...4))))
+        // Deleting what is not there is refused: as good as any other change.
+        try? route.changeFDB(Bool.random() ? .replace : .delete, entry)
+      }
     }
   }
 }

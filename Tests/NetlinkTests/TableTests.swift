@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import LinuxSystem
 import PacketHeaders
+import TestSupport
 import Testing
 
 @testable import Netlink
 
-@Suite(.enabled(if: mayTouchKernel, "needs root"), .serialized)
+@Suite(.enabled(if: mayUseKernel, Comment(rawValue: needsRoot)), .serialized)
 struct TableTests {
   @Test func bridgeAndVXLANEntriesAgreeWithIPRoute2() throws {
     try NetworkNamespace.makeAnonymous().run {
@@ -15,13 +16,15 @@ struct TableTests {
       let vxlan = try route.link(named: "vx0").index
       let bridge = try route.link(named: "br0").index
       try route.changeFDB(.add, FDBRequest(link: port, mac: mac("02:00:00:00:01:01"), table: .bridge))
-      try route.changeFDB(.add, FDBRequest(link: vxlan, mac: mac("02:00:00:00:02:01"), table: .bridge, state: FDBRequest.ages))
+      try route.changeFDB(
+        .add, FDBRequest(link: vxlan, mac: mac("02:00:00:00:02:01"), table: .bridge, state: FDBRequest.ages))
       let remote = FDBRequest(
         link: vxlan, mac: mac("02:00:00:00:02:01"), table: .device, destination: .v4(v4("198.18.0.2")))
       try route.changeFDB(.add, remote)
       for octet in 2...4 {
         let flood = FDBRequest(
-          link: vxlan, mac: .zero, table: .device, destination: .v4(v4("198.18.0.\(octet)")), state: FDBRequest.permanent)
+          link: vxlan, mac: .zero, table: .device, destination: .v4(v4("198.18.0.\(octet)")),
+          state: FDBRequest.permanent)
         try route.changeFDB(.append, flood)
       }
       var odd = FDBRequest(
@@ -72,7 +75,8 @@ struct TableTests {
       try route.changeNeighbour(.add, link: uplink, .v4(v4("198.18.0.2")), mac: mac("02:00:00:00:00:02"))
       try route.changeNeighbour(.add, link: uplink, .v6(six), mac: mac("02:00:00:00:00:03"))
       let neighbours = try route.neighbours().filter { $0.link == uplink && $0.isValid && $0.state == 0x80 }
-      #expect(neighbours.contains { $0.address == .v4(v4("198.18.0.2")) && $0.mac == mac("02:00:00:00:00:02") })
+      #expect(
+        neighbours.contains { $0.address == .v4(v4("198.18.0.2")) && $0.mac == mac("02:00:00:00:00:02") })
       #expect(neighbours.contains { $0.address == .v6(six) && $0.mac == mac("02:00:00:00:00:03") })
       #expect(try json("ip -j neigh show dev up0 nud permanent").count == neighbours.count)
     }
@@ -83,7 +87,7 @@ struct TableTests {
       let route = try RouteConnection()
       try LinkTests.build(route)
       let uplink = try route.link(named: "up0").index
-      _ = try shell(
+      _ = try sh(
         """
         ip route add 198.18.8.0/24 via 198.18.0.254 mtu 1480 hoplimit 9
         ip route add 198.18.9.0/24 nexthop via 198.18.0.253 nexthop via 198.18.0.254
@@ -103,7 +107,7 @@ struct TableTests {
       let object = try route.route(to: v4("198.18.10.1"))
       #expect(object.nextHopID == 5 && !object.isMultipath && object.gateway == .v4(v4("198.18.0.252")))
       #expect(try route.route(to: v4("198.18.11.1")).isMultipath)
-      _ = try shell("sysctl -qw net.ipv4.nexthop_compat_mode=0")
+      _ = try sh("sysctl -qw net.ipv4.nexthop_compat_mode=0")
       #expect(try route.route(to: v4("198.18.11.1")).isMultipath)
       #expect(try route.route(to: v4("198.18.0.1")).type == 2)
       for address in ["198.18.12.1", "198.19.0.1"] {

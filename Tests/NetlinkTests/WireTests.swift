@@ -90,7 +90,8 @@ struct WireTests {
       link
         == Link(
           index: 7, name: "vx0", flags: 0x11043, mtu: 1400, mac: mac("02:00:00:00:00:07"), kind: "vxlan",
-          master: 4, receiveQueues: 1, transmitQueues: 1, xdpAttached: 1, xdpProgramID: 42, vxlan: attributes))
+          master: 4, receiveQueues: 1, transmitQueues: 1, xdpAttached: 1, xdpProgramID: 42, vxlan: attributes)
+    )
   }
 
   @Test func theKernelsWordsFromBytes() throws {

@@ -53,3 +53,13 @@ public func shell(_ command: [String], input: String? = nil) throws -> String {
   guard wait == 0 else { throw ShellFailure(command: command, status: (wait >> 8) & 0xff, output: text) }
   return text
 }
+
+/// Starts a command in the calling thread's network namespace; the caller ends it.
+public func background(_ command: String...) throws -> pid_t {
+  var pointers: [UnsafeMutablePointer<CChar>?] = command.map { strdup($0) } + [nil]
+  defer { for pointer in pointers { free(pointer) } }
+  var child: pid_t = 0
+  let status = posix_spawnp(&child, command[0], nil, nil, &pointers, environ)
+  guard status == 0 else { throw ShellFailure(command: command, status: status, output: String(cString: strerror(status))) }
+  return child
+}

@@ -151,6 +151,29 @@ struct culvert_vtep_key {
 };
 CULVERT_LAYOUT(struct culvert_vtep_key, 8);
 
+/*
+ * Map `generation`, one entry. User space adds one after every change of fdb, ports,
+ * tunnels, vnis or vteps: what a CPU remembers of them (map `bursts`) is then forgotten at once.
+ * While it is 0 nothing is remembered.
+ */
+typedef __u64 culvert_generation;
+
+/* Value of per-CPU map `bursts`: the outcome of look-ups, for the frames that follow. */
+#define CULVERT_BURSTS 64
+struct culvert_burst {
+	__u64 jiffy;      /* good only within it: refresh is looked at that often */
+	__u64 generation;
+	__u32 macs[3];    /* destination and source */
+	__u32 from;       /* container port: ifindex; uplink: outer source address */
+	__u32 local;      /* uplink: outer destination address */
+	__u32 vni_be;     /* uplink: with bit 0 set */
+	__u32 slot;       /* of the port it came in by */
+	__u32 target;     /* the destination's … */
+	__u32 kind;       /* … as in struct culvert_fdb_entry */
+	__u32 zero[3];
+};
+CULVERT_LAYOUT(struct culvert_burst, 64);
+
 /* Value of per-CPU map `counters`, by port slot. */
 struct culvert_counters {
 	__u64 packets[32]; /* by enum culvert_verdict */
@@ -158,6 +181,20 @@ struct culvert_counters {
 };
 CULVERT_LAYOUT(struct culvert_counters, 512);
 _Static_assert(CULVERT_VERDICTS <= 32, "counters are full");
+
+/* A device of any namespace; key of map `xmit_drops` (drops.bpf.c). */
+struct culvert_device_key {
+	__u32 ifindex;
+	__u32 netns; /* inode of its network namespace */
+};
+CULVERT_LAYOUT(struct culvert_device_key, 8);
+
+/* Frames that were counted as forwarded and did not leave; value of per-CPU map `xmit_drops`. */
+struct culvert_xmit_drops {
+	__u64 not_sent;       /* on the way out by this device: ring full, device down */
+	__u64 not_redirected; /* come in by this device: the way out took no frames */
+};
+CULVERT_LAYOUT(struct culvert_xmit_drops, 16);
 
 /* Live-frame generator (bench.bpf.c): value of map `generator`. */
 struct culvert_generator {

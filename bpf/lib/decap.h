@@ -40,13 +40,8 @@ static __always_inline __u32 check_outer(struct xdp_md *ctx, void *frame, void *
 	return 0;
 }
 
-/* RFC 6040 section 4.2, INET_ECN_decapsulate(). `outer` is not Not-ECT. Returns 0 or CULVERT_PASS_ECN. */
-static __always_inline __u32 check_ecn(__u8 outer, const struct inner *in)
-{
-	return (in->tos & ECN_MASK) == ECN_NOT_ECT ? CULVERT_PASS_ECN : 0;
-}
-
-/* Carries the outer mark inwards. The frame is the inner one by now. */
+/* RFC 6040 section 4.2, INET_ECN_decapsulate(): the outer mark goes inwards. An outer mark on
+ * what is Not-ECT inside was passed before. The frame is the inner one by now. */
 static __always_inline void write_ecn(struct xdp_md *ctx, __u8 outer)
 {
 	void *frame = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end, *ip = frame + ETH_BYTES;

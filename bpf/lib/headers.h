@@ -7,6 +7,7 @@
 #ifndef CULVERT_HEADERS_H
 #define CULVERT_HEADERS_H
 
+#include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>
 #include <linux/types.h>

@@ -65,4 +65,18 @@ struct {
 	__type(value, struct culvert_counters);
 } counters SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, culvert_generation);
+} generation SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, CULVERT_BURSTS);
+	__type(key, __u32);
+	__type(value, struct culvert_burst);
+} bursts SEC(".maps");
+
 #endif

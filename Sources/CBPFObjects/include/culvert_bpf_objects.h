@@ -14,3 +14,5 @@ struct culvert_bpf_object {
 struct culvert_bpf_object culvert_bpf_xdp(void);
 /// bpf/bench.bpf.c: live-frame generator and counting sink.
 struct culvert_bpf_object culvert_bpf_bench(void);
+/// bpf/drops.bpf.c: counts forwarded frames that did not leave. Needs kernel BTF.
+struct culvert_bpf_object culvert_bpf_drops(void);

@@ -25,7 +25,9 @@ struct Messages {
     guard left > 0 else { return nil }
     guard left >= Message.headerBytes else { throw .malformed("\(left) bytes after the last message") }
     let length = Int(try bytes.read(UInt32.self, at: offset))
-    guard length >= Message.headerBytes, length <= left else { throw .malformed("length \(length) of \(left)") }
+    guard length >= Message.headerBytes, length <= left else {
+      throw .malformed("length \(length) of \(left)")
+    }
     let message = Message(
       type: Int(try bytes.read(UInt16.self, at: offset + 4)),
       flags: Int32(try bytes.read(UInt16.self, at: offset + 6)),

@@ -162,7 +162,9 @@ struct NetlinkSocket: ~Copyable {
 
 extension Acknowledgement {
   func check(_ operation: String, _ subject: String) throws(Failure) {
-    if let errno { throw Failure(operation, subject, errno: errno, advice: text.map { "The kernel says: \($0)" }) }
+    if let errno {
+      throw Failure(operation, subject, errno: errno, advice: text.map { "The kernel says: \($0)" })
+    }
   }
 }
 

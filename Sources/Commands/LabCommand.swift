@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+import ArgumentParser
+import Lab
+import LinuxSystem
+
+struct LabCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "lab",
+    abstract: "Two hosts with containers in namespaces of this machine, to try and to measure on.",
+    subcommands: [LabUp.self, LabExec.self, LabList.self, LabDown.self])
+}
+
+struct LabName: ParsableArguments {
+  @Option(help: "Which lab; its namespaces are called NAME-hostA, NAME-a1 …")
+  var name = Lab.defaultName
+}
+
+enum Switch: String, ExpressibleByArgument, CaseIterable {
+  case on
+  case off
+}

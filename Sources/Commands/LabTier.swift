@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+import FastPath
+import Lab
+import LinuxSystem
+
+/// The `+TIER` of a lab: `culvert up --detach` on both hosts.
+struct LabTier {
+  private let name: String
+
+  /// Fails before anything is built where there is no such tier for the network.
+  init(_ name: String, on network: LabSpec.Network) throws(Failure) {
+    let known = ["auto"] + Tier.allCases.map(\.rawValue)
+    guard known.contains(name) else {
+      throw Failure(
+        "start", "tier \(name)", advice: "Give one of \(known.joined(separator: ", ")).", status: .usage)
+    }
+    guard network == .vxlan else {
+      throw Failure(
+        "start", "tier \(name) on \(network.rawValue)", advice: "A tier serves an overlay: vxlan+\(name).",
+        status: .usage)
+    }
+    self.name = name
+  }
+
+  /// A host that is already served is left as it is.
+  func start(on lab: Lab) throws {
+    for host in LabHost.allCases.map({ lab.host($0) }) {
+      let owners = try Overlays.directories(namespace: host.reference, all: false).compactMap(\.owner)
+      if let owner = owners.first(where: \.isAlive) {
+        Terminal.note("\(host.name) is served already, by process \(owner.pid)")
+        continue
+      }
+      try Background.spawn([
+        "culvert", "up", "--overlay", LabNames.bridge, "--netns", host.reference, "--tier", name,
+      ])
+    }
+  }
+
+  /// Ends what serves the lab's hosts, or restores what a dead one left.
+  static func stop(on lab: Lab) throws {
+    for host in LabHost.allCases.map({ lab.host($0) }) {
+      for directory in try Overlays.directories(namespace: host.reference, all: false) {
+        for line in try Overlays.down(directory) { Terminal.note("\(host.name): \(line)") }
+      }
+    }
+  }
+}

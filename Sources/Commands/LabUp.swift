@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+import ArgumentParser
+import Lab
+import LinuxSystem
+
+struct LabUp: CulvertCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "up", abstract: "Build a lab, or find it as it was built.")
+
+  @Argument(help: "bare or vxlan, optionally with +TIER.")
+  var network: String
+  @Option(help: "Containers per host.")
+  var containers = 1
+  @Option(help: "MTU of the wire; containers of an overlay get 50 fewer.")
+  var mtu: UInt32 = 1500
+  @Option(help: "Checksum, segmentation and receive offloads: on or off.")
+  var offloads: Switch = .on
+  @Option(help: "Outer UDP checksums: on or off (default: off, with --as-shipped on).")
+  var udpcsum: Switch?
+  @Flag(help: "The kernel's defaults in place of the tuned baseline: outer checksums, netfilter on bridges.")
+  var asShipped = false
+  @OptionGroup var lab: LabName
+
+  func execute() throws {
+    let choice = try NetworkChoice(parsing: network)
+    let spec = LabSpec(
+      choice.network, containers: containers, mtu: mtu, offloads: offloads == .on,
+      udpChecksum: udpcsum.map { $0 == .on }, asShipped: asShipped)
+    let tier = try choice.tier.map { try LabTier($0, on: choice.network) }
+    let (lab, isNew) = try Lab.up(spec, name: self.lab.name)
+    Terminal.note(isNew ? "built \(self.lab.name):" : "\(self.lab.name) stands already:")
+    for node in lab.nodes {
+      Terminal.note("  \(node.name) \(node.address) in \(node.reference)")
+    }
+    try tier?.start(on: lab)
+  }
+}

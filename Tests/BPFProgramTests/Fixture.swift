@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+import BPFLoader
+import CBPFObjects
+import Glibc
+import LinuxSystem
+import PacketHeaders
+import Testing
+
+typealias Octets6 = (UInt8, UInt8, UInt8, UInt8, UInt8, UInt8)
+
+extension MACAddress {
+  var tuple: Octets6 {
+    let o = octets
+    return (o[0], o[1], o[2], o[3], o[4], o[5])
+  }
+}
+
+/// Root, or CI, where not being root is a failure.
+let mayTest = geteuid() == 0 || getenv("CI") != nil
+
+/// The programs, loaded, over a small table: containers a1 (slot 1) and a2 (slot 2) here, b1 behind
+/// tunnel 0 and b2 behind tunnel 1. Frames of `testRun` come in by `lo`, which is a1's port; `lo`
+/// also stands for every way out, as nothing is sent.
+final class Fixture {
+  static let segment: UInt32 = 7
+  static let lo: UInt32 = 1
+
+  let port: BPFProgram
+  let uplink: BPFProgram
+  let fdb: BPFMap<culvert_fdb_key, culvert_fdb_entry>
+  let ports: BPFMap<UInt32, culvert_port>
+  let tunnels: BPFMap<UInt32, culvert_tunnel>
+  let vnis: BPFMap<culvert_vni_key, culvert_segment>
+  let vteps: BPFMap<culvert_vtep_key, UInt32>
+  let portByIfindex: BPFMap<UInt32, UInt32>
+  let devices: BPFMap<UInt32, UInt32>
+  let generation: BPFMap<UInt32, UInt64>
+  let counters: BPFMap<UInt32, culvert_counters>
+  let object: BPFObject
+
+  init() throws {
+    let embedded = culvert_bpf_xdp()
+    var object = try BPFObject(name: "culvert_xdp", data: embedded.data, size: embedded.size)
+    try object.resize("ports", to: 8)
+    try object.resize("counters", to: 8)
+    try object.resize("devices", to: 8)
+    try object.set(
+      "config",
+      to: culvert_config(
+        segment: Self.segment, udp_port: VXLANHeader.port.bigEndian, zero: 0, hash_seed: 0x1234_5678_9abc))
+    try object.load()
+    port = try object.program("culvert_port")
+    uplink = try object.program("culvert_uplink")
+    fdb = try object.map("fdb")
+    ports = try object.map("ports")
+    tunnels = try object.map("tunnels")
+    vnis = try object.map("vnis")
+    vteps = try object.map("vteps")
+    portByIfindex = try object.map("port_by_ifindex")
+    devices = try object.map("devices")
+    generation = try object.map("generation")
+    counters = try object.map("counters")
+    self.object = object
+    try fill()
+  }
+
+  private func fill() throws {
+    try setPort(0, ifindex: 9, mtu: 1500, mac: Outer.uplink)
+    try setPort(1, ifindex: Self.lo)
+    try setPort(2, ifindex: 3)
+    for slot in UInt32(0)..<3 { try devices.update(slot, Self.lo) }
+    try portByIfindex.update(Self.lo, 1)
+    try setTunnel(0)
+    try setTunnel(1) { $0.remote = Outer.otherRemote.bigEndian }
+    try setFDB(Frames.a1, CULVERT_FDB_LOCAL, 1)
+    try setFDB(Frames.a2, CULVERT_FDB_LOCAL, 2)
+    try setFDB(Frames.b1, CULVERT_FDB_REMOTE, 0)
+    try setFDB(Frames.b2, CULVERT_FDB_REMOTE, 1)
+    try setFDB(Frames.kernelOnly, CULVERT_FDB_KERNEL, 0)
+    try setSegment(flags: 0)
+  }
+
+  static func key(_ mac: MACAddress) -> culvert_fdb_key {
+    culvert_fdb_key(segment: segment, mac: mac.tuple, zero: 0)
+  }
+
+  func setFDB(
+    _ mac: MACAddress, _ kind: culvert_fdb_kind, _ target: UInt32, refreshMilliseconds: UInt32 = 0,
+    refreshed: UInt64 = 0
+  ) throws {
+    var entry = culvert_fdb_entry()
+    entry.kind = UInt16(kind.rawValue)
+    entry.target = target
+    entry.refresh_ms = refreshMilliseconds
+    entry.refreshed_ns = refreshed
+    try fdb.update(Self.key(mac), entry)
+  }
+
+  func setPort(
+    _ slot: UInt32, ifindex: UInt32, mtu: UInt32 = 1450, flags: UInt32 = 0, mac: MACAddress = .zero
+  ) throws {
+    try ports.update(
+      slot,
+      culvert_port(
+        ifindex: ifindex, mtu: mtu, flags: flags, segment: Self.segment, mac: mac.tuple, zero: 0))
+  }
+
+  func setTunnel(_ slot: UInt32, _ change: (inout culvert_tunnel) -> Void = { _ in }) throws {
+    var tunnel = culvert_tunnel()
+    tunnel.dst_mac = Outer.nextHop.tuple
+    tunnel.src_mac = Outer.uplink.tuple
+    tunnel.local = Outer.local.bigEndian
+    tunnel.remote = Outer.remote.bigEndian
+    tunnel.vni_be = (Outer.vni << 8).bigEndian
+    tunnel.udp_port = VXLANHeader.port.bigEndian
+    tunnel.source_min = 32768
+    tunnel.source_max = 60999
+    tunnel.ttl = 64
+    tunnel.mtu = 1450
+    tunnel.segment = Self.segment
+    tunnel.valid = 1
+    change(&tunnel)
+    try tunnels.update(slot, tunnel)
+  }
+
+  func setSegment(flags: culvert_segment_flags.RawValue) throws {
+    let key = culvert_vni_key(
+      vni_be: (Outer.vni << 8).bigEndian, local: Outer.local.bigEndian,
+      udp_port: VXLANHeader.port.bigEndian, zero: 0)
+    try vnis.update(key, culvert_segment(segment: Self.segment, flags: flags))
+  }
+
+  /// Runs `body` with a fixture in a network namespace of its own, on a thread of its own: a failed
+  /// expectation in there names its line, but not its test.
+  static func run<T>(_ body: (Fixture) throws -> T) throws -> T {
+    let namespace = try NetworkNamespace.makeAnonymous()
+    return try namespace.run { try body(try Fixture()) }
+  }
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+import BPFLoader
+import CBPFObjects
+import CLibXDP
+import Testing
+
+/// bpf/abi/culvert.h as clang laid it out for BPF (the objects' BTF) and as Swift has it.
+@Suite(.enabled(if: mayTest, "needs root: libbpf probes the kernel"))
+struct LayoutTests {
+  struct Layout: Equatable {
+    var size: Int
+    var offsets: [Int]
+  }
+
+  static func inSwift<T>(_: T.Type, _ fields: PartialKeyPath<T>...) -> Layout {
+    Layout(size: MemoryLayout<T>.size, offsets: fields.map { MemoryLayout<T>.offset(of: $0)! })
+  }
+
+  /// Fields in the header's order; a missing one makes the lists differ.
+  static let expected: [String: Layout] = [
+    "culvert_fdb_key": inSwift(culvert_fdb_key.self, \.segment, \.mac, \.zero),
+    "culvert_fdb_entry": inSwift(
+      culvert_fdb_entry.self, \.refreshed_ns, \.refresh_ms, \.target, \.kind, \.zero),
+    "culvert_port": inSwift(culvert_port.self, \.ifindex, \.mtu, \.flags, \.segment, \.mac, \.zero),
+    "culvert_config": inSwift(culvert_config.self, \.segment, \.udp_port, \.zero, \.hash_seed),
+    "culvert_tunnel": inSwift(
+      culvert_tunnel.self, \.dst_mac, \.src_mac, \.local, \.remote, \.vni_be, \.udp_port, \.source_min,
+      \.source_max, \.ttl, \.tos, \.flags, \.mtu, \.segment, \.valid),
+    "culvert_vni_key": inSwift(culvert_vni_key.self, \.vni_be, \.local, \.udp_port, \.zero),
+    "culvert_segment": inSwift(culvert_segment.self, \.segment, \.flags),
+    "culvert_vtep_key": inSwift(culvert_vtep_key.self, \.segment, \.remote),
+    "culvert_burst": inSwift(
+      culvert_burst.self, \.jiffy, \.generation, \.macs, \.from, \.local, \.vni_be, \.slot, \.target, \.kind,
+      \.zero),
+    "culvert_counters": inSwift(culvert_counters.self, \.packets, \.bytes),
+    "culvert_device_key": inSwift(culvert_device_key.self, \.ifindex, \.netns),
+    "culvert_xmit_drops": inSwift(culvert_xmit_drops.self, \.not_sent, \.not_redirected),
+    "culvert_generator": inSwift(
+      culvert_generator.self, \.rate, \.stop_ns, \.last_ns, \.tokens, \.sent, \.sequence_offset),
+    "culvert_template": inSwift(
+      culvert_template.self, \.data, \.bytes, \.flows, \.flow_offset, \.flow_first, \.flow, \.zero),
+    "culvert_sink_filter": inSwift(culvert_sink_filter.self, \.ethertype, \.port),
+    "culvert_sunk": inSwift(culvert_sunk.self, \.packets, \.bytes),
+  ]
+
+  /// Every structure of ours in an object's BTF.
+  static func btf(_ embedded: culvert_bpf_object) throws -> [String: Layout] {
+    let object = try BPFObject(
+      name: String(cString: embedded.name), data: embedded.data, size: embedded.size)
+    let pointer = object.btf
+    let btf = try #require(pointer)
+    var found: [String: Layout] = [:]
+    for id in 1..<btf__type_cnt(btf) {
+      guard let type = btf__type_by_id(btf, id), btf_kind(type) == BTF_KIND_STRUCT, let text = btf__name_by_offset(btf, type.pointee.name_off)
+      else { continue }
+      let name = String(cString: text)
+      guard name.hasPrefix("culvert_") else { continue }
+      let members = UnsafeBufferPointer(start: btf_members(type), count: Int(btf_vlen(type)))
+      found[name] = Layout(size: Int(type.pointee.size), offsets: members.map { Int($0.offset) / 8 })
+    }
+    return found
+  }
+
+  @Test func equalOnBothSides() throws {
+    var seen = Set<String>()
+    for embedded in [culvert_bpf_xdp(), culvert_bpf_bench(), culvert_bpf_drops()] {
+      for (name, layout) in try Self.btf(embedded) {
+        #expect(Self.expected[name] == layout, "\(name)")
+        seen.insert(name)
+      }
+    }
+    #expect(seen == Set(Self.expected.keys))
+  }
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+import BPFLoader
+import CBPFObjects
+import PacketHeaders
+import Testing
+
+@Suite(.enabled(if: mayTest, "needs root: loads BPF programs"))
+struct OuterChecksumTests {
+  struct Seed: RandomNumberGenerator {
+    var state: UInt64
+    mutating func next() -> UInt64 {
+      state &+= 0x9e37_79b9_7f4a_7c15
+      var word = (state ^ state >> 30) &* 0xbf58_476d_1ce4_e5b9
+      word = (word ^ word >> 27) &* 0x94d0_49bb_1331_11eb
+      return word ^ word >> 31
+    }
+  }
+
+  static func random(_ seed: inout Seed) -> [UInt8] {
+    let count = Int.random(in: 0...1300, using: &seed)
+    let data = (0..<count).map { _ in UInt8.random(in: 0...255, using: &seed) }
+    let from = UInt16.random(in: 1...65535, using: &seed)
+    let to = UInt16.random(in: 1...65535, using: &seed)
+    let v6 = Bool.random(using: &seed)
+    let tos = UInt8.random(in: 0...255, using: &seed)
+    let ttl = UInt8.random(in: 1...255, using: &seed)
+    let payload =
+      switch Int.random(in: 0..<3, using: &seed) {
+      case 0: Frames.udp(data, from: from, to: to)
+      case 1: Frames.tcp(data, from: from, to: to)
+      default: Frames.icmp(data, v6: v6)
+      }
+    return v6
+      ? Frames.v6(payload, trafficClass: tos, hopLimit: ttl, flowLabel: UInt32(from))
+      : Frames.v4(payload, tos: tos, ttl: ttl, fragment: Bool.random(using: &seed) ? 0x4000 : 0)
+  }
+
+  /// Every outer datagram sums to all ones, as a receiver would find (RFC 768).
+  @Test(arguments: 0..<4)
+  func verifiesInSoftware(part: Int) throws {
+    var seed = Seed(state: UInt64(part))
+    let frames = (0..<500).map { _ in Self.random(&seed) }
+    let outputs = try Fixture.run { fixture in
+      try fixture.setTunnel(0) { $0.flags = CULVERT_TUNNEL_UDP_CSUM.rawValue }
+      return try frames.map { try fixture.port.testRun($0) }
+    }
+    for (frame, output) in zip(frames, outputs) {
+      #expect(output.action == .redirect)
+      #expect(Array(output.data.dropFirst(50)) == frame)
+      let ip = try #require(IPv4Header(output.data, at: 14))
+      #expect(ip.hasValidChecksum)
+      let udp = try #require(UDPHeader(output.data, at: 34))
+      #expect(udp.checksum != 0)
+      var sum = InternetChecksum.pseudoHeader(
+        source: ip.source, destination: ip.destination, protocol: IPProtocol.udp, length: Int(udp.length))
+      let datagram = Array(output.data.dropFirst(34))
+      sum.add(datagram.span.bytes)
+      #expect(sum.folded == 0xffff)
+    }
+  }
+
+  /// A sum whose complement is zero is sent as all ones: zero would mean no checksum. The inner source
+  /// address is varied until the sum comes out so.
+  @Test func neverZero() throws {
+    let checksums = try Fixture.run { fixture in
+      try fixture.setTunnel(0) {
+        $0.flags = CULVERT_TUNNEL_UDP_CSUM.rawValue
+        $0.source_min = 50000
+        $0.source_max = 50000
+      }
+      // Walks through all values of one 16-bit word that the outer sum counts: the inner source MAC's last.
+      var seen: [UInt16] = []
+      for low in 0...0xffff where low != 0 {
+        let source = MACAddress(value: 0x0200_5e01_0000 | UInt64(low))
+        let frame = Frames.v4(from: source)
+        var outer = Outer.sent
+        outer.port = 50000
+        outer.checksum = true
+        let expected = try #require(UDPHeader(outer.around(frame), at: 34)).checksum
+        guard expected == 0xffff else { continue }
+        try fixture.setFDB(source, CULVERT_FDB_LOCAL, 1)
+        seen.append(try #require(UDPHeader(fixture.port.testRun(frame).data, at: 34)).checksum)
+      }
+      return seen
+    }
+    #expect(checksums == [0xffff])
+  }
+}

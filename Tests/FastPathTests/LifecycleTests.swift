@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+import FastPath
+import Foundation
+import LinuxSystem
+import TestSupport
+import Testing
+
+/// What `up` changes, whom it serves, and that it leaves nothing behind.
+@Suite(.serialized, .enabled(if: mayUseKernel, Comment(rawValue: needsRoot)))
+struct LifecycleTests {
+  func features(_ overlay: TestOverlay, _ container: String) throws -> [String: String] {
+    let text = try overlay.containers[container]!.node.shell("ethtool -k eth0")
+    let pairs = text.split(separator: "\n").compactMap { line -> (String, String)? in
+      let parts = line.split(separator: ":")
+      guard parts.count == 2 else { return nil }
+      return (
+        parts[0].trimmingCharacters(in: .whitespaces),
+        String(parts[1].split(separator: " ").first ?? "")
+      )
+    }
+    return Dictionary(pairs, uniquingKeysWith: { first, _ in first })
+  }
+
+  func port(_ name: String, _ service: FastPathService) throws -> Status.Port? {
+    try service.status().ports.first { $0.name == name }
+  }
+
+  func eventually(_ seconds: Double = 5, _ condition: () throws -> Bool) rethrows -> Bool {
+    let deadline = Date().addingTimeInterval(seconds)
+    while Date() < deadline {
+      if try condition() { return true }
+      usleep(20_000)
+    }
+    return try condition()
+  }
+
+  @Test func stopRestoresEverything() throws {
+    let overlay = try TestOverlay()
+    let before = try features(overlay, "a1")
+    let service = try overlay.start("a")
+    #expect(try features(overlay, "a1")["tx-checksum-ip-generic"] == "off")
+    #expect(try features(overlay, "a1")["generic-receive-offload"] == "on")
+    let directory = try #require(RuntimeDirectory.all().first { $0.owner?.pid == getpid() })
+    #expect(try overlay.hosts["a"]!.shell("ip link show dev eth0").contains("xdp"))
+    try service.stop()
+    #expect(try features(overlay, "a1") == before)
+    #expect(try !overlay.hosts["a"]!.shell("ip link").contains("xdp"))
+    #expect(!FileManager.default.fileExists(atPath: directory.path))
+    #expect(throws: Failure.self) { try service.status() }
+  }
+
+  @Test func aSecondOwnerIsRefusedAndNamesTheFirst() throws {
+    let overlay = try TestOverlay()
+    let service = try overlay.start("a")
+    let refusal = #expect(throws: Failure.self) { try overlay.start("a") }
+    #expect(refusal?.advice?.contains("\(getpid())") == true)
+    try service.stop()
+  }
+
+  @Test func containersThatComeAreAttachedAndThoseThatGoDetachQuietly() throws {
+    let overlay = try TestOverlay()
+    let service = try overlay.start("a")
+    let late = try overlay.addContainer("a2")
+    #expect(try eventually { try port("va2", service)?.tier == "xdp" })
+    try overlay.ping("a2", "b1")
+    try overlay.ping("a2", "b1", count: 3)
+    #expect(try eventually { try service.stats().ports.first { $0.name == "va2" }?.forwarded["encapsulated"] != nil })
+    try overlay.ping("a2", "a1")
+    try overlay.ping("a2", "a1", count: 3)
+    #expect(try service.stats().ports.first { $0.name == "va2" }?.forwarded["local"] != nil)
+    try overlay.hosts["a"]!.shell("ip link del \(late.port)")
+    #expect(try eventually { try port("va2", service) == nil })
+    try overlay.ping("a1", "b1", count: 2)
+    try service.stop()
+  }
+
+  @Test func bridgeNetfilterKeepsTheOverlayWithTheKernelUntilBypassed() throws {
+    let overlay = try TestOverlay()
+    try overlay.hosts["a"]!.run {
+      try "1".write(toFile: "/proc/sys/net/bridge/bridge-nf-call-iptables", atomically: false, encoding: .utf8)
+    }
+    try overlay.ping("a1", "b1")
+    var service = try overlay.start("a")
+    try overlay.ping("a1", "b1", count: 3)
+    #expect(try service.status().ports[0].reason?.contains("bridge-nf-call-iptables") == true)
+    #expect(try service.stats().ports.allSatisfy { $0.forwarded.isEmpty })
+    try service.stop()
+    service = try overlay.start("a") { $0.bypassPolicy = true }
+    try overlay.ping("a1", "b1", count: 3)
+    #expect(try service.stats().ports.contains { !$0.forwarded.isEmpty })
+    try service.stop()
+  }
+
+  @Test func aPolicyOnAPortKeepsThatPortWithTheKernel() throws {
+    let overlay = try TestOverlay(containers: ["a1", "a2", "b1"])
+    try overlay.hosts["a"]!.shell("ip link set va2 type bridge_slave isolated on")
+    let service = try overlay.start("a")
+    #expect(try port("va1", service)?.tier == "xdp")
+    #expect(try port("va2", service)?.tier == nil)
+    #expect(try port("va2", service)?.reason?.contains("isolated") == true)
+    for name in ["a1", "a2"] { try overlay.ping(name, "b1", count: 3) }
+    // A policy that goes away, or comes, is followed.
+    try overlay.hosts["a"]!.shell("ip link set va2 type bridge_slave isolated off")
+    #expect(try eventually { try port("va2", service)?.tier == "xdp" })
+    try overlay.hosts["a"]!.shell("ip link set va1 type bridge_slave isolated on")
+    #expect(try eventually { try port("va1", service)?.tier == nil })
+    for name in ["a1", "a2"] { try overlay.ping(name, "b1", count: 3) }
+    try service.stop()
+  }
+
+  @Test func aContainerThatSwitchesItsOffloadsBackOnGoesToTheKernel() throws {
+    let overlay = try TestOverlay()
+    let service = try overlay.start("a")
+    try overlay.containers["a1"]!.node.shell("ethtool -K eth0 tx on")
+    #expect(try eventually { try port("va1", service)?.reason?.contains("tx-checksum") == true })
+    try overlay.ping("a1", "b1", count: 2)
+    try service.stop()
+    #expect(try features(overlay, "a1")["tx-checksum-ip-generic"] == "on")
+  }
+
+  @Test func anUplinkThatTakesNoRedirectedFramesIsRefusedWithTheRemedy() throws {
+    let overlay = try TestOverlay()
+    try overlay.hosts["b"]!.shell("ethtool -K eth0 gro off")
+    let refusal = #expect(throws: Failure.self) { try overlay.start("a") }
+    #expect(refusal?.advice?.contains("gro on") == true)
+    #expect(refusal?.status == .unavailable)
+    #expect(try !overlay.hosts["a"]!.shell("ip link").contains("xdp"))
+  }
+
+  @Test func aProgramThatIsAttachedAlreadyIsNotReplaced() throws {
+    let overlay = try TestOverlay()
+    let first = try overlay.start("a")
+    // The same uplink through another name: its VXLAN device's bridge is locked, the device is busy.
+    try overlay.hosts["a"]!.shell("ip link add br1 type bridge")
+    try overlay.hosts["a"]!.shell("ip link add vx1 type vxlan id 43 local 198.18.0.1 remote 198.18.0.2 dstport 4790 dev eth0")
+    try overlay.hosts["a"]!.shell("ip link set vx1 master br1 up")
+    let refusal = #expect(throws: Failure.self) { try overlay.start("a") { $0.overlay = "br1" } }
+    #expect(refusal?.errno == .resourceBusy)
+    try first.stop()
+  }
+
+  @Test(arguments: ["eth9", "lo", "eth0"]) func aWrongOverlayIsAClearError(name: String) throws {
+    let overlay = try TestOverlay()
+    let refusal = #expect(throws: Failure.self) { try overlay.start("a") { $0.overlay = name } }
+    #expect(refusal?.advice != nil)
+    #expect(refusal?.subject == name)
+  }
+}
