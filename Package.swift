@@ -67,7 +67,7 @@ let package = Package(
     .testTarget(
       name: "TrafficTests",
       dependencies: ["LinuxSystem", "Netlink", "PacketHeaders", "TestSupport", "Traffic", system, histogram]),
-    .testTarget(name: "BenchTests", dependencies: ["Bench", "Lab", "LinuxSystem", "TestSupport", "Traffic"]),
+    .testTarget(name: "BenchTests", dependencies: ["Bench", "FastPath", "Lab", "LinuxSystem", "TestSupport", "Traffic"]),
   ],
   swiftLanguageModes: [.v6]
 )

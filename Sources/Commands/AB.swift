@@ -58,6 +58,8 @@ struct AB: CulvertCommand {
     campaign.onProgress = { progress.show($0) }
     if let json { campaign.onCell = { try $0.write(to: json) } }
     var report = ABReport(environment: environment(), settings: settings(plan))
+    // A path that cannot be written is known before the first trial, not after the last.
+    if let json { try report.write(to: json) }
     defer { progress.clear() }
     do {
       try campaign.run(&report)

@@ -94,11 +94,18 @@ struct ABFootnotes {
       remarks.append(
         "Pairs dropped and repeated because the machine changed state between their trials: \(dropped).")
     }
-    let changed = report.results.compactMap(\.cpuCheckRatio).contains { abs($0 - 1) > 0.1 }
+    let changed = report.results.contains {
+      ($0.cpuNsPerPacket ?? $0.cpuNsPerByte) != nil && abs(($0.cpuCheckRatio ?? 1) - 1) > 0.1
+    }
     if changed {
       remarks.append(
         "[n×]: with the CPU meter running, the figure itself was n times the one without. Speeds come from "
           + "trials without it.")
+    }
+    if report.results.contains(where: {
+      $0.cpuCheckRatio != nil && $0.cpuNsPerPacket == nil && $0.cpuNsPerByte == nil
+    }) {
+      remarks.append("CPU time per packet is missing where the machine was busy with other things.")
     }
     if !report.complete { remarks.append("INTERRUPTED: what is missing was not measured.") }
     return remarks

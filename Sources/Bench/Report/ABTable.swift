@@ -13,7 +13,11 @@ public struct ABTable {
   }
 
   private var baseline: String { report.settings.baselineNetwork }
-  private var others: [String] { report.settings.networks.filter { $0 != baseline } }
+  /// What is on trial first, the kernel's other networks after it.
+  private var others: [String] {
+    let networks = report.settings.networks.filter { $0 != baseline }
+    return networks.filter { $0.contains("+") } + networks.filter { !$0.contains("+") }
+  }
 
   public var text: String {
     var lines: [String] = []

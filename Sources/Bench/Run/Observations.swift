@@ -33,10 +33,12 @@ struct Observations: Sendable {
     result.sentPerSecond = Statistics.median(seen.compactMap(\.sentPerSecond))
     let losses = seen.compactMap(\.lostFraction)
     result.lostFraction = losses.isEmpty ? nil : losses.reduce(0, +) / Double(losses.count)
-    if let cost = costs[network], let busy = cost.busyCPUs, cost.sample.unitsPerSecond > 0 {
-      let perUnit = busy * 1e9 / cost.sample.unitsPerSecond
-      if cell.measure == .tcpStream { result.cpuNsPerByte = perUnit } else { result.cpuNsPerPacket = perUnit }
-      if let median, median > 0 { result.cpuCheckRatio = cost.sample.value / median }
+    if let cost = costs[network], let median, median > 0 {
+      result.cpuCheckRatio = cost.sample.value / median
+      if let busy = cost.busyCPUs, cost.sample.unitsPerSecond > 0 {
+        let perUnit = busy * 1e9 / cost.sample.unitsPerSecond
+        if cell.measure == .tcpStream { result.cpuNsPerByte = perUnit } else { result.cpuNsPerPacket = perUnit }
+      }
     }
     result.tier = tier
     result.skipped = skipped[network]
