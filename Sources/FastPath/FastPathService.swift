@@ -75,6 +75,9 @@ public final class FastPathService: Sendable {
   public func status() throws -> Status { try ask { $0.status() } }
   public func stats() throws -> Stats { try ask { try $0.stats() } }
 
+  /// Reads the maps beside the service's thread, without waiting for it.
+  public func tableReader() throws -> TableReader { try ask { try $0.tier.reader() } }
+
   private func ask<T: Sendable>(_ question: @escaping @Sendable (Engine) throws -> T) throws -> T {
     let answer = Answer<T>()
     let over = Failure("ask", "the fast path", advice: "It has ended.")

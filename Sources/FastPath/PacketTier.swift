@@ -19,6 +19,8 @@ protocol PacketTier: TableSink {
   /// --strict: the VTEPs that were configured rather than learned.
   func setVTEPs(_ remotes: Set<IPv4Address>) throws
   func counters(slot: UInt32) throws -> SlotCounters
+  /// A view of the table as the programs have it.
+  func reader() throws -> TableReader
 }
 
 /// What a VXLAN header and its outer header must say to be this overlay's.

@@ -178,6 +178,8 @@ final class XDPTier: PacketTier {
     try changed()
   }
 
+  func reader() throws -> TableReader { try TableReader(object: object, segment: Self.segment) }
+
   // MARK: - Counters
 
   func counters(slot: UInt32) throws -> SlotCounters {

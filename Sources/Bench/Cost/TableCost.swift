@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+import FastPath
+import LinuxSystem
+import Netlink
+import PacketHeaders
+
+/// How fast the mirror follows the kernel: from a change of the VXLAN device's FDB to
+/// the same change in the BPF map, at a given number of entries.
+public struct TableCost: Sendable {
+  public var entries: Int
+  public var changes: Int
+
+  public init(entries: Int, changes: Int) {
+    self.entries = entries
+    self.changes = changes
+  }
+
+  public struct Result: Codable, Sendable {
+    public var entries: Int
+    /// Microseconds from before the request to the kernel until the map has it, ascending.
+    public var changeToMap: [Double]
+    /// Changes that were not seen within a second.
+    public var missed: Int
+    /// Seconds to dump, resolve and write everything at the start.
+    public var start: Double
+    /// Bytes of kernel memory per entry that fits.
+    public var bytesPerEntry: Double
+
+    enum CodingKeys: String, CodingKey {
+      case entries, missed, changeToMap = "change_to_map_us", start = "start_s", bytesPerEntry = "bytes_per_entry"
+    }
+
+    public func percentile(_ fraction: Double) -> Double {
+      guard !changeToMap.isEmpty else { return .nan }
+      return changeToMap[min(changeToMap.count - 1, Int((Double(changeToMap.count) * fraction).rounded(.up)) - 1)]
+    }
+  }
+
+  /// Builds an overlay of its own in namespaces without names, which go with the call.
+  public func run() throws -> Result {
+    let host = try NetworkNamespace.makeAnonymous()
+    let far = try NetworkNamespace.makeAnonymous()
+    let reference = "/proc/self/fd/\(host.descriptor.raw)"
+    let connection = try RouteConnection.open(in: host)
+    let (vxlan, macs) = try build(connection, host: host, far: far)
+    let capacity = UInt32(entries + 1024)
+    let begin = Clock.monotonicNanoseconds
+    let service = try FastPathService.start(
+      FastPathOptions(overlay: "br0", namespace: reference, entryCapacity: capacity))
+    let start = Double(Clock.monotonicNanoseconds - begin) / 1e9
+    let reader = try service.tableReader()
+    var result = Result(
+      entries: entries, changeToMap: [], missed: 0, start: start,
+      bytesPerEntry: Double(try reader.memory()) / Double(capacity))
+    for change in 0..<changes {
+      let mac = macs[(change &* 7919) % macs.count]
+      let target = try reader.remote(of: mac) == Self.vteps[0] ? Self.vteps[1] : Self.vteps[0]
+      let asked = Clock.monotonicNanoseconds
+      try connection.changeFDB(.replace, Self.remote(mac, vxlan, target))
+      var elapsed = Clock.monotonicNanoseconds - asked
+      while try reader.remote(of: mac) != target, elapsed < 1_000_000_000 {
+        elapsed = Clock.monotonicNanoseconds - asked
+      }
+      if elapsed < 1_000_000_000 {
+        result.changeToMap.append(Double(Clock.monotonicNanoseconds - asked) / 1000)
+      } else {
+        result.missed += 1
+      }
+    }
+    try service.stop()
+    result.changeToMap.sort()
+    return result
+  }
+
+  private static let vteps = [IPv4Address("198.18.0.2")!, IPv4Address("198.18.0.3")!]
+
+  private static func remote(_ mac: MACAddress, _ vxlan: Int32, _ vtep: IPv4Address) -> FDBRequest {
+    FDBRequest(link: vxlan, mac: mac, table: .device, destination: .v4(vtep))
+  }
+
+  private func build(
+    _ connection: borrowing RouteConnection, host: borrowing NetworkNamespace, far: borrowing NetworkNamespace
+  ) throws -> (vxlan: Int32, macs: [MACAddress]) {
+    try connection.createVeth(LinkSettings("eth0"), LinkSettings("eth0", namespace: far.descriptor.raw))
+    let uplink = try connection.link(named: "eth0")
+    try connection.addAddress(uplink.index, .v4(IPv4Address("198.18.0.1")!), prefix: 24)
+    try connection.setUp(uplink.index)
+    try far.run {
+      let there = try RouteConnection()
+      try there.setUp(there.link(named: "eth0").index)
+      // NAPI, without which nothing can be redirected to the wire.
+      try Ethtool().setFeatures(of: "eth0", ["rx-gro": true])
+    }
+    for (index, vtep) in Self.vteps.enumerated() {
+      try connection.changeNeighbour(
+        .replace, link: uplink.index, .v4(vtep), mac: MACAddress(value: 0x0200_5e00_5300 + UInt64(index)))
+    }
+    try connection.createBridge(LinkSettings("br0"))
+    var settings = VXLANSettings(vni: 42)
+    settings.local = IPv4Address("198.18.0.1")
+    settings.link = uplink.index
+    try connection.createVXLAN(LinkSettings("vx0"), settings)
+    let bridge = try connection.link(named: "br0").index
+    let vxlan = try connection.link(named: "vx0").index
+    try connection.setMaster(vxlan, bridge)
+    try connection.setUp(vxlan)
+    try connection.setUp(bridge)
+    try host.run {
+      for family in ["ip", "ip6", "arp"] {
+        let path = "/proc/sys/net/bridge/bridge-nf-call-\(family)tables"
+        // Without the bridge netfilter module there is nothing to switch off.
+        if (try? FileText.read(path)) != nil { try FileText.write("0", to: path) }
+      }
+    }
+    let macs = (0..<entries).map { MACAddress(value: 0x0200_0000_0000 + UInt64($0) + 1) }
+    for mac in macs {
+      try connection.changeFDB(.replace, FDBRequest(link: vxlan, mac: mac, table: .bridge))
+      try connection.changeFDB(.replace, Self.remote(mac, vxlan, Self.vteps[0]))
+    }
+    return (vxlan, macs)
+  }
+}
