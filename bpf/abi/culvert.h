@@ -29,7 +29,7 @@ enum culvert_verdict {
 	CULVERT_PASS_TRUNCATED,       /* headers end before the frame does */
 	CULVERT_PASS_MULTICAST,       /* broadcast, multicast: the bridge floods */
 	CULVERT_PASS_NOT_IP,          /* ARP, VLAN tag, anything but IPv4 and IPv6 inside */
-	CULVERT_PASS_UNKNOWN_PORT,    /* the port is not (or not yet) in the table */
+	CULVERT_PASS_UNKNOWN_PORT,    /* a port is not (or not yet) in the table; counted at slot 0 where it is the port of arrival */
 	CULVERT_PASS_UNKNOWN_SOURCE,  /* source MAC not in the FDB: the kernel learns it */
 	CULVERT_PASS_MOVED_SOURCE,    /* the FDB has the source MAC elsewhere: the kernel relearns it */
 	CULVERT_PASS_UNKNOWN_DEST,    /* destination MAC not in the FDB: the kernel floods */
@@ -101,8 +101,8 @@ CULVERT_LAYOUT(struct culvert_config, 16);
 enum culvert_tunnel_flags {
 	CULVERT_TUNNEL_UDP_CSUM = 1,    /* send a full outer UDP checksum */
 	CULVERT_TUNNEL_TOS_INHERIT = 2, /* outer DSCP from the inner header */
-	CULVERT_TUNNEL_TTL_INHERIT = 4,
-	CULVERT_TUNNEL_DF_INHERIT = 8,  /* outer DF from the inner IPv4 header */
+	CULVERT_TUNNEL_TTL_INHERIT = 4, /* `ttl` then stands in for an inner TTL of 0 */
+	CULVERT_TUNNEL_DF_INHERIT = 8,  /* outer DF from the inner IPv4 header; always with IPv6 inside */
 	CULVERT_TUNNEL_DF_SET = 16,
 };
 
@@ -203,7 +203,7 @@ struct culvert_generator {
 	__u64 last_ns;    /* token bucket: when it was last filled */
 	__u64 tokens;     /* in units of 1e-9 frame */
 	__u64 sent;
-	__u64 sequence_offset; /* 0: frames are not numbered; else where an 8-byte sequence number goes */
+	__u64 sequence_offset; /* 0: frames are not numbered; else where an 8-byte sequence number goes, at most 255 */
 };
 CULVERT_LAYOUT(struct culvert_generator, 48);
 
@@ -213,7 +213,7 @@ struct culvert_template {
 	__u8 data[CULVERT_TEMPLATE_BYTES]; /* written over the start of every frame */
 	__u32 bytes;        /* how many of them; rounded up to 16 within the frame */
 	__u32 flows;        /* over 1: that many flows, by turns … */
-	__u32 flow_offset;  /* … told apart by the 16-bit field here, at most 256 */
+	__u32 flow_offset;  /* … told apart by the 16-bit field here, at most 255 */
 	__u32 flow_first;   /* … counted up from here */
 	__u32 flow;
 	__u32 zero[3];
