@@ -45,7 +45,9 @@ public struct InternetChecksum: Sendable {
   @inlinable public mutating func add(_ value: UInt16) { sum &+= UInt64(value.bigEndian) }
   /// Adds a field of four bytes; `value` in host order.
   @inlinable public mutating func add(_ value: UInt32) { sum &+= UInt64(value.bigEndian) }
-  @inlinable public mutating func add(_ other: InternetChecksum) { sum = Self.carry(sum) &+ Self.carry(other.sum) }
+  @inlinable public mutating func add(_ other: InternetChecksum) {
+    sum = Self.carry(sum) &+ Self.carry(other.sum)
+  }
 
   /// The sum in host order: 0xffff over data that contains its own correct checksum.
   @inlinable public var folded: UInt16 {

@@ -9,7 +9,8 @@ extension RawSpan {
 
   @inlinable
   func mac(_ offset: Int) -> MACAddress {
-    MACAddress(value: UInt64(field(offset, as: UInt16.self)) << 32 | UInt64(field(offset + 2, as: UInt32.self)))
+    MACAddress(
+      value: UInt64(field(offset, as: UInt16.self)) << 32 | UInt64(field(offset + 2, as: UInt32.self)))
   }
 }
 

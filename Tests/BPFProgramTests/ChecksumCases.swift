@@ -42,9 +42,13 @@ extension Case {
     checksum("SCTP", Frames.v4(Frames.raw(IPProtocol.sctp, odd))),
     checksum("ICMPv6 over IPv4", Frames.v4(Frames.raw(IPProtocol.icmpv6, odd))),
     checksum("UDP cut short", Frames.v4(Frames.raw(IPProtocol.udp, [1, 2, 3]))),
-    checksum("extension header", Frames.v6(
-      Frames.udp(odd), extensions: [IPProtocol.udp, 0, 1, 4, 0, 0, 0, 0], next: 0)),
-    checksum("the longest that is summed", Frames.v4(Frames.raw(IPProtocol.sctp, [UInt8](repeating: 7, count: 3000)))),
+    checksum(
+      "extension header",
+      Frames.v6(
+        Frames.udp(odd), extensions: [IPProtocol.udp, 0, 1, 4, 0, 0, 0, 0], next: 0)),
+    checksum(
+      "the longest that is summed", Frames.v4(Frames.raw(IPProtocol.sctp, [UInt8](repeating: 7, count: 3000)))
+    ),
     // Neither derived nor summed.
     checksum("padding", Frames.v4() + [0, 0], passed: true),
     checksum("cut short", Array(Frames.v4().dropLast()), passed: true),

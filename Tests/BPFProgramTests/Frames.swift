@@ -60,7 +60,9 @@ enum Frames {
     Payload(number: number) { _ in bytes }
   }
 
-  private static func put(_ bytes: inout [UInt8], _ offset: Int, _ start: InternetChecksum = InternetChecksum()) {
+  private static func put(
+    _ bytes: inout [UInt8], _ offset: Int, _ start: InternetChecksum = InternetChecksum()
+  ) {
     var sum = start
     sum.add(bytes.span.bytes)
     bytes[offset] = UInt8(sum.complement >> 8)

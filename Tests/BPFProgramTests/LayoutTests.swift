@@ -52,7 +52,8 @@ struct LayoutTests {
     let btf = try #require(pointer)
     var found: [String: Layout] = [:]
     for id in 1..<btf__type_cnt(btf) {
-      guard let type = btf__type_by_id(btf, id), btf_kind(type) == BTF_KIND_STRUCT, let text = btf__name_by_offset(btf, type.pointee.name_off)
+      guard let type = btf__type_by_id(btf, id), btf_kind(type) == BTF_KIND_STRUCT,
+        let text = btf__name_by_offset(btf, type.pointee.name_off)
       else { continue }
       let name = String(cString: text)
       guard name.hasPrefix("culvert_") else { continue }

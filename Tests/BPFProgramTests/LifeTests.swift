@@ -99,7 +99,8 @@ struct LifeTests {
     try Fixture.run { fixture in
       var key = Fixture.key(Frames.unknown)
       key.segment = 8
-      try fixture.fdb.update(key, culvert_fdb_entry(refreshed_ns: 0, refresh_ms: 0, target: 0, kind: 2, zero: (0, 0, 0)))
+      try fixture.fdb.update(
+        key, culvert_fdb_entry(refreshed_ns: 0, refresh_ms: 0, target: 0, kind: 2, zero: (0, 0, 0)))
       let frame = Frames.v4(to: Frames.unknown)
       #expect(try fixture.run(.port, frame).verdict == CULVERT_PASS_UNKNOWN_DEST.rawValue)
     }

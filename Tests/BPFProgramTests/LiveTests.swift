@@ -69,7 +69,8 @@ struct LiveTests {
       let port = try XDPLink(
         attaching: fixture.port, to: try Self.index("va"), interface: "va", mode: .native)
       let sink = try XDPLink(
-        attaching: try bench.program("culvert_sink"), to: try Self.index("nb"), interface: "nb", mode: .native)
+        attaching: try bench.program("culvert_sink"), to: try Self.index("nb"), interface: "nb", mode: .native
+      )
       let frame = Frames.v4(Frames.udp([UInt8](repeating: 0x42, count: 100)))
       try template.update(0, Self.template(frame))
       try generator.update(
@@ -108,7 +109,8 @@ struct LiveTests {
       let uplink = try XDPLink(
         attaching: fixture.uplink, to: try Self.index("na"), interface: "na", mode: .native)
       let sink = try XDPLink(
-        attaching: try bench.program("culvert_sink"), to: try Self.index("eth0"), interface: "eth0", mode: .native)
+        attaching: try bench.program("culvert_sink"), to: try Self.index("eth0"), interface: "eth0",
+        mode: .native)
       let inner = Frames.v4(from: Frames.b1, to: Frames.a1)
       let frame = Outer().around(inner)
       var flows = Self.template(frame)
@@ -179,7 +181,9 @@ struct LiveTests {
     try object.load()
     let sunk: BPFMap<UInt32, culvert_sunk> = try object.map("sunk")
     let sink = try object.program("culvert_sink")
-    for other in [Frames.v6(), Frames.v4(Frames.udp(to: 10)), Frames.v4(Frames.tcp()), Array(Frames.v4().prefix(30))] {
+    for other in [
+      Frames.v6(), Frames.v4(Frames.udp(to: 10)), Frames.v4(Frames.tcp()), Array(Frames.v4().prefix(30)),
+    ] {
       let result = try sink.testRun(other)
       #expect(result.action == .pass)
       #expect(result.data == other)
@@ -205,7 +209,8 @@ struct LiveTests {
     let later = Clock.monotonicNanoseconds + 60_000_000_000
     func set(rate: UInt64, stop: UInt64, last: UInt64 = 0) throws {
       try generator.update(
-        0, culvert_generator(rate: rate, stop_ns: stop, last_ns: last, tokens: 0, sent: 0, sequence_offset: 60))
+        0,
+        culvert_generator(rate: rate, stop_ns: stop, last_ns: last, tokens: 0, sent: 0, sequence_offset: 60))
     }
     try set(rate: 0, stop: later)
     var dirty = frame

@@ -41,7 +41,8 @@ struct LoaderTests {
   @Test func namesThatAreNotThere() throws {
     #expect(Self.failure { try Self.opened().resize("nothing", to: 1) }?.subject == "nothing")
     #expect(Self.failure { try Self.opened().set("nothing", to: 1) }?.subject == "nothing")
-    #expect(Self.failure { try Self.opened().set("config", to: UInt8(1)) }?.advice?.contains("16 bytes") == true)
+    #expect(
+      Self.failure { try Self.opened().set("config", to: UInt8(1)) }?.advice?.contains("16 bytes") == true)
     #expect(Self.failure { _ = try Self.opened().program("culvert_port") } != nil)
     #expect(
       Self.failure {

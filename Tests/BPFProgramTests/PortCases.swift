@@ -25,7 +25,8 @@ extension Case {
   static let portForwarded: [Case] = [
     port("local", Frames.v4(to: Frames.a2), CULVERT_FORWARDED_LOCAL),
     port("local IPv6", Frames.v6(to: Frames.a2), CULVERT_FORWARDED_LOCAL),
-    port("local, all of the MTU", Frames.v4(Frames.udp([UInt8](repeating: 1, count: 1450 - 28)), to: Frames.a2),
+    port(
+      "local, all of the MTU", Frames.v4(Frames.udp([UInt8](repeating: 1, count: 1450 - 28)), to: Frames.a2),
       CULVERT_FORWARDED_LOCAL),
     port("several buffers to a port that takes them", largeLocal, CULVERT_FORWARDED_LOCAL) {
       try $0.setPort(2, ifindex: 3, mtu: 9000, flags: CULVERT_PORT_MULTI_BUFFER.rawValue)
@@ -34,24 +35,31 @@ extension Case {
     port("TCP", Frames.v4(Frames.tcp()), CULVERT_FORWARDED_ENCAP, out: .encapsulated(.sent)),
     port("ICMP", Frames.v4(Frames.icmp()), CULVERT_FORWARDED_ENCAP, out: .encapsulated(.sent)),
     port("IPv6", Frames.v6(), CULVERT_FORWARDED_ENCAP, out: .encapsulated(.sent)),
-    port("IPv4 options", Frames.v4(options: [1, 1, 1, 0]), CULVERT_FORWARDED_ENCAP, out: .encapsulated(.sent)),
+    port(
+      "IPv4 options", Frames.v4(options: [1, 1, 1, 0]), CULVERT_FORWARDED_ENCAP, out: .encapsulated(.sent)),
     port("fragment", Frames.v4(fragment: 0x2000), CULVERT_FORWARDED_ENCAP, out: .encapsulated(.sent)),
     port("Ethernet padding", Frames.v4() + [0, 0, 0], CULVERT_FORWARDED_ENCAP, out: .encapsulated(.sent)),
-    port("shorter than its IP header says", Array(Frames.v4().dropLast(3)), CULVERT_FORWARDED_ENCAP,
+    port(
+      "shorter than its IP header says", Array(Frames.v4().dropLast(3)), CULVERT_FORWARDED_ENCAP,
       out: .encapsulated(.sent)),
-    port("IPv4 header alone", Array(Frames.v4().prefix(34)), CULVERT_FORWARDED_ENCAP, out: .encapsulated(.sent)),
-    port("to the other VTEP", Frames.v4(to: Frames.b2), CULVERT_FORWARDED_ENCAP,
+    port(
+      "IPv4 header alone", Array(Frames.v4().prefix(34)), CULVERT_FORWARDED_ENCAP, out: .encapsulated(.sent)),
+    port(
+      "to the other VTEP", Frames.v4(to: Frames.b2), CULVERT_FORWARDED_ENCAP,
       out: .encapsulated(with { $0.target = Outer.otherRemote })),
-    port("all of the tunnel's MTU", Frames.v4(Frames.udp([UInt8](repeating: 1, count: 1450 - 28))),
+    port(
+      "all of the tunnel's MTU", Frames.v4(Frames.udp([UInt8](repeating: 1, count: 1450 - 28))),
       CULVERT_FORWARDED_ENCAP, out: .encapsulated(.sent)),
-    port("several buffers to an uplink that takes them", large, CULVERT_FORWARDED_ENCAP,
+    port(
+      "several buffers to an uplink that takes them", large, CULVERT_FORWARDED_ENCAP,
       out: .encapsulated(.sent)
     ) {
       try $0.setPort(
         0, ifindex: 9, mtu: 9000, flags: CULVERT_PORT_MULTI_BUFFER.rawValue, mac: Outer.uplink)
       try $0.setTunnel(0) { $0.mtu = 8950 }
     },
-    port("another UDP port and VNI", Frames.v4(), CULVERT_FORWARDED_ENCAP,
+    port(
+      "another UDP port and VNI", Frames.v4(), CULVERT_FORWARDED_ENCAP,
       out: .encapsulated(
         with {
           $0.udpPort = 8472
@@ -70,32 +78,43 @@ extension Case {
   }
 
   static let portHeaders: [Case] = [
-    port("TTL set", Frames.v4(ttl: 3), CULVERT_FORWARDED_ENCAP, out: .encapsulated(with { $0.ttl = 17 }),
+    port(
+      "TTL set", Frames.v4(ttl: 3), CULVERT_FORWARDED_ENCAP, out: .encapsulated(with { $0.ttl = 17 }),
       prepare: tunnel { $0.ttl = 17 }),
-    port("TTL inherited", Frames.v4(ttl: 3), CULVERT_FORWARDED_ENCAP, out: .encapsulated(with { $0.ttl = 3 }),
+    port(
+      "TTL inherited", Frames.v4(ttl: 3), CULVERT_FORWARDED_ENCAP, out: .encapsulated(with { $0.ttl = 3 }),
       prepare: tunnel { $0.flags = CULVERT_TUNNEL_TTL_INHERIT.rawValue }),
-    port("TTL inherited of 0", Frames.v4(ttl: 0), CULVERT_FORWARDED_ENCAP, out: .encapsulated(.sent),
+    port(
+      "TTL inherited of 0", Frames.v4(ttl: 0), CULVERT_FORWARDED_ENCAP, out: .encapsulated(.sent),
       prepare: tunnel { $0.flags = CULVERT_TUNNEL_TTL_INHERIT.rawValue }),
-    port("hop limit inherited", Frames.v6(hopLimit: 255), CULVERT_FORWARDED_ENCAP,
+    port(
+      "hop limit inherited", Frames.v6(hopLimit: 255), CULVERT_FORWARDED_ENCAP,
       out: .encapsulated(with { $0.ttl = 255 }),
       prepare: tunnel { $0.flags = CULVERT_TUNNEL_TTL_INHERIT.rawValue }),
-    port("TOS set", Frames.v4(tos: 0xb8), CULVERT_FORWARDED_ENCAP, out: .encapsulated(with { $0.tos = 0x48 }),
+    port(
+      "TOS set", Frames.v4(tos: 0xb8), CULVERT_FORWARDED_ENCAP, out: .encapsulated(with { $0.tos = 0x48 }),
       prepare: tunnel { $0.tos = 0x48 }),
-    port("TOS inherited", Frames.v4(tos: 0xb8), CULVERT_FORWARDED_ENCAP,
+    port(
+      "TOS inherited", Frames.v4(tos: 0xb8), CULVERT_FORWARDED_ENCAP,
       out: .encapsulated(with { $0.tos = 0xb8 }),
       prepare: tunnel { $0.flags = CULVERT_TUNNEL_TOS_INHERIT.rawValue }),
-    port("traffic class inherited", Frames.v6(trafficClass: 0x2e), CULVERT_FORWARDED_ENCAP,
+    port(
+      "traffic class inherited", Frames.v6(trafficClass: 0x2e), CULVERT_FORWARDED_ENCAP,
       out: .encapsulated(with { $0.tos = 0x2e }),
       prepare: tunnel { $0.flags = CULVERT_TUNNEL_TOS_INHERIT.rawValue }),
     port("DF unset", Frames.v4(fragment: 0x4000), CULVERT_FORWARDED_ENCAP, out: .encapsulated(.sent)),
-    port("DF set", Frames.v4(), CULVERT_FORWARDED_ENCAP, out: .encapsulated(with { $0.fragment = 0x4000 }),
+    port(
+      "DF set", Frames.v4(), CULVERT_FORWARDED_ENCAP, out: .encapsulated(with { $0.fragment = 0x4000 }),
       prepare: tunnel { $0.flags = CULVERT_TUNNEL_DF_SET.rawValue }),
-    port("DF inherited", Frames.v4(fragment: 0x4000), CULVERT_FORWARDED_ENCAP,
+    port(
+      "DF inherited", Frames.v4(fragment: 0x4000), CULVERT_FORWARDED_ENCAP,
       out: .encapsulated(with { $0.fragment = 0x4000 }),
       prepare: tunnel { $0.flags = CULVERT_TUNNEL_DF_INHERIT.rawValue }),
-    port("no DF inherited", Frames.v4(), CULVERT_FORWARDED_ENCAP, out: .encapsulated(.sent),
+    port(
+      "no DF inherited", Frames.v4(), CULVERT_FORWARDED_ENCAP, out: .encapsulated(.sent),
       prepare: tunnel { $0.flags = CULVERT_TUNNEL_DF_INHERIT.rawValue }),
-    port("DF inherited from IPv6", Frames.v6(), CULVERT_FORWARDED_ENCAP,
+    port(
+      "DF inherited from IPv6", Frames.v6(), CULVERT_FORWARDED_ENCAP,
       out: .encapsulated(with { $0.fragment = 0x4000 }),
       prepare: tunnel { $0.flags = CULVERT_TUNNEL_DF_INHERIT.rawValue }),
   ]
@@ -105,12 +124,18 @@ extension Case {
     port("IPv6 cut short", Array(Frames.v6().prefix(53)), CULVERT_PASS_TRUNCATED),
     port("broadcast", Frames.v4(to: MACAddress(value: 0xffff_ffff_ffff)), CULVERT_PASS_MULTICAST),
     port("multicast", Frames.v6(to: MACAddress(value: 0x3333_0000_0001)), CULVERT_PASS_MULTICAST),
-    port("ARP", EthernetHeader(destination: Frames.b1, source: Frames.a1, type: EthernetHeader.arp).bytes
-      + [UInt8](repeating: 0, count: 46), CULVERT_PASS_NOT_IP),
-    port("VLAN tag", EthernetHeader(destination: Frames.b1, source: Frames.a1, type: EthernetHeader.vlan).bytes
-      + [0, 5, 8, 0] + Frames.v4().dropFirst(14), CULVERT_PASS_NOT_IP),
+    port(
+      "ARP",
+      EthernetHeader(destination: Frames.b1, source: Frames.a1, type: EthernetHeader.arp).bytes
+        + [UInt8](repeating: 0, count: 46), CULVERT_PASS_NOT_IP),
+    port(
+      "VLAN tag",
+      EthernetHeader(destination: Frames.b1, source: Frames.a1, type: EthernetHeader.vlan).bytes
+        + [0, 5, 8, 0] + Frames.v4().dropFirst(14), CULVERT_PASS_NOT_IP),
     port("unknown source", Frames.v4(from: Frames.unknown), CULVERT_PASS_UNKNOWN_SOURCE),
-    port("unknown source by an unknown port", Frames.v4(from: Frames.unknown), CULVERT_PASS_UNKNOWN_PORT, slot: 0) {
+    port(
+      "unknown source by an unknown port", Frames.v4(from: Frames.unknown), CULVERT_PASS_UNKNOWN_PORT, slot: 0
+    ) {
       try $0.portByIfindex.delete(Fixture.lo)
     },
     port("source of another port", Frames.v4(from: Frames.a2), CULVERT_PASS_MOVED_SOURCE),
@@ -125,18 +150,24 @@ extension Case {
     port("local, port not in use", Frames.v4(to: Frames.a2), CULVERT_PASS_UNKNOWN_PORT) {
       try $0.setPort(2, ifindex: 0)
     },
-    port("local, no device", Frames.v4(to: Frames.a2), CULVERT_PASS_UNKNOWN_PORT) { try $0.devices.delete(2) },
+    port("local, no device", Frames.v4(to: Frames.a2), CULVERT_PASS_UNKNOWN_PORT) {
+      try $0.devices.delete(2)
+    },
     port("no uplink", Frames.v4(), CULVERT_PASS_UNKNOWN_PORT) { try $0.setPort(0, ifindex: 0) },
     port("uplink, no device", Frames.v4(), CULVERT_PASS_UNKNOWN_PORT) { try $0.devices.delete(0) },
     port("next hop unresolved", Frames.v4(), CULVERT_PASS_UNSUPPORTED, prepare: tunnel { $0.valid = 0 }),
     port("tunnel out of bounds", Frames.v4(), CULVERT_PASS_UNSUPPORTED) {
       try $0.setFDB(Frames.b1, CULVERT_FDB_REMOTE, 4096)
     },
-    port("over the tunnel's MTU", Frames.v4(Frames.udp([UInt8](repeating: 1, count: 1451 - 28))),
+    port(
+      "over the tunnel's MTU", Frames.v4(Frames.udp([UInt8](repeating: 1, count: 1451 - 28))),
       CULVERT_PASS_MTU),
-    port("over the port's MTU", Frames.v4(Frames.udp([UInt8](repeating: 1, count: 1451 - 28)), to: Frames.a2),
+    port(
+      "over the port's MTU", Frames.v4(Frames.udp([UInt8](repeating: 1, count: 1451 - 28)), to: Frames.a2),
       CULVERT_PASS_MTU),
-    port("several buffers, uplink takes one", large, CULVERT_PASS_MULTI_BUFFER, prepare: tunnel { $0.mtu = 8950 }),
+    port(
+      "several buffers, uplink takes one", large, CULVERT_PASS_MULTI_BUFFER, prepare: tunnel { $0.mtu = 8950 }
+    ),
     port("several buffers, port takes one", largeLocal, CULVERT_PASS_MULTI_BUFFER) {
       try $0.setPort(2, ifindex: 3, mtu: 9000)
     },

@@ -82,7 +82,8 @@ struct SpreadTests {
         },
         (0..<50).map { Frames.v6(Frames.tcp([UInt8](repeating: 1, count: $0)), trafficClass: UInt8($0)) },
         [
-          Frames.v4(Frames.udp(), fragment: 0x2000), Frames.v4(Frames.raw(17, [1, 2, 3, 4, 5]), fragment: 0x2010),
+          Frames.v4(Frames.udp(), fragment: 0x2000),
+          Frames.v4(Frames.raw(17, [1, 2, 3, 4, 5]), fragment: 0x2010),
           Frames.v4(Frames.raw(17, [9, 8, 7, 6, 5]), fragment: 0x20),
         ],
       ]

@@ -34,7 +34,9 @@ extension Case {
     return frame
   }
 
-  private static func decapsulated(_ name: String, _ inner: [UInt8], _ change: (inout Outer) -> Void = { _ in })
+  private static func decapsulated(
+    _ name: String, _ inner: [UInt8], _ change: (inout Outer) -> Void = { _ in }
+  )
     -> Case
   {
     var outer = Outer()
@@ -68,7 +70,9 @@ extension Case {
     decapsulated("checksum outside, ICMP inside", Frames.v4(Frames.icmp(), from: Frames.b1, to: Frames.a1)) {
       $0.checksum = true
     },
-    decapsulated("checksum outside, ICMPv6 inside", Frames.v6(Frames.icmp(v6: true), from: Frames.b1, to: Frames.a1)) {
+    decapsulated(
+      "checksum outside, ICMPv6 inside", Frames.v6(Frames.icmp(v6: true), from: Frames.b1, to: Frames.a1)
+    ) {
       $0.checksum = true
     },
     decapsulated(
@@ -78,7 +82,8 @@ extension Case {
       try strict($0)
       try $0.vteps.update(culvert_vtep_key(segment: Fixture.segment, remote: Outer.remote.bigEndian), 1)
     },
-    uplink("several buffers to a port that takes them", Outer().around(largeInner), CULVERT_FORWARDED_DECAP,
+    uplink(
+      "several buffers to a port that takes them", Outer().around(largeInner), CULVERT_FORWARDED_DECAP,
       out: .exactly(largeInner)
     ) { try $0.setPort(1, ifindex: Fixture.lo, mtu: 9000, flags: CULVERT_PORT_MULTI_BUFFER.rawValue) },
   ]
@@ -87,16 +92,21 @@ extension Case {
     Frames.udp([UInt8](repeating: 0x5a, count: 5000)), from: Frames.b1, to: Frames.a1)
 
   static let uplinkOuter: [Case] = [
-    uplink("ARP", EthernetHeader(destination: Outer.uplink, source: Outer.nextHop, type: EthernetHeader.arp).bytes
-      + [UInt8](repeating: 0, count: 28), CULVERT_PASS_NOT_OVERLAY),
+    uplink(
+      "ARP",
+      EthernetHeader(destination: Outer.uplink, source: Outer.nextHop, type: EthernetHeader.arp).bytes
+        + [UInt8](repeating: 0, count: 28), CULVERT_PASS_NOT_OVERLAY),
     uplink("IPv6 underlay", Frames.v6(from: Outer.nextHop, to: Outer.uplink), CULVERT_PASS_NOT_OVERLAY),
     uplink("TCP", Frames.v4(Frames.tcp(), from: Outer.nextHop, to: Outer.uplink), CULVERT_PASS_NOT_OVERLAY),
-    uplink("other UDP", Frames.v4(Frames.udp(to: 53), from: Outer.nextHop, to: Outer.uplink),
+    uplink(
+      "other UDP", Frames.v4(Frames.udp(to: 53), from: Outer.nextHop, to: Outer.uplink),
       CULVERT_PASS_NOT_OVERLAY),
-    uplink("short UDP", Frames.v4(Frames.udp([], to: 53), from: Outer.nextHop, to: Outer.uplink),
+    uplink(
+      "short UDP", Frames.v4(Frames.udp([], to: 53), from: Outer.nextHop, to: Outer.uplink),
       CULVERT_PASS_NOT_OVERLAY),
     uplink("to another host's MAC", outer { $0.destination = Frames.unknown }, CULVERT_PASS_NOT_OVERLAY),
-    uplink("broadcast", outer { $0.destination = MACAddress(value: 0xffff_ffff_ffff) }, CULVERT_PASS_NOT_OVERLAY),
+    uplink(
+      "broadcast", outer { $0.destination = MACAddress(value: 0xffff_ffff_ffff) }, CULVERT_PASS_NOT_OVERLAY),
     uplink("another UDP port", outer { $0.udpPort = 8472 }, CULVERT_PASS_NOT_OVERLAY),
     uplink("IPv4 cut short", Array(Outer().around(inner).prefix(33)), CULVERT_PASS_TRUNCATED),
     uplink("VXLAN cut short", Array(Outer().around(inner).prefix(49)), CULVERT_PASS_TRUNCATED),
@@ -118,43 +128,59 @@ extension Case {
 
   static let uplinkInner: [Case] = [
     uplink("strict, no VTEP", Outer().around(inner), CULVERT_DROP_NOT_A_VTEP, prepare: strict),
-    uplink("checksum outside, UDP without inside",
+    uplink(
+      "checksum outside, UDP without inside",
       Outer(checksum: true).around(Frames.v4(Frames.udp(checksum: false), from: Frames.b1, to: Frames.a1)),
       CULVERT_PASS_CHECKSUM),
-    uplink("checksum outside, fragment inside",
+    uplink(
+      "checksum outside, fragment inside",
       Outer(checksum: true).around(Frames.v4(from: Frames.b1, to: Frames.a1, fragment: 0x2000)),
       CULVERT_PASS_CHECKSUM),
-    uplink("checksum outside, SCTP inside",
+    uplink(
+      "checksum outside, SCTP inside",
       Outer(checksum: true).around(
         Frames.v4(Frames.raw(IPProtocol.sctp, [1, 2, 3, 4]), from: Frames.b1, to: Frames.a1)),
       CULVERT_PASS_CHECKSUM),
-    uplink("broadcast inside", Outer().around(Frames.v4(from: Frames.b1, to: MACAddress(value: 0xffff_ffff_ffff))),
+    uplink(
+      "broadcast inside", Outer().around(Frames.v4(from: Frames.b1, to: MACAddress(value: 0xffff_ffff_ffff))),
       CULVERT_PASS_MULTICAST),
-    uplink("ARP inside",
+    uplink(
+      "ARP inside",
       Outer().around(
         EthernetHeader(destination: Frames.a1, source: Frames.b1, type: EthernetHeader.arp).bytes
           + [UInt8](repeating: 0, count: 28)), CULVERT_PASS_NOT_IP),
-    uplink("unknown source", Outer().around(Frames.v4(from: Frames.unknown, to: Frames.a1)),
+    uplink(
+      "unknown source", Outer().around(Frames.v4(from: Frames.unknown, to: Frames.a1)),
       CULVERT_PASS_UNKNOWN_SOURCE),
-    uplink("source of another VTEP", Outer().around(Frames.v4(from: Frames.b2, to: Frames.a1)),
+    uplink(
+      "source of another VTEP", Outer().around(Frames.v4(from: Frames.b2, to: Frames.a1)),
       CULVERT_PASS_MOVED_SOURCE),
     uplink("source of a VTEP on another VNI", Outer().around(inner), CULVERT_PASS_MOVED_SOURCE) {
       try $0.setTunnel(0) { $0.vni_be = UInt32(43 << 8).bigEndian }
     },
-    uplink("source of a container here", Outer().around(Frames.v4(from: Frames.a2, to: Frames.a1)),
+    uplink(
+      "source of a container here", Outer().around(Frames.v4(from: Frames.a2, to: Frames.a1)),
       CULVERT_PASS_MOVED_SOURCE),
-    uplink("source of the kernel's", Outer().around(Frames.v4(from: Frames.kernelOnly, to: Frames.a1)),
+    uplink(
+      "source of the kernel's", Outer().around(Frames.v4(from: Frames.kernelOnly, to: Frames.a1)),
       CULVERT_PASS_UNSUPPORTED),
-    uplink("unknown destination", Outer().around(Frames.v4(from: Frames.b1, to: Frames.unknown)),
+    uplink(
+      "unknown destination", Outer().around(Frames.v4(from: Frames.b1, to: Frames.unknown)),
       CULVERT_PASS_UNKNOWN_DEST),
-    uplink("destination behind a VTEP", Outer().around(Frames.v4(from: Frames.b1, to: Frames.b2)),
+    uplink(
+      "destination behind a VTEP", Outer().around(Frames.v4(from: Frames.b1, to: Frames.b2)),
       CULVERT_PASS_SAME_PORT),
-    uplink("destination of the kernel's", Outer().around(Frames.v4(from: Frames.b1, to: Frames.kernelOnly)),
+    uplink(
+      "destination of the kernel's", Outer().around(Frames.v4(from: Frames.b1, to: Frames.kernelOnly)),
       CULVERT_PASS_UNSUPPORTED),
-    uplink("port not in use", Outer().around(inner), CULVERT_PASS_UNKNOWN_PORT) { try $0.setPort(1, ifindex: 0) },
+    uplink("port not in use", Outer().around(inner), CULVERT_PASS_UNKNOWN_PORT) {
+      try $0.setPort(1, ifindex: 0)
+    },
     uplink("no device", Outer().around(inner), CULVERT_PASS_UNKNOWN_PORT) { try $0.devices.delete(1) },
-    uplink("over the port's MTU",
-      Outer().around(Frames.v4(Frames.udp([UInt8](repeating: 1, count: 1451 - 28)), from: Frames.b1, to: Frames.a1)),
+    uplink(
+      "over the port's MTU",
+      Outer().around(
+        Frames.v4(Frames.udp([UInt8](repeating: 1, count: 1451 - 28)), from: Frames.b1, to: Frames.a1)),
       CULVERT_PASS_MTU),
     uplink("several buffers, port takes one", Outer().around(largeInner), CULVERT_PASS_MULTI_BUFFER) {
       try $0.setPort(1, ifindex: Fixture.lo, mtu: 9000)
