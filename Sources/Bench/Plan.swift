@@ -34,9 +34,9 @@ public struct Plan: Sendable {
       if !networks.contains(network) { networks.append(network) }
     }
     self.networks = networks
-    repeats = request.repeats ?? (request.quick ? 6 : 12)
-    searchRepeats = max(2, repeats / 2)
-    duration = request.duration ?? (request.quick ? 0.35 : 1)
+    repeats = request.repeats ?? (request.quick ? 8 : 12)
+    searchRepeats = max(2, repeats / 3)
+    duration = request.duration ?? (request.quick ? 0.3 : 1)
     warmUp = min(0.25, duration / 3)
     guard repeats > 0, duration > 0, duration <= 60 else {
       throw Failure(

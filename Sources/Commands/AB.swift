@@ -80,7 +80,7 @@ struct AB: CulvertCommand {
     ABReport.Environment(
       machine: .read(), baseline: asShipped ? "as-shipped" : "tuned",
       offloads: [
-        "on": "as the kernel makes them; GRO on the wire and at the hosts' ports",
+        "on": "as the kernel makes them, and GRO on the wire; packet-rate: at the port of the sending container too",
         "off": "no checksum or segmentation offload in the containers and on the wire; GRO there merges nothing",
       ])
   }

@@ -45,6 +45,7 @@ struct LabArenaTests {
 
   @Test func liveFramesAreCountedToTheFrame() throws {
     let stage = try Stage(LabSpec(.vxlan))
+    try stage.receiveLiveFrames(true)
     try Gate(mtu: 1450).prime(Path(client: stage.station(stage.a1), server: stage.station(stage.b1), port: 7))
     for direction in PacketDirection.allCases {
       let report = try stage.load(Self.vxlan, direction, size: 64).run(
