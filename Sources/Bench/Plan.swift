@@ -80,7 +80,8 @@ public struct Plan: Sendable {
 }
 
 extension Measure {
-  /// Bytes it can be asked for: a number must fit into a datagram, all headers into a frame, a frame into the MTU.
+  /// Bytes it can be asked for: a number must fit into a datagram, all headers into a frame, a frame into the
+  /// MTU.
   var sizes: ClosedRange<Int> {
     switch self {
     case .packetRate, .noDropRate: 64...1464

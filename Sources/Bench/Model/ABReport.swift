@@ -94,7 +94,8 @@ public struct ABReport: Codable, Sendable, Equatable {
     /// CPU time of all CPUs per packet (udp-rr: per round trip); tcp-stream has it per byte.
     public var cpuNsPerPacket: Double?
     public var cpuNsPerByte: Double?
-    /// The metric with the meter's spinners running over the median without: how much measuring the cost changed.
+    /// The metric with the meter's spinners running over the median without: how much measuring the cost
+    /// changed.
     public var cpuCheckRatio: Double?
     public var tier: Tier?
     /// Why there are no samples.

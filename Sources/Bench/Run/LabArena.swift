@@ -4,8 +4,8 @@ import Lab
 import LinuxSystem
 import Traffic
 
-/// Trials on labs: one per setting of the offloads, made when first needed, standing until the end. Networks are
-/// toggled on them; `bare` is host to host over the same wire.
+/// Trials on labs: one per setting of the offloads, made when first needed, standing until the end. Networks
+/// are toggled on them; `bare` is host to host over the same wire.
 public final class LabArena: Arena {
   public struct Settings: Sendable {
     /// Seconds.
@@ -165,7 +165,8 @@ public final class LabArena: Arena {
     let sample = try measure(cell, arrangement, path, stage, onWindow)
     let after = try asFailure("ask", "\(network)") { try stage.forwarded() }
     guard network.tier == nil || after > before else {
-      throw Failure("measure", "\(network)", advice: "Not one packet went through the tier: all took the kernel's path.")
+      throw Failure(
+        "measure", "\(network)", advice: "Not one packet went through the tier: all took the kernel's path.")
     }
     return sample
   }

@@ -29,8 +29,8 @@ final class Stage {
     }
   }
 
-  /// Live frames vanish where NAPI does not run at the end that receives them; on veth that comes with GRO. It is on
-  /// at the container's port while they are measured, and as the kernel made it otherwise.
+  /// Live frames vanish where NAPI does not run at the end that receives them; on veth that comes with GRO.
+  /// It is on at the container's port while they are measured, and as the kernel made it otherwise.
   func receiveLiveFrames(_ isOn: Bool) throws {
     guard isOn != receivesLiveFrames, let port = a1.hostPort else { return }
     try hostA.run { try Ethtool().setFeatures(of: port, ["rx-gro": isOn]) }
