@@ -61,7 +61,9 @@ let package = Package(
     .testTarget(name: "PacketHeadersTests", dependencies: ["PacketHeaders"]),
     .testTarget(
       name: "BPFProgramTests",
-      dependencies: ["BPFLoader", "CBPFObjects", "CLibXDP", "LinuxSystem", "PacketHeaders"]),
+      dependencies: [
+        "BPFLoader", "CBPFObjects", "CLibXDP", "LinuxSystem", "PacketHeaders", "TestSupport", system,
+      ]),
     .testTarget(
       name: "TrafficTests",
       dependencies: ["LinuxSystem", "Netlink", "PacketHeaders", "TestSupport", "Traffic", system, histogram]),

@@ -71,9 +71,8 @@ public struct XDPLink: ~Copyable, Sendable {
       "A veth needs as many receive queues as its peer has transmit queues: "
         + "ethtool -L \(interface) rx N, or fewer tx queues at the peer."
     case .invalidArgument:
-      "The driver refused: the MTU may be too large for XDP, the queues too few, "
-        + "or the interface enslaved to a bond. The kernel's log may say which."
-    case .operationNotSupportedByDevice: "There is no such interface in this network namespace."
+      "The interface is no longer there, or not in this network namespace; or the driver refused: "
+        + "MTU too large for XDP, too few queues, or enslaved to a bond. The kernel's log may say which."
     case .socketNotConnected: "The veth's peer is gone."
     case .notPermitted, .permissionDenied: "Run as root, or with CAP_BPF and CAP_NET_ADMIN."
     default: nil

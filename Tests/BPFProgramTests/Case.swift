@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import BPFLoader
 import CBPFObjects
-import Testing
 
 /// Packet in, action, packet out, counter.
-struct Case: Sendable, CustomTestStringConvertible {
+struct Case: Sendable {
   enum Out: Sendable {
     /// Byte for byte what came in.
     case unchanged
@@ -20,8 +19,6 @@ struct Case: Sendable, CustomTestStringConvertible {
   var slot: UInt32
   var out = Out.unchanged
   var prepare: @Sendable (Fixture) throws -> Void = { _ in }
-
-  var testDescription: String { name }
 
   var action: XDPAction {
     switch verdict {

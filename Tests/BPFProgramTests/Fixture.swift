@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import BPFLoader
 import CBPFObjects
-import Glibc
 import LinuxSystem
 import PacketHeaders
 import Testing
@@ -14,9 +13,6 @@ extension MACAddress {
     return (o[0], o[1], o[2], o[3], o[4], o[5])
   }
 }
-
-/// Root, or CI, where not being root is a failure.
-let mayTest = geteuid() == 0 || getenv("CI") != nil
 
 /// The programs, loaded, over a small table: containers a1 (slot 1) and a2 (slot 2) here, b1 behind
 /// tunnel 0 and b2 behind tunnel 1. Frames of `testRun` come in by `lo`, which is a1's port; `lo`
@@ -64,7 +60,11 @@ final class Fixture {
     try fill()
   }
 
-  private func fill() throws {
+  /// The table as it was made, and nothing remembered.
+  func fill() throws {
+    try fdb.delete(try fdb.keys())
+    try vteps.delete(try vteps.keys())
+    try generation.update(0, 0)
     try setPort(0, ifindex: 9, mtu: 1500, mac: Outer.uplink)
     try setPort(1, ifindex: Self.lo)
     try setPort(2, ifindex: 3)

@@ -2,10 +2,11 @@
 import BPFLoader
 import CBPFObjects
 import CLibXDP
+import TestSupport
 import Testing
 
 /// bpf/abi/culvert.h as clang laid it out for BPF (the objects' BTF) and as Swift has it.
-@Suite(.enabled(if: mayTest, "needs root: libbpf probes the kernel"))
+@Suite(.enabled(if: mayUseKernel, .init(rawValue: needsRoot)))
 struct LayoutTests {
   struct Layout: Equatable {
     var size: Int

@@ -3,10 +3,11 @@ import BPFLoader
 import CBPFObjects
 import LinuxSystem
 import PacketHeaders
+import TestSupport
 import Testing
 
 /// What shows over several frames.
-@Suite(.enabled(if: mayTest, "needs root: loads BPF programs"))
+@Suite(.enabled(if: mayUseKernel, .init(rawValue: needsRoot)))
 struct LifeTests {
   /// The tunnel's addresses are those of the inner frame: each run's outcome is the next one's frame,
   /// 50 bytes nearer to the buffer's start.

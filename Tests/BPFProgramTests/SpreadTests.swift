@@ -2,13 +2,14 @@
 import BPFLoader
 import CBPFObjects
 import PacketHeaders
+import TestSupport
 import Testing
 
 /// The outer UDP source port: constant per flow, in range, well spread (RFC 7348 section 5).
-@Suite(.enabled(if: mayTest, "needs root: loads BPF programs"))
+@Suite(.enabled(if: mayUseKernel, .init(rawValue: needsRoot)))
 struct SpreadTests {
   enum Flows: CaseIterable {
-    case ports, addresses, portsOverIPv6, flowLabels, fragments
+    case ports, addresses, portsOverIPv6, flowLabels, addressesOverIPv6, fragments
   }
 
   static func frame(_ flows: Flows, _ number: Int) -> [UInt8] {
@@ -21,8 +22,8 @@ struct SpreadTests {
     case .portsOverIPv6: Frames.v6(Frames.tcp(to: 1024 + n))
     case .flowLabels:
       Frames.v6(
-        Frames.udp(), flowLabel: UInt32(number), extensions: [IPProtocol.udp, 0, 1, 4, 0, 0, 0, 0],
-        next: 0, addresses: (v6, Frames.b1v6))
+        Frames.udp(), flowLabel: UInt32(number), extensions: [IPProtocol.udp, 0, 1, 4, 0, 0, 0, 0], next: 0)
+    case .addressesOverIPv6: Frames.v6(Frames.icmp(v6: true), addresses: (v6, Frames.b1v6))
     case .fragments: Frames.v4(Frames.udp(), fragment: 0x2000, addresses: (v4, Frames.b1v4))
     }
   }

@@ -58,8 +58,8 @@ static __always_inline __u32 prepare_outer(struct xdp_md *ctx, struct outer *out
 	long inner_sum;
 
 	out->ip0 = word_of(bpf_htons(0x4500 | outer_tos(in, tunnel)), bpf_htons(bytes + OUTER_BYTES - OUTER_IP));
-	/* Identification (RFC 6864): counts up from a place of the flow's own. */
-	out->ip1 = word_of(hash + serial, outer_fragment(in, flags));
+	/* Identification (RFC 6864): counts up from a place of the flow's and the CPU's own. */
+	out->ip1 = word_of(hash + serial + bpf_get_smp_processor_id() * 0x9e37, outer_fragment(in, flags));
 	out->ip2 = word_of(bpf_htons(ttl << 8 | IPPROTO_UDP), 0);
 	out->ip2 |= word_of(0, ~fold(out->ip0 + (__u64)out->ip1 + out->ip2 + addresses));
 	out->udp0 = word_of(port, tunnel->udp_port);

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+import LinuxSystem
+import Netlink
+
+/// What an interface can do for the fast path: asked, never tried out on it.
+public struct InterfaceProbe: Codable, Sendable {
+  public var schema = "culvert.probe/1"
+  public var interface: String
+  public var driver: String
+  public var kind: String?
+  public var mtu: UInt32
+  public var receiveQueues: UInt32
+  public var transmitQueues: UInt32
+  /// nil where the kernel (before 6.3) does not say.
+  public var xdp: XDP?
+  /// Offloads that bear on raw frames.
+  public var offloads: [String: Bool]
+  /// An XDP program that is attached already: its id.
+  public var attachedProgram: UInt32?
+  /// What `auto` would pick, and why; nil where nothing can be.
+  public var tier: String?
+  public var reason: String
+
+  public struct XDP: Codable, Sendable {
+    public var native: Bool
+    public var redirectTarget: Bool
+    public var multiBuffer: Bool
+    public var zeroCopy: Bool
+    enum CodingKeys: String, CodingKey {
+      case native, redirectTarget = "redirect_target", multiBuffer = "multi_buffer", zeroCopy = "zero_copy"
+    }
+  }
+  enum CodingKeys: String, CodingKey {
+    case schema, interface, driver, kind, mtu, offloads, tier, reason, xdp
+    case receiveQueues = "receive_queues", transmitQueues = "transmit_queues"
+    case attachedProgram = "attached_program"
+  }
+
+  /// Looks at `interface` in the namespace NS.
+  public static func look(at interface: String, namespace: String?) throws -> InterfaceProbe {
+    try NetworkNamespace.open(namespace).run { try look(at: interface) }
+  }
+
+  private static func look(at name: String) throws -> InterfaceProbe {
+    let link = try RouteConnection().link(named: name)
+    let ethtool = try Ethtool()
+    let features = try ethtool.features(of: name)
+    let interesting = [
+      "tx-checksum-ip-generic", "tx-checksum-ipv4", "tx-tcp-segmentation", "tx-udp_tnl-segmentation",
+      "rx-gro", "rx-gro-hw", "rx-lro", "rx-checksum",
+    ]
+    var probe = InterfaceProbe(
+      interface: name, driver: (try? ethtool.driver(of: name).name) ?? link.kind ?? "unknown", kind: link.kind,
+      mtu: link.mtu, receiveQueues: link.receiveQueues, transmitQueues: link.transmitQueues,
+      xdp: try XDPFeatures.of(interface: link.index).map { features in
+        XDP(
+          native: features.contains([.basic, .redirect]), redirectTarget: features.contains(.redirectTarget),
+          multiBuffer: features.contains([.receiveMultiBuffer, .redirectTargetMultiBuffer]),
+          zeroCopy: features.contains(.zeroCopy))
+      },
+      offloads: features.filter { interesting.contains($0.key) }.mapValues(\.isOn),
+      attachedProgram: link.xdpAttached == 0 ? nil : link.xdpProgramID, tier: nil, reason: "")
+    (probe.tier, probe.reason) = probe.verdict
+    return probe
+  }
+
+  /// What `auto` picks from the tiers of this version.
+  private var verdict: (tier: String?, reason: String) {
+    if let attachedProgram { return (nil, "XDP program \(attachedProgram) is attached already") }
+    guard let xdp else {
+      return ("xdp native", "this kernel does not say what the driver can; `up` finds out when it attaches")
+    }
+    guard xdp.native else {
+      return (nil, "the driver has no native XDP; `up --generic` attaches on the skb, which is slower")
+    }
+    guard xdp.redirectTarget else {
+      let remedy = kind == "veth" ? "switch GRO on at its far end" : "its driver cannot transmit redirected frames"
+      return (nil, "it takes no redirected frames: \(remedy)")
+    }
+    return ("xdp native", "native XDP, and a redirect target")
+  }
+}

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+import BPFLoader
+import CBPFObjects
+import LinuxSystem
+import PacketHeaders
+import SystemPackage
+import TestSupport
+import Testing
+
+@Suite(.enabled(if: mayUseKernel, .init(rawValue: needsRoot)))
+struct LoaderTests {
+  static func opened() throws -> BPFObject {
+    let embedded = culvert_bpf_xdp()
+    return try BPFObject(name: "culvert_xdp", data: embedded.data, size: embedded.size)
+  }
+
+  static func failure(_ body: () throws -> Void) -> Failure? {
+    do { try body() } catch { return error as? Failure }
+    return nil
+  }
+
+  @Test func refusesWhatIsNoObject() {
+    let bytes: StaticString = "no object at all"
+    let failure = Self.failure {
+      _ = try BPFObject(name: "nonsense", data: bytes.utf8Start, size: bytes.utf8CodeUnitCount)
+    }
+    #expect(failure?.subject == "nonsense")
+    #expect(failure?.errno != nil)
+  }
+
+  @Test func loadFailureCarriesTheLog() {
+    let failure = Self.failure {
+      var object = try Self.opened()
+      try object.resize("fdb", to: 0)
+      try object.load()
+    }
+    #expect(failure?.errno == .invalidArgument)
+    #expect(failure?.advice?.contains("fdb") == true)
+  }
+
+  @Test func namesThatAreNotThere() throws {
+    #expect(Self.failure { try Self.opened().resize("nothing", to: 1) }?.subject == "nothing")
+    #expect(Self.failure { try Self.opened().set("nothing", to: 1) }?.subject == "nothing")
+    #expect(Self.failure { try Self.opened().set("config", to: UInt8(1)) }?.advice?.contains("16 bytes") == true)
+    #expect(Self.failure { _ = try Self.opened().program("culvert_port") } != nil)
+    #expect(
+      Self.failure {
+        var object = try Self.opened()
+        try object.load()
+        try object.set("config", to: culvert_config())
+      }?.advice == "Set variables before loading.")
+  }
+
+  @Test func mapsOfAnotherShape() throws {
+    let failure = Self.failure {
+      var object = try Self.opened()
+      try object.load()
+      let wrong: BPFMap<UInt32, UInt64> = try object.map("ports")
+      _ = wrong.id
+    }
+    #expect(failure?.advice?.contains("24") == true)
+  }
+
+  @Test func entries() throws {
+    var object = try Self.opened()
+    try object.resize("fdb", to: 1000)
+    try object.load()
+    let fdb: BPFMap<culvert_fdb_key, culvert_fdb_entry> = try object.map("fdb")
+    func key(_ n: Int) -> culvert_fdb_key { Fixture.key(MACAddress(value: UInt64(n))) }
+    func entry(_ n: Int) -> culvert_fdb_entry {
+      culvert_fdb_entry(refreshed_ns: 0, refresh_ms: 0, target: UInt32(n), kind: 1, zero: (0, 0, 0))
+    }
+    #expect(fdb.maxEntries == 1000)
+    #expect(try fdb.memory() > 1000 * 36)
+    try fdb.update((0..<900).map { (key($0), entry($0)) })
+    #expect(try fdb.keys().count == 900)
+    #expect(Set(try fdb.entries().map(\.value.target)) == Set(0..<900))
+    // Absent keys in between, at the start and at the end.
+    try fdb.delete([key(5000)] + (0..<450).flatMap { [key($0), key(6000 + $0)] })
+    #expect(Set(try fdb.entries().map(\.value.target)) == Set(450..<900))
+    #expect(try fdb.delete(key(450)))
+    #expect(try !fdb.delete(key(450)))
+    #expect(try fdb.lookup(key(450))?.target == nil)
+    #expect(try fdb.lookup(key(451))?.target == 451)
+    #expect(Self.failure { try fdb.update(key(451), entry(1), .absent) }?.errno == .fileExists)
+    #expect(Self.failure { try fdb.update(key(450), entry(1), .present) }?.errno == .noSuchFileOrDirectory)
+    let full = Self.failure { try fdb.update((0..<1200).map { (key(10_000 + $0), entry($0)) }) }
+    #expect(full?.advice?.contains("1000 entries") == true)
+  }
+
+  @Test func perCPUValues() throws {
+    var object = try Self.opened()
+    try object.load()
+    let counters: BPFMap<UInt32, culvert_counters> = try object.map("counters")
+    var value = culvert_counters()
+    value.packets.3 = 7
+    try counters.updatePerCPU(2, value)
+    let cpus = try #require(try counters.perCPU(2))
+    #expect(cpus.count == BPFMap<UInt32, culvert_counters>.possibleCPUs)
+    #expect(cpus.allSatisfy { $0.packets.3 == 7 && $0.bytes.3 == 0 })
+    #expect(try counters.perCPU(3)?.allSatisfy { $0.packets.3 == 0 } == true)
+    #expect(try counters.perCPU(4096) == nil)
+  }
+
+  @Test func mapsAreShared() throws {
+    var first = try Self.opened()
+    try first.load()
+    let ports: BPFMap<UInt32, culvert_port> = try first.map("ports")
+    var second = try Self.opened()
+    try second.share("ports", descriptor: ports.descriptor.raw)
+    try second.load()
+    let same: BPFMap<UInt32, culvert_port> = try second.map("ports")
+    #expect(same.id == ports.id)
+  }
+
+  @Test func linksSayWhatIsWrong() throws {
+    let namespace = try NetworkNamespace.makeAnonymous()
+    let seen = try namespace.run { () throws -> [Failure?] in
+      var object = try Self.opened()
+      try object.load()
+      let program = try object.program("culvert_port")
+      let link = try XDPLink(attaching: program, to: 1, interface: "lo", mode: .generic)
+      guard link.isAttached else { return [] }
+      return [
+        Self.failure { _ = try XDPLink(attaching: program, to: 1, interface: "lo", mode: .generic) },
+        Self.failure { _ = try XDPLink(attaching: program, to: 77, interface: "nothing", mode: .native) },
+        Self.failure {
+          let other = try NetworkNamespace.makeAnonymous()
+          try other.run { _ = try XDPLink(attaching: program, to: 1, interface: "lo", mode: .native) }
+        },
+      ]
+    }
+    try #require(seen.count == 3)
+    #expect(seen[0]?.errno == .resourceBusy)
+    #expect(seen[0]?.advice?.contains("Another XDP program") == true)
+    #expect(seen[1]?.advice?.contains("no longer there") == true)
+    #expect(seen[2]?.status == .unavailable)
+    #expect(seen[2]?.advice?.contains("generic") == true)
+  }
+
+  /// The link goes with its value, and notices when its device goes.
+  @Test func linksEnd() throws {
+    let namespace = try NetworkNamespace.makeAnonymous()
+    try namespace.run {
+      var object = try Self.opened()
+      try object.load()
+      let program = try object.program("culvert_port")
+      try shell("ip", "link", "add", "v0", "type", "veth", "peer", "name", "v1")
+      let index = try LiveTests.index("v0")
+      func attach() throws { _ = try XDPLink(attaching: program, to: index, interface: "v0", mode: .native) }
+      try attach()
+      try attach()
+      let link = try XDPLink(attaching: program, to: index, interface: "v0", mode: .native)
+      let attached = link.isAttached
+      #expect(attached)
+      #expect(try shell("ip", "link", "show", "v0").contains("prog/xdp id \(program.id)"))
+      try shell("ip", "link", "del", "v0")
+      let still = link.isAttached
+      #expect(!still)
+    }
+  }
+}
