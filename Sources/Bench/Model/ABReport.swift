@@ -30,8 +30,6 @@ public struct ABReport: Codable, Sendable, Equatable {
     public var culvert: String
     public var debugBuild: Bool
     public var offloads: [String: String]
-    /// CPUs that the idle machine takes by itself; subtracted from every cost.
-    public var idleCpuShare: Double?
 
     public init(machine: MachineEnvironment, baseline: String, offloads: [String: String]) {
       self.baseline = baseline
