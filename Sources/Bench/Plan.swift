@@ -34,9 +34,9 @@ public struct Plan: Sendable {
       if !networks.contains(network) { networks.append(network) }
     }
     self.networks = networks
-    repeats = request.repeats ?? (request.quick ? 6 : 12)
-    searchRepeats = max(2, repeats / 2)
-    duration = request.duration ?? (request.quick ? 0.35 : 1)
+    repeats = request.repeats ?? (request.quick ? 8 : 12)
+    searchRepeats = max(2, repeats / 3)
+    duration = request.duration ?? (request.quick ? 0.3 : 1)
     warmUp = min(0.25, duration / 3)
     guard repeats > 0, duration > 0, duration <= 60 else {
       throw Failure(
@@ -80,7 +80,8 @@ public struct Plan: Sendable {
 }
 
 extension Measure {
-  /// Bytes it can be asked for: a number must fit into a datagram, all headers into a frame, a frame into the MTU.
+  /// Bytes it can be asked for: a number must fit into a datagram, all headers into a frame, a frame into the
+  /// MTU.
   var sizes: ClosedRange<Int> {
     switch self {
     case .packetRate, .noDropRate: 64...1464

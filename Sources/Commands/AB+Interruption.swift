@@ -3,8 +3,8 @@ import Glibc
 import LinuxSystem
 import Synchronization
 
-/// SIGINT, SIGTERM or SIGHUP asks a measurement to stop after the trial that runs; a second one ends the process at
-/// once, which leaves no namespace either.
+/// SIGINT, SIGTERM or SIGHUP asks a measurement to stop after the trial that runs; a second one ends the
+/// process at once, which leaves no namespace either.
 final class Interruption: Sendable {
   private let flag = Atomic(false)
   var happened: Bool { flag.load(ordering: .acquiring) }

@@ -18,7 +18,9 @@ struct AB: CulvertCommand {
   @Option(help: "Comma-separated: bare, vxlan, vxlan+xdp (default: all).")
   var networks: String?
   @Option(
-    help: "Comma-separated: packet-rate, packet-rate:encap, packet-rate:decap, udp-rr, udp-stream, tcp-stream (default: all).")
+    help:
+      "Comma-separated: packet-rate, packet-rate:encap, packet-rate:decap, udp-rr, udp-stream, tcp-stream (default: all)."
+  )
   var workloads: String?
   @Option(help: "Comma-separated bytes: UDP payload, TCP write, inner frame (default: by workload).")
   var sizes: String?
@@ -80,8 +82,10 @@ struct AB: CulvertCommand {
     ABReport.Environment(
       machine: .read(), baseline: asShipped ? "as-shipped" : "tuned",
       offloads: [
-        "on": "as the kernel makes them; GRO on the wire and at the hosts' ports",
-        "off": "no checksum or segmentation offload in the containers and on the wire; GRO there merges nothing",
+        "on":
+          "as the kernel makes them, and GRO on the wire; packet-rate: at the port of the sending container too",
+        "off":
+          "no checksum or segmentation offload in the containers and on the wire; GRO there merges nothing",
       ])
   }
 

@@ -26,7 +26,8 @@ private final class ScriptedArena: Arena {
     if network == failing { throw Failure("send", "datagrams") }
     return Sample(value: speed(network, trials.count), lostFraction: 0)
   }
-  func trialWithCost(_ network: Network, _ cell: Cell) throws(Failure) -> (sample: Sample, busyCPUs: Double?) {
+  func trialWithCost(_ network: Network, _ cell: Cell) throws(Failure) -> (sample: Sample, busyCPUs: Double?)
+  {
     (try trial(network, cell), 1.5)
   }
   func tier(of network: Network) -> ABReport.Tier? {

@@ -9,7 +9,8 @@ extension ABReport {
     ABReport(
       environment: Environment(
         machine: MachineEnvironment(
-          kernel: "6.1.0", cpu: "a CPU", cpus: 2, virtualised: true, mitigations: ["meltdown": "Mitigation: PTI"]),
+          kernel: "6.1.0", cpu: "a CPU", cpus: 2, virtualised: true,
+          mitigations: ["meltdown": "Mitigation: PTI"]),
         baseline: "tuned", offloads: ["on": "as made"]),
       settings: Settings(
         repeats: 4, durationS: 0.5, pinning: ["one-core": ["client": 0, "server": 0]],
@@ -90,14 +91,17 @@ struct ReportTests {
     var report = ABReport.extreme(3, cell)
     report.environment.debugBuild = true
     let text = ABTable(report, coloured: false).text
-    for words in ["DEBUG BUILD", "vxlan+xdp against vxlan (tuned)", "Pairs dropped", "Lost", "Noise floor", "INTERRUPTED"] {
+    for words in [
+      "DEBUG BUILD", "vxlan+xdp against vxlan (tuned)", "Pairs dropped", "Lost", "Noise floor", "INTERRUPTED",
+    ] {
       #expect(text.contains(words), "\(words)")
     }
     #expect(ABTable(report, coloured: true).text.contains("\u{1b}["))
   }
 
   @Test(arguments: [
-    (1.85e6, "1/s", "1.85 M/s"), (4.775e9, "B/s", "38.2 Gb/s"), (12.44, "us", "12.4 µs"), (1234, "us", "1.23 ms"),
+    (1.85e6, "1/s", "1.85 M/s"), (4.775e9, "B/s", "38.2 Gb/s"), (12.44, "us", "12.4 µs"),
+    (1234, "us", "1.23 ms"),
     (0.5, "1/s", "0.50 /s"), (2_500_000, "us", "2.50 s"),
   ])
   func quantities(value: Double, unit: String, text: String) {

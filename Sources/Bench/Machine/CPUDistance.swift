@@ -14,8 +14,8 @@ public enum CPUDistance {
   private static let rounds = 5
   private static let patience: UInt64 = 200_000_000
 
-  /// Nanoseconds one way, the best of a few short rounds (whatever else runs only adds); nil on one CPU, or when
-  /// the CPUs were taken away for too long to tell.
+  /// Nanoseconds one way, the best of a few short rounds (whatever else runs only adds); nil on one CPU, or
+  /// when the CPUs were taken away for too long to tell.
   public static func measure() throws(Failure) -> Double? {
     guard CPU.count > 1 else { return nil }
     let line = Line()

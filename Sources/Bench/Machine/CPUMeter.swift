@@ -5,12 +5,13 @@ import LinuxSystem
 import Synchronization
 import SystemPackage
 
-/// CPU time that everything else takes, over all CPUs: one thread per CPU of the lowest class (SCHED_IDLE) reads the
-/// clock without pause; a gap between two readings is time that was taken from it, by tasks, soft interrupts and
-/// interrupts alike (/proc/stat, sampled at the tick, misses those). Calibrated against the idle machine.
+/// CPU time that everything else takes, over all CPUs: one thread per CPU of the lowest class (SCHED_IDLE)
+/// reads the clock without pause; a gap between two readings is time that was taken from it, by tasks, soft
+/// interrupts and interrupts alike (/proc/stat, sampled at the tick, misses those). Calibrated against the
+/// idle machine.
 ///
-/// The spinners keep the CPUs from going idle, which changes wake-ups: figures for speed come from other trials, and
-/// both are compared.
+/// The spinners keep the CPUs from going idle, which changes wake-ups: figures for speed come from other
+/// trials, and both are compared.
 public final class CPUMeter: Sendable {
   private final class Spinner: Sendable {
     let taken = Atomic<UInt64>(0)

@@ -30,8 +30,6 @@ public struct ABReport: Codable, Sendable, Equatable {
     public var culvert: String
     public var debugBuild: Bool
     public var offloads: [String: String]
-    /// CPUs that the idle machine takes by itself; subtracted from every cost.
-    public var idleCpuShare: Double?
 
     public init(machine: MachineEnvironment, baseline: String, offloads: [String: String]) {
       self.baseline = baseline
@@ -94,7 +92,8 @@ public struct ABReport: Codable, Sendable, Equatable {
     /// CPU time of all CPUs per packet (udp-rr: per round trip); tcp-stream has it per byte.
     public var cpuNsPerPacket: Double?
     public var cpuNsPerByte: Double?
-    /// The metric with the meter's spinners running over the median without: how much measuring the cost changed.
+    /// The metric with the meter's spinners running over the median without: how much measuring the cost
+    /// changed.
     public var cpuCheckRatio: Double?
     public var tier: Tier?
     /// Why there are no samples.

@@ -44,7 +44,8 @@ public enum Measure: Hashable, Sendable {
 
   public var better: Direction { self == .udpRoundTrip ? .lower : .higher }
 
-  /// Frames generated in the kernel meet no socket and no second CPU: the whole path runs where they are made.
+  /// Frames generated in the kernel meet no socket and no second CPU: the whole path runs where they are
+  /// made.
   public var isLiveFrames: Bool {
     switch self {
     case .packetRate, .noDropRate: true
@@ -61,7 +62,9 @@ public enum Measure: Hashable, Sendable {
     }
   }
 
-  public static let workloads = ["packet-rate:encap", "packet-rate:decap", "udp-rr", "udp-stream", "tcp-stream"]
+  public static let workloads = [
+    "packet-rate:encap", "packet-rate:decap", "udp-rr", "udp-stream", "tcp-stream",
+  ]
 
   /// All measures of a workload; "packet-rate" alone is both directions.
   public static func of(workload name: String) throws(Failure) -> [Measure] {

@@ -26,7 +26,8 @@ struct ABFootnotes {
     var texts: [String: [String]] = [:]
     for result in report.results {
       guard let text = figure(result) else { continue }
-      let label = ABTable.label(result.workload, result.metric, result.size, result.offloads, result.placement)
+      let label = ABTable.label(
+        result.workload, result.metric, result.size, result.offloads, result.placement)
       if texts[label] == nil { order.append(label) }
       texts[label, default: []].append("\(result.network) \(text)")
     }
@@ -54,7 +55,9 @@ struct ABFootnotes {
 
   private var losses: [String] {
     perRow { result in
-      guard let lost = result.lostFraction, lost > 0, result.metric != "ndr_packets_per_second" else { return nil }
+      guard let lost = result.lostFraction, lost > 0, result.metric != "ndr_packets_per_second" else {
+        return nil
+      }
       return Quantity.percent(lost)
     }
   }

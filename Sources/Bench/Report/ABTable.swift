@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// A report as text, at most 80 columns wide: the answer first, then one line per comparison, then what qualifies it.
+/// A report as text, at most 80 columns wide: the answer first, then one line per comparison, then what
+/// qualifies it.
 public struct ABTable {
   public static let width = 80
 

@@ -17,7 +17,8 @@ public final class LiveProgress {
     let remaining =
       progress.done > 2
       ? Self.time(elapsed / Double(progress.done) * Double(progress.planned - progress.done)) + " left" : ""
-    let line = "[\(progress.done)/\(progress.planned)] \(progress.what)".left(Self.width - remaining.count - 1)
+    let line = "[\(progress.done)/\(progress.planned)] \(progress.what)".left(
+      Self.width - remaining.count - 1)
     write("\r\u{1b}[K" + line + " " + remaining)
   }
 

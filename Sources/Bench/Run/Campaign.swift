@@ -87,7 +87,8 @@ public struct Campaign {
   }
 
   /// Skips and gates: a network that fails the gate gets no timing.
-  private func admit(_ seen: inout Observations, _ report: inout ABReport, _ progress: inout Progress) throws {
+  private func admit(_ seen: inout Observations, _ report: inout ABReport, _ progress: inout Progress) throws
+  {
     for network in networks {
       if let reason = arena.reasonToSkip(network, seen.cell) {
         seen.skipped[network] = reason
@@ -166,7 +167,8 @@ public struct Campaign {
     guard started else { return }
     for network in networks {
       report.results.append(seen.result(of: network, tier: arena.tier(of: network)))
-      if network != schedule.baseline, let comparison = seen.comparison(of: network, with: schedule.baseline) {
+      if network != schedule.baseline, let comparison = seen.comparison(of: network, with: schedule.baseline)
+      {
         report.comparisons.append(comparison)
       }
     }

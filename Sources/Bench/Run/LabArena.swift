@@ -4,8 +4,8 @@ import Lab
 import LinuxSystem
 import Traffic
 
-/// Trials on labs: one per setting of the offloads, made when first needed, standing until the end. Networks are
-/// toggled on them; `bare` is host to host over the same wire.
+/// Trials on labs: one per setting of the offloads, made when first needed, standing until the end. Networks
+/// are toggled on them; `bare` is host to host over the same wire.
 public final class LabArena: Arena {
   public struct Settings: Sendable {
     /// Seconds.
@@ -91,7 +91,7 @@ public final class LabArena: Arena {
     // Live frames put a tier on one host; what is to be right is the network, with the tier on both.
     if network.tier != nil { arrangement.hosts = [.a, .b] }
     if let known = gates[arrangement] { return known }
-    let stage = try prepare(arrangement)
+    let stage = try prepare(arrangement, liveFrames: false)
     let report = Gate(mtu: Int(network.base == "bare" ? stage.hostA.mtu : stage.a1.mtu))
       .run(path(network, on: stage, cell.placement, ports: 16))
     let gate = ABReport.Gate(
@@ -108,7 +108,7 @@ public final class LabArena: Arena {
   public func trialWithCost(
     _ network: Network, _ cell: Cell
   ) throws(Failure) -> (sample: Sample, busyCPUs: Double?) {
-    _ = try prepare(arrangement(network, cell))
+    _ = try prepare(arrangement(network, cell), liveFrames: cell.measure.isLiveFrames)
     let watch = WindowWatch(try CPUMeter())
     defer { watch.finish() }
     let sample = try run(network, cell) { watch.open(from: $0, until: $1) }
@@ -126,7 +126,7 @@ public final class LabArena: Arena {
   }
 
   /// The stage with the network on it, its addresses resolved and learned on both hosts.
-  private func prepare(_ arrangement: Arrangement) throws(Failure) -> Stage {
+  private func prepare(_ arrangement: Arrangement, liveFrames: Bool) throws(Failure) -> Stage {
     let stage = try stage(arrangement.offloads)
     let network = arrangement.network
     let driver = network.tier.flatMap { drivers[$0] }
@@ -136,6 +136,7 @@ public final class LabArena: Arena {
     try asFailure("attach", "\(network)") {
       _ = try stage.arrange(network, on: arrangement.hosts, driver: driver)
     }
+    try asFailure("prepare", "\(network)") { try stage.receiveLiveFrames(liveFrames) }
     if let text = stage.obtained { obtained[network] = text }
     let path = path(network, on: stage, .oneCore, ports: 1)
     try Gate(mtu: Int(stage.a1.mtu)).prime(path)
@@ -157,14 +158,15 @@ public final class LabArena: Arena {
     _ network: Network, _ cell: Cell, onWindow: (@Sendable (UInt64, UInt64) -> Void)?
   ) throws(Failure) -> Sample {
     let arrangement = arrangement(network, cell)
-    let stage = try prepare(arrangement)
+    let stage = try prepare(arrangement, liveFrames: cell.measure.isLiveFrames)
     var path = path(network, on: stage, cell.placement, ports: 1)
     path.onWindow = onWindow
     let before = try asFailure("ask", "\(network)") { try stage.forwarded() }
     let sample = try measure(cell, arrangement, path, stage, onWindow)
     let after = try asFailure("ask", "\(network)") { try stage.forwarded() }
     guard network.tier == nil || after > before else {
-      throw Failure("measure", "\(network)", advice: "Not one packet went through the tier: all took the kernel's path.")
+      throw Failure(
+        "measure", "\(network)", advice: "Not one packet went through the tier: all took the kernel's path.")
     }
     return sample
   }

@@ -37,7 +37,11 @@ struct Observations: Sendable {
       result.cpuCheckRatio = cost.sample.value / median
       if let busy = cost.busyCPUs, cost.sample.unitsPerSecond > 0 {
         let perUnit = busy * 1e9 / cost.sample.unitsPerSecond
-        if cell.measure == .tcpStream { result.cpuNsPerByte = perUnit } else { result.cpuNsPerPacket = perUnit }
+        if cell.measure == .tcpStream {
+          result.cpuNsPerByte = perUnit
+        } else {
+          result.cpuNsPerPacket = perUnit
+        }
       }
     }
     result.tier = tier

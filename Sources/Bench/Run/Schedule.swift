@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// The order of trials that are paired in time. One pass runs the baseline twice (against itself: the A/A noise floor)
-/// and every other network once; the next pass runs the same backwards, so that two passes are A B B A and a drift
-/// cancels out of the pairs.
+/// The order of trials that are paired in time. One pass runs the baseline twice (against itself: the A/A
+/// noise floor) and every other network once; the next pass runs the same backwards, so that two passes are A
+/// B B A and a drift cancels out of the pairs.
 public struct Schedule: Sendable, Equatable {
   public var baseline: Network
   /// Without the baseline, those without a tier first: fewest changes of what is attached.
@@ -13,7 +13,8 @@ public struct Schedule: Sendable, Equatable {
     let others = networks.filter { $0 != baseline }
     let isBaselineTiered = baseline.tier != nil
     self.others =
-      others.filter { ($0.tier != nil) == isBaselineTiered } + others.filter { ($0.tier != nil) != isBaselineTiered }
+      others.filter { ($0.tier != nil) == isBaselineTiered }
+      + others.filter { ($0.tier != nil) != isBaselineTiered }
   }
 
   public struct Pass: Sendable, Equatable {
@@ -26,7 +27,8 @@ public struct Schedule: Sendable, Equatable {
     public var network: Network
     public var trial: Int
     public var baselineTrial: Int
-    /// Trials from the first to the last of the pair: whatever the machine did there, both saw or neither did.
+    /// Trials from the first to the last of the pair: whatever the machine did there, both saw or neither
+    /// did.
     public var span: ClosedRange<Int> { min(trial, baselineTrial)...max(trial, baselineTrial) }
   }
 

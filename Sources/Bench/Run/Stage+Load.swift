@@ -11,8 +11,8 @@ extension Stage {
 
   /// The frames of `packet-rate`, where they leave and where they are counted.
   ///
-  /// encap: out of a1, counted behind hostA, at hostB's uplink. decap: out of hostA's uplink as hostA would have
-  /// encapsulated them, counted behind hostB, in b1. `bare`: out of hostA's uplink, counted at hostB's.
+  /// encap: out of a1, counted behind hostA, at hostB's uplink. decap: out of hostA's uplink as hostA would
+  /// have encapsulated them, counted behind hostB, in b1. `bare`: out of hostA's uplink, counted at hostB's.
   /// - Parameter size: bytes of the inner frame with its Ethernet header, without its check sequence.
   func load(_ network: Network, _ direction: PacketDirection, size: Int) -> PacketRate {
     let wire = (

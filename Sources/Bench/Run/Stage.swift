@@ -13,6 +13,7 @@ final class Stage {
   let a1: LabNode
   let b1: LabNode
   private var attached: [LabHost: (network: Network, attachment: any TierAttachment)] = [:]
+  private var receivesLiveFrames = false
   private var stations: [String: Station] = [:]
 
   init(_ spec: LabSpec) throws {
@@ -26,11 +27,14 @@ final class Stage {
         name: node.name, namespace: try SharedNamespace(node.namespace.duplicate()), ipv4: node.address,
         ipv6: node.address6)
     }
-    // Between the host's port and the container NAPI must run at the host's end, or generated frames vanish.
-    for (host, container) in [(hostA, a1), (hostB, b1)] {
-      guard let port = container.hostPort else { continue }
-      try host.run { try Ethtool().setFeatures(of: port, ["rx-gro": true]) }
-    }
+  }
+
+  /// Live frames vanish where NAPI does not run at the end that receives them; on veth that comes with GRO.
+  /// It is on at the container's port while they are measured, and as the kernel made it otherwise.
+  func receiveLiveFrames(_ isOn: Bool) throws {
+    guard isOn != receivesLiveFrames, let port = a1.hostPort else { return }
+    try hostA.run { try Ethtool().setFeatures(of: port, ["rx-gro": isOn]) }
+    receivesLiveFrames = isOn
   }
 
   func station(_ node: LabNode) -> Station { stations[node.name]! }

@@ -27,8 +27,8 @@ public struct Gate: Sendable {
     }
   }
 
-  /// Never throws for what the path does wrong, that is its answer. Stops after the first family's failed ping:
-  /// nothing else can pass then. Uses ports from `path.port` to 15 above.
+  /// Never throws for what the path does wrong, that is its answer. Stops after the first family's failed
+  /// ping: nothing else can pass then. Uses ports from `path.port` to 15 above.
   public func run(_ path: Path) -> Report {
     var report = Report(checks: [])
     for overIPv6 in [false, true] {
@@ -57,15 +57,20 @@ public struct Gate: Sendable {
       for (index, size) in [1, segment - 1, segment, segment + 1, 65536].enumerated() {
         path.port += 1
         let total = size == 1 ? 2_000 : 384 * 1024 + index
-        guard check("TCP writes of \(size)", { () throws(Failure) in
-          try StreamCheck(writeSize: size, total: total).run(path)
-        }) else { break }
+        guard
+          check(
+            "TCP writes of \(size)",
+            { () throws(Failure) in
+              try StreamCheck(writeSize: size, total: total).run(path)
+            })
+        else { break }
       }
     }
     return report
   }
 
-  /// One answered ping: afterwards addresses are resolved and learned along the path. Throws when none is answered.
+  /// One answered ping: afterwards addresses are resolved and learned along the path. Throws when none is
+  /// answered.
   public func prime(_ path: Path) throws(Failure) { try ping(path) }
 
   private func ping(_ path: Path) throws(Failure) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Bytes that both ends can make again (xorshift64*), compared in place instead of digested: a difference has an offset.
+/// Bytes that both ends can make again (xorshift64*), compared in place instead of digested: a difference has
+/// an offset.
 struct RandomStream {
   private var state: UInt64
   private var word: UInt64 = 0

@@ -7,8 +7,8 @@ import LinuxSystem
 import Synchronization
 import SystemPackage
 
-/// Frames that leave an interface as if its namespace's stack had sent them: BPF_PROG_RUN with live frames, one call,
-/// paced inside the program by a token bucket of one burst.
+/// Frames that leave an interface as if its namespace's stack had sent them: BPF_PROG_RUN with live frames,
+/// one call, paced inside the program by a token bucket of one burst.
 public struct FrameGenerator: ~Copyable, Sendable {
   private let program: BPFProgram
   private let state: BPFMap<UInt32, culvert_generator>
@@ -35,8 +35,8 @@ public struct FrameGenerator: ~Copyable, Sendable {
   /// Frames that the program sent so far in this run.
   public func sent() throws(Failure) -> UInt64 { try state.lookup(0)?.sent ?? 0 }
 
-  /// Sends until `stop` (CLOCK_MONOTONIC, ns) on the calling thread, which must be in the interface's namespace and
-  /// stays on the CPU it is on. Takes some 20 ms more to set up.
+  /// Sends until `stop` (CLOCK_MONOTONIC, ns) on the calling thread, which must be in the interface's
+  /// namespace and stays on the CPU it is on. Takes some 20 ms more to set up.
   /// - Parameter rate: frames per second; nil is as fast as it goes.
   public func run(ingress: UInt32, rate: UInt64?, until stop: UInt64) throws(Failure) {
     var start = culvert_generator()

@@ -14,7 +14,8 @@ public struct FrameSink: ~Copyable, Sendable {
   public init(on interface: String, in namespace: SharedNamespace, port: UInt16) throws {
     let embedded = culvert_bpf_bench()
     var object = try BPFObject(name: "bench", data: embedded.data, size: embedded.size)
-    try object.set("filter", to: culvert_sink_filter(ethertype: UInt16(0x0800).bigEndian, port: port.bigEndian))
+    try object.set(
+      "filter", to: culvert_sink_filter(ethertype: UInt16(0x0800).bigEndian, port: port.bigEndian))
     try object.skip(program: "culvert_generate")
     try object.load()
     let program = try object.program("culvert_sink")

@@ -20,8 +20,9 @@ public struct FrameTemplate: Sendable, Equatable {
   /// Ethernet, IPv4 and UDP headers of a flow.
   public static let headerBytes = 14 + 20 + 8
 
-  /// A UDP datagram over IPv4 (RFC 768, RFC 791) of `size` bytes from the Ethernet header on, don't-fragment set,
-  /// checksums complete; `withChecksum` false sends UDP checksum zero, as VXLAN does (RFC 7348 section 5).
+  /// A UDP datagram over IPv4 (RFC 768, RFC 791) of `size` bytes from the Ethernet header on, don't-fragment
+  /// set, checksums complete; `withChecksum` false sends UDP checksum zero, as VXLAN does (RFC 7348 section
+  /// 5).
   public static func udp(
     from source: FlowEnd, to destination: FlowEnd, size: Int, withChecksum: Bool = true
   ) -> FrameTemplate {

@@ -3,10 +3,11 @@ import Glibc
 import LinuxSystem
 import Synchronization
 
-/// Workload `packet-rate`: live frames into a path, counted and dropped at its end. Nothing of it is in user space:
-/// what is measured is the path, the generator (some 10 ns a frame) and the counter.
+/// Workload `packet-rate`: live frames into a path, counted and dropped at its end. Nothing of it is in user
+/// space: what is measured is the path, the generator (some 10 ns a frame) and the counter.
 public struct PacketRate: Sendable {
-  /// Where frames leave: the generator's thread runs there, pinned, and soft interrupts make it carry the whole path.
+  /// Where frames leave: the generator's thread runs there, pinned, and soft interrupts make it carry the
+  /// whole path.
   public var source: Station
   public var sourceInterface: String
   /// Where they are counted.
@@ -83,9 +84,9 @@ public struct PacketRate: Sendable {
       sent: try generator.value.sent(), sunk: try sink.packets())
   }
 
-  /// The highest rate that loses at most `tolerance` of what was sent (RFC 2544 section 26.1 with a tolerance), to
-  /// about two percent: bisection between 0 and `ceiling`, which is tried first. Generating is of the lowest
-  /// scheduling class here: it never keeps ksoftirqd, on the same CPU, from emptying the rings.
+  /// The highest rate that loses at most `tolerance` of what was sent (RFC 2544 section 26.1 with a
+  /// tolerance), to about two percent: bisection between 0 and `ceiling`, which is tried first. Generating is
+  /// of the lowest scheduling class here: it never keeps ksoftirqd, on the same CPU, from emptying the rings.
   /// - Parameter steps: trials at most.
   public func noDropRate(
     ceiling: Double, tolerance: Double = 1e-5, steps: Int, timing: LoadTiming

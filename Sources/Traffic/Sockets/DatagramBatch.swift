@@ -38,7 +38,9 @@ struct DatagramBatch: ~Copyable {
 
   /// Datagrams sent, or -errno.
   @inline(__always)
-  func send(_ count: Int, on socket: Int32) -> Int { Int(culvert_datagrams_send(handle, socket, UInt32(count))) }
+  func send(_ count: Int, on socket: Int32) -> Int {
+    Int(culvert_datagrams_send(handle, socket, UInt32(count)))
+  }
 
   /// Datagrams received, or -errno; waits for the first as long as SO_RCVTIMEO says.
   @inline(__always)

@@ -23,7 +23,8 @@ public struct Path: Sendable {
   func endpoint(of station: Station) throws(Failure) -> Endpoint {
     guard overIPv6 else { return Endpoint(.v4(station.ipv4), port: port) }
     guard let ipv6 = station.ipv6 else {
-      throw Failure("use IPv6 between", "\(client.name) and \(server.name)", advice: "One has no IPv6 address.")
+      throw Failure(
+        "use IPv6 between", "\(client.name) and \(server.name)", advice: "One has no IPv6 address.")
     }
     return Endpoint(.v6(ipv6), port: port)
   }
@@ -107,7 +108,8 @@ struct Window: Sendable {
 func nanoseconds(_ seconds: Double) -> UInt64 { UInt64(max(0, seconds) * 1e9) }
 
 extension Path {
-  /// Runs the two ends on threads of their own, each in its namespace and on its CPU. The first failure ends both.
+  /// Runs the two ends on threads of their own, each in its namespace and on its CPU. The first failure ends
+  /// both.
   func run<S: Sendable, C: Sendable>(
     _ timing: LoadTiming,
     server serve: @escaping @Sendable (Meeting) throws(Failure) -> S,
