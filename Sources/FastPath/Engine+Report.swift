@@ -14,7 +14,8 @@ extension Engine {
       }
     }
     entries.refused = table.refused.count
-    let uplinkReasons = (policy.overlay + policy.uplink).map(\.description).joined(separator: "; ")
+    let reasons = (policy.overlay + policy.uplink).map(\.description) + [uplinkObjection].compactMap { $0 }
+    let uplinkReasons = reasons.joined(separator: "; ")
     let uplink = Status.Port(
       name: place.uplink.name, index: place.uplink.index, role: "uplink",
       tier: uplinkIsAttached ? tier.tier.rawValue : nil, mode: uplinkIsAttached ? options.mode.description : nil,

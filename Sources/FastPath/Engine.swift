@@ -24,15 +24,18 @@ final class Engine {
   var slots: SlotPool
   var journal = Journal()
   var uplinkIsAttached = false
-  /// False while the uplink refuses redirected frames.
-  var uplinkTransmits = true
+  /// The far end of an uplink that is a veth.
+  var uplinkEnd: VethEnd?
+  /// Why the uplink cannot be used for now.
+  var uplinkObjection: String?
+  var unseenUplinkEnd: String?
 
   /// A container's port and what became of it.
   struct Port {
     var link: Link
     /// nil while the kernel serves it alone.
     var slot: UInt32?
-    var end: ContainerEnd?
+    var end: VethEnd?
     /// Why the kernel serves it.
     var reason: String?
   }
@@ -70,15 +73,12 @@ final class Engine {
   /// Attaches to everything that may be served and fills the table.
   func start() throws {
     try readKernel()
-    try judge()
     try place.inUnderlay {
-      guard try RedirectTarget.isReady(place.uplink, mode: options.mode) else {
-        throw RedirectTarget.failure(place.uplink)
-      }
+      try prepareUplink()
       try tier.attachUplink(place.uplink)
     }
     uplinkIsAttached = true
-    report("\(place.uplink.name): tier \(tier.tier.rawValue), \(options.mode.description), uplink")
+    try judge()
     try reconcilePorts()
     try publish()
   }
@@ -177,7 +177,8 @@ final class Engine {
 
   private func judge() throws {
     facts = try PolicyFacts.gather(place)
-    let judged = Policy.judge(overlay: overlay, underlay: underlay, facts: facts)
+    var judged = Policy.judge(overlay: overlay, underlay: underlay, facts: facts)
+    if let unseenUplinkEnd { judged.uplink.append("\(unseenUplinkEnd)") }
     let next = options.bypassPolicy ? judged.bypassed() : judged
     guard next != policy else { return }
     policy = next
@@ -190,7 +191,7 @@ final class Engine {
 
   /// False while nothing may be forwarded outside the kernel.
   var overlayIsServed: Bool {
-    policy.overlay.isEmpty && policy.uplink.isEmpty && uplinkTransmits && overlay.bridge?.isUp == true
+    policy.overlay.isEmpty && policy.uplink.isEmpty && uplinkObjection == nil && overlay.bridge?.isUp == true
       && overlay.vxlan?.isUp == true && overlay.vxlan?.master == overlay.bridgeIndex
   }
 

@@ -6,9 +6,10 @@ import Netlink
 /// What the fast path changed on devices that are not its own, written before
 /// the first change, so that the next `up` or `down` can undo it after a crash.
 struct Journal: Codable, Equatable {
-  /// Offload features of one container's end, as they were.
+  /// Offload features of one veth's other end, as they were.
   struct Change: Codable, Equatable {
-    /// The bridge's port, in the overlay's namespace.
+    /// The bridge's port or the uplink, and the namespace it is in.
+    var portNamespaceInode: UInt64
     var portIndex: Int32
     var portName: String
     var portMAC: String
@@ -38,28 +39,40 @@ extension Journal {
     changes.map { change in
       let settings = change.features.sorted { $0.key < $1.key }
         .map { "\($0.key) \($0.value ? "off" : "on")" }.joined(separator: ", ")
-      return "\(change.portName)'s container end \(change.peerName): \(settings)"
+      return "\(change.portName)'s other end \(change.peerName): \(settings)"
     }
   }
 
-  /// Undoes the changes, in the overlay's namespace; says what it did. A container
-  /// that is gone took its settings along, and a port that is another device now
-  /// is left alone.
+  /// Undoes the changes; says what it did. A container that is gone took its settings
+  /// along, and a port that is another device now is left alone.
   func restore() -> [String] {
     changes.compactMap { change in
       let settings = change.features.sorted { $0.key < $1.key }
         .map { "\($0.key) \($0.value ? "on" : "off")" }.joined(separator: ", ")
       do {
-        let connection = try RouteConnection()
-        guard let port = try connection.links().first(where: { $0.index == change.portIndex }), port.name == change.portName,
-          port.mac?.description ?? "" == change.portMAC
-        else { return nil }
-        let end = try ContainerEnd.find(of: port)
-        try end.set(change.features)
-        return "\(change.portName): restored \(end.name) in its container: \(settings)"
+        guard try change.undo() else { return nil }
+        return "\(change.portName): restored \(change.peerName) at its other end: \(settings)"
       } catch {
         return "\(change.portName): could not restore \(change.peerName) (\(settings)): \(error)"
       }
     }
+  }
+}
+
+extension Journal.Change {
+  /// False where there is nothing left to undo.
+  fileprivate func undo() throws -> Bool {
+    guard try NetworkNamespace.current().identity.inode != portNamespaceInode else { return try undoHere() }
+    guard let namespace = NamespaceSearch.find(inode: portNamespaceInode) else { return false }
+    return try namespace.run { try undoHere() }
+  }
+
+  private func undoHere() throws -> Bool {
+    let links = try RouteConnection().links()
+    guard let port = links.first(where: { $0.index == portIndex }), port.name == portName,
+      port.mac?.description ?? "" == portMAC
+    else { return false }
+    try VethEnd.find(of: port).set(features)
+    return true
   }
 }

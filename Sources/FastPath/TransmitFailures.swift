@@ -2,14 +2,34 @@
 import BPFLoader
 import CBPFObjects
 import LinuxSystem
+import Netlink
 
-/// Frames that were redirected and that no device sent: XDP tells only its
-/// tracepoints (bpf/drops.bpf.c). Needs the kernel's BTF; without it they are not
-/// counted, and that is said.
+/// Frames that were redirected and that no device sent. A veth counts them itself; for
+/// other drivers only XDP's tracepoints tell (bpf/drops.bpf.c), which needs the kernel's
+/// BTF and costs a little per bulk: the transmit tracepoint is used only where it must be.
 final class TransmitFailures {
   private let object: BPFObject
-  private let links: [Box<TracepointLink>]
+  private var links: [Box<TracepointLink>]
   private let map: BPFMap<culvert_device_key, culvert_xmit_drops>
+  private var veths: [UInt32: Veth] = [:]
+  private var keys: [UInt32: culvert_device_key] = [:]
+
+  private struct Veth {
+    let ethtool: Box<Ethtool>
+    let name: String
+    var atStart: UInt64
+
+    /// Frames for the other end that its ring did not take.
+    func errors() throws -> UInt64 {
+      try ethtool.value.statistics(of: name)
+        .filter { $0.key.hasSuffix("_xdp_xmit_errors") }.reduce(0) { $0 + $1.value }
+    }
+  }
+
+  struct Count {
+    var notSent: UInt64
+    var notRedirected: UInt64
+  }
 
   init(capacity: UInt32) throws {
     let embedded = culvert_bpf_drops()
@@ -17,24 +37,39 @@ final class TransmitFailures {
     try object.resize("xmit_drops", to: capacity)
     try object.load()
     map = try object.map("xmit_drops")
-    links = [
-      Box(try TracepointLink(attaching: object.program("culvert_xmit"))),
-      Box(try TracepointLink(attaching: object.program("culvert_redirect"))),
-    ]
+    links = [Box(try TracepointLink(attaching: object.program("culvert_redirect")))]
     self.object = object
   }
 
-  func follow(_ device: culvert_device_key) throws { try map.updatePerCPU(device, culvert_xmit_drops()) }
-
-  func forget(_ device: culvert_device_key) { _ = try? map.delete(device) }
-
-  /// Summed over CPUs.
-  func count(_ device: culvert_device_key) throws -> culvert_xmit_drops {
-    var sum = culvert_xmit_drops()
-    for cpu in try map.perCPU(device) ?? [] {
-      sum.not_sent += cpu.not_sent
-      sum.not_redirected += cpu.not_redirected
+  /// Runs in the device's namespace.
+  func follow(_ link: Link, slot: UInt32) throws {
+    let inode = try NetworkNamespace.current().identity.inode
+    let key = culvert_device_key(ifindex: UInt32(link.index), netns: UInt32(truncatingIfNeeded: inode))
+    try map.updatePerCPU(key, culvert_xmit_drops())
+    keys[slot] = key
+    if link.kind == "veth" {
+      var veth = Veth(ethtool: Box(try Ethtool()), name: link.name, atStart: 0)
+      veth.atStart = try veth.errors()
+      veths[slot] = veth
+    } else if links.count == 1 {
+      links.append(Box(try TracepointLink(attaching: object.program("culvert_xmit"))))
     }
-    return sum
+  }
+
+  func forget(slot: UInt32) {
+    veths[slot] = nil
+    if let key = keys.removeValue(forKey: slot) { _ = try? map.delete(key) }
+  }
+
+  /// Since the device is followed; nil where it is not.
+  func count(slot: UInt32) throws -> Count? {
+    guard let key = keys[slot] else { return nil }
+    var count = Count(notSent: 0, notRedirected: 0)
+    for cpu in try map.perCPU(key) ?? [] {
+      count.notSent += cpu.not_sent
+      count.notRedirected += cpu.not_redirected
+    }
+    if let veth = veths[slot] { count.notSent = try veth.errors() - veth.atStart }
+    return count
   }
 }

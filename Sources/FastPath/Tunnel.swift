@@ -34,8 +34,8 @@ extension TunnelKey {
   public func resolve(device: Link, underlay: UnderlayState) -> TunnelResolution {
     guard let config = device.vxlan else { return .kernel("\(device.name) is no VXLAN device") }
     guard device.isUp else { return .kernel("\(device.name) is down") }
-    guard let uplink = underlay.uplink, uplink.isUp, let uplinkMAC = uplink.mac else {
-      return .kernel("the uplink is down")
+    guard let uplink = underlay.uplink, uplink.isUp, uplink.hasCarrier, let uplinkMAC = uplink.mac else {
+      return .kernel("the uplink is down or has no carrier")
     }
     guard let route = underlay.routes[remote] else { return .kernel("no route to \(remote)") }
     guard route.type == 1 else { return .kernel("\(remote) is not reached by a unicast route") }
@@ -87,7 +87,8 @@ extension culvert_tunnel {
     setOctets(&src_mac, header.sourceMAC)
     local = header.local.bigEndian
     source_min = header.sourcePorts.lowerBound
-    source_max = header.sourcePorts.upperBound
+    // The kernel's range excludes its end (udp_flow_src_port); this field does not.
+    source_max = max(source_min, header.sourcePorts.upperBound &- 1)
     ttl = header.ttl
     tos = header.tos
     flags = header.flags

@@ -28,7 +28,6 @@ final class XDPTier: PacketTier {
   private var generation: UInt64 = 0
   /// nil where the kernel cannot tell.
   private let failures: TransmitFailures?
-  private var keys: [UInt32: culvert_device_key] = [:]
   private var links: [UInt32: Box<XDPLink>] = [:]
   /// Slots whose device transmits frames of several buffers.
   private var multiBuffer: Set<UInt32> = []
@@ -98,10 +97,7 @@ final class XDPTier: PacketTier {
     }
     try update(link, slot: slot)
     try devices.update(slot, index)
-    let key = culvert_device_key(
-      ifindex: index, netns: UInt32(truncatingIfNeeded: try NetworkNamespace.current().identity.inode))
-    keys[slot] = key
-    try failures?.follow(key)
+    try failures?.follow(link, slot: slot)
     // The uplink's index may be another device's in the overlay's namespace.
     if slot != UInt32(CULVERT_UPLINK_SLOT) { try slotOfIndex.update(index, slot) }
     do {
@@ -136,7 +132,7 @@ final class XDPTier: PacketTier {
     }
     try? ports.update(slot, culvert_port())
     _ = try? devices.delete(slot)
-    if let key = keys.removeValue(forKey: slot) { failures?.forget(key) }
+    failures?.forget(slot: slot)
     try? changed()
   }
 
@@ -184,11 +180,9 @@ final class XDPTier: PacketTier {
 
   func counters(slot: UInt32) throws -> SlotCounters {
     var sum = SlotCounters()
-    if let failures, let key = keys[slot] {
-      let lost = try failures.count(key)
-      sum.notSent = lost.not_sent
-      sum.notRedirected = lost.not_redirected
-    }
+    let lost = try failures?.count(slot: slot)
+    sum.notSent = lost?.notSent
+    sum.notRedirected = lost?.notRedirected
     for cpu in try counterMap.perCPU(slot) ?? [] {
       withUnsafeBytes(of: cpu.packets) { packets in
         withUnsafeBytes(of: cpu.bytes) { bytes in

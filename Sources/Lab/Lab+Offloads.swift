@@ -8,9 +8,10 @@ extension Lab {
     feature.hasPrefix("tx-") && (feature.hasSuffix("-segmentation") || feature.hasPrefix("tx-checksum-"))
   }
 
-  /// A wire stands for a NIC, which has NAPI; on veth that comes with GRO, and frames
-  /// redirected to it vanish without. So GRO is on there always, and where offloads are
-  /// off its packets are kept from growing.
+  /// Offloads are what a NIC does for the sender. GRO is the receiver's software: on at
+  /// the wire always, since a wire stands for a NIC, which has NAPI, and on veth that
+  /// comes with GRO. It favours the kernel's networks: frames that Culvert redirects
+  /// pass it by.
   func setOffloads() throws {
     for node in nodes {
       try node.run {
@@ -22,12 +23,7 @@ extension Lab {
           }
           try ethtool.setFeatures(of: node.interface, off)
         }
-        guard node.isHost else { return }
-        try ethtool.setFeatures(of: node.interface, ["rx-gro": true])
-        if !spec.offloads {
-          let route = try RouteConnection()
-          try route.setGROMaximum(try route.link(named: node.interface).index, 1)
-        }
+        if node.isHost { try ethtool.setFeatures(of: node.interface, ["rx-gro": true]) }
       }
     }
   }

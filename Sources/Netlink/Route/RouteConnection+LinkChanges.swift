@@ -75,11 +75,6 @@ extension RouteConnection {
     try change(link, "set address \(mac) of") { $0.put(IFLA_ADDRESS, mac) }
   }
 
-  /// Bytes up to which generic receive offload may merge packets.
-  public func setGROMaximum(_ link: Int32, _ bytes: UInt32) throws(Failure) {
-    try change(link, "limit GRO of") { $0.put(IFLA_GRO_MAX_SIZE, bytes) }
-  }
-
   /// Makes `link` a port of `master`, or with nil of none.
   public func setMaster(_ link: Int32, _ master: Int32?) throws(Failure) {
     try change(link, "set the bridge of") { $0.put(IFLA_MASTER, master ?? 0) }

@@ -3,12 +3,12 @@ import BPFLoader
 import LinuxSystem
 import Netlink
 
-/// A container's end of a veth pair, reached from the bridge's port.
+/// The other end of a veth: a container's, or an uplink's far end.
 ///
-/// Raw frames through XDP need complete checksums, which a container leaves to
+/// Raw frames through XDP need complete checksums, which a veth's sender leaves to
 /// its device, and a redirect into a veth needs NAPI at the other end, which GRO
 /// switches on.
-struct ContainerEnd {
+struct VethEnd {
   let index: Int32
   let name: String
   let namespaceInode: UInt64
@@ -18,8 +18,8 @@ struct ContainerEnd {
     "tx-checksum-ip-generic": false, "tx-checksum-sctp": false, "rx-gro": true,
   ]
 
-  /// Finds the other end of `port`; runs in the overlay's namespace.
-  static func find(of port: Link) throws -> ContainerEnd {
+  /// Finds the other end of `port`; runs in the port's namespace.
+  static func find(of port: Link) throws -> VethEnd {
     guard port.kind == "veth", let peer = port.peer else {
       throw Failure(
         "serve", port.name,
@@ -39,8 +39,8 @@ struct ContainerEnd {
   }
 
   /// Runs in the other end's namespace.
-  private static func open(_ index: Int32, inode: UInt64) throws -> ContainerEnd {
-    ContainerEnd(
+  private static func open(_ index: Int32, inode: UInt64) throws -> VethEnd {
+    VethEnd(
       index: index, name: try RouteConnection().link(index: index).name, namespaceInode: inode,
       ethtool: Box(try Ethtool()))
   }

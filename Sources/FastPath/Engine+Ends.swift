@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+import CBPFObjects
+import LinuxSystem
+import Netlink
+
+/// The other ends of the veths that frames come from and go to: set up, watched,
+/// and journalled so that they can be restored.
+extension Engine {
+  /// Sets a veth's other end up for raw frames; the journal is on disk first.
+  /// Returns what was changed, for people.
+  func prepare(_ end: VethEnd, of link: Link, in namespace: NetworkNamespace.Identity) throws -> String {
+    let before = try end.differing()
+    guard !before.isEmpty else { return "" }
+    let change = Journal.Change(
+      portNamespaceInode: namespace.inode, portIndex: link.index, portName: link.name,
+      portMAC: link.mac?.description ?? "", peerIndex: end.index, peerName: end.name,
+      peerNamespaceInode: end.namespaceInode, features: before)
+    journal.changes.removeAll { change.isSamePort(as: $0) }
+    journal.changes.append(change)
+    try journal.save(directory)
+    try end.set(before.mapValues { !$0 })
+    return before.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value ? "off" : "on")" }.joined(separator: ", ")
+  }
+
+  /// Restores what was changed for a port of the overlay's namespace.
+  func undoPreparation(of link: Link) {
+    let mine = journal.changes.filter { $0.portIndex == link.index && $0.portNamespaceInode == place.identity.inode }
+    guard !mine.isEmpty else { return }
+    for line in Journal(changes: mine).restore() { report(line) }
+    try? forget(index: link.index)
+  }
+
+  /// Strikes a port of the overlay's namespace out of the journal.
+  func forget(index: Int32) throws {
+    journal.changes.removeAll { $0.portIndex == index && $0.portNamespaceInode == place.identity.inode }
+    try journal.save(directory)
+  }
+
+  /// A veth as an uplink (nested hosts, labs) has a far end like a container's: what it
+  /// sends may carry partial checksums, and what it receives needs NAPI. Runs in the
+  /// underlay's namespace.
+  func prepareUplink() throws {
+    let uplink = place.uplink
+    var changes = ""
+    if uplink.kind == "veth" {
+      do {
+        let end = try VethEnd.find(of: uplink)
+        changes = try prepare(end, of: uplink, in: NetworkNamespace.current().identity)
+        if try !RedirectTarget.isReady(uplink, mode: options.mode) { try end.renewNAPI() }
+        uplinkEnd = end
+      } catch {
+        let reason =
+          "it is a veth whose far end cannot be seen, and could send partial checksums (\(error))"
+        unseenUplinkEnd = reason.replacingOccurrences(of: "\n ", with: ":")
+      }
+    }
+    guard try RedirectTarget.isReady(uplink, mode: options.mode) else { throw RedirectTarget.failure(uplink) }
+    let changed = changes.isEmpty ? "" : ", changed \(uplinkEnd?.name ?? "") at its far end: \(changes)"
+    report("\(uplink.name): tier \(tier.tier.rawValue), \(options.mode), uplink\(changed)")
+  }
+
+  /// Looks after what others can change without an announcement here: the offloads of
+  /// the other ends, and whether the devices still take redirected frames. What no
+  /// longer fits goes to the kernel.
+  func checkEnds() throws {
+    var changed = false
+    for (index, port) in ports where port.slot != nil && port.reason == nil {
+      guard let reason = objection(to: port.link, end: port.end) else { continue }
+      release(index)
+      try forget(index: index)
+      decline(index, reason)
+      changed = true
+    }
+    let objection = try place.inUnderlay { self.objection(to: place.uplink, end: uplinkEnd) }
+    if objection != uplinkObjection {
+      uplinkObjection = objection
+      report("\(place.uplink.name): \(objection.map { "stays with the kernel: \($0)" } ?? "is carried again")")
+      try publish()
+    } else if changed {
+      try table.updateAll(overlay: overlay, underlay: &underlay, context: context)
+    }
+  }
+
+  /// nil also while a device is about to vanish: that is netlink's news.
+  private func objection(to link: Link, end: VethEnd?) -> String? {
+    if let differing = try? end?.differing(), !differing.isEmpty {
+      let names = differing.map { "\($0.key) \($0.value ? "on" : "off")" }.sorted().joined(separator: ", ")
+      return "its other end was set to \(names)"
+    }
+    guard let isReady = try? RedirectTarget.isReady(link, mode: options.mode), !isReady else { return nil }
+    return "\(RedirectTarget.failure(link))".replacingOccurrences(of: "\n ", with: ":")
+  }
+}
+
+extension Journal.Change {
+  func isSamePort(as other: Journal.Change) -> Bool {
+    portIndex == other.portIndex && portNamespaceInode == other.portNamespaceInode
+  }
+}

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+import FastPath
+import LinuxSystem
+import TestSupport
+import Testing
+
+/// Culvert on one host or on both, a plain kernel on the other: every pairing carries
+/// traffic correctly, with outer checksums on and off, over a wire of complete or of
+/// partial checksums.
+@Suite(.serialized, .enabled(if: mayUseKernel, Comment(rawValue: needsRoot)))
+struct InteroperationTests {
+  @Test(arguments: ["a", "b", "ab"], ["noudpcsum", "udpcsum"])
+  func everyPairingCarriesTrafficCorrectly(hosts: String, device: String) throws {
+    for wire in [TestOverlay.Wire.completeChecksums, .partialChecksums] {
+      let overlay = try TestOverlay(vxlan: device, wire: wire)
+      try overlay.ping("a1", "b1")
+      let services = try hosts.map { try overlay.start(String($0)) }
+      let (a1, b1) = (overlay.containers["a1"]!, overlay.containers["b1"]!)
+      for (from, to) in [("a1", "b1"), ("b1", "a1")] {
+        for size in [0, 1, 56, 1421, 1422, 5000] { try overlay.ping(from, to, options: "-s \(size)") }
+        let number = String(overlay.containers[to]!.number, radix: 16)
+        for size in [0, 1, 1402, 5000] {
+          try overlay.containers[from]!.node.shell("ping -6 -n -q -c 1 -W 2 -s \(size) 2001:2::\(number)")
+        }
+      }
+      #expect(try Transfer(from: a1, to: b1, bytes: 32 << 20).finish() == .intact)
+      #expect(try Transfer(from: b1, to: a1, bytes: 32 << 20).finish() == .intact)
+      for service in services {
+        let stats = try service.stats()
+        let uplink = try #require(stats.ports.first)
+        #expect(uplink.forwarded["decapsulated"]?.packets ?? 0 > 5000, "\(hosts), \(device): by the fast path")
+        #expect(stats.ports.allSatisfy { ($0.notSent ?? 0) == 0 && ($0.notRedirected ?? 0) == 0 })
+        try service.stop()
+      }
+    }
+  }
+}
