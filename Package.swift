@@ -32,19 +32,23 @@ let package = Package(
     .target(name: "BPFLoader", dependencies: ["CLibXDP", "LinuxSystem", system]),
     .target(
       name: "FastPath",
-      dependencies: ["BPFLoader", "CBPFObjects", "CLinuxSystem", "LinuxSystem", "Netlink", "PacketHeaders", system]),
+      dependencies: [
+        "BPFLoader", "CBPFObjects", "CLinuxSystem", "LinuxSystem", "Netlink", "PacketHeaders", system,
+      ]),
     .target(name: "Lab", dependencies: ["LinuxSystem", "Netlink", "PacketHeaders", system]),
     .target(
       name: "Traffic",
       dependencies: [
         "BPFLoader", "CBPFObjects", "CLinuxSystem", "LinuxSystem", "PacketHeaders", system, histogram,
       ]),
-    .target(name: "Bench",
+    .target(
+      name: "Bench",
       dependencies: [
         "CLinuxSystem", "FastPath", "Lab", "LinuxSystem", "Netlink", "PacketHeaders", "Traffic", system,
       ]),
     .target(
-      name: "Commands", dependencies: ["Bench", "CLinuxSystem", "FastPath", "Lab", "LinuxSystem", "Netlink", arguments, system]),
+      name: "Commands",
+      dependencies: ["Bench", "CLinuxSystem", "FastPath", "Lab", "LinuxSystem", "Netlink", arguments, system]),
     .executableTarget(name: "culvert", dependencies: ["Commands"]),
     .target(
       name: "TestSupport", dependencies: ["CLinuxSystem", "LinuxSystem", system], path: "Tests/TestSupport"),
@@ -67,7 +71,8 @@ let package = Package(
     .testTarget(
       name: "TrafficTests",
       dependencies: ["LinuxSystem", "Netlink", "PacketHeaders", "TestSupport", "Traffic", system, histogram]),
-    .testTarget(name: "BenchTests", dependencies: ["Bench", "FastPath", "Lab", "LinuxSystem", "TestSupport", "Traffic"]),
+    .testTarget(
+      name: "BenchTests", dependencies: ["Bench", "FastPath", "Lab", "LinuxSystem", "TestSupport", "Traffic"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -33,7 +33,9 @@ enum Background {
     defer { for pointer in pointers { free(pointer) } }
     var child: pid_t = 0
     let status = posix_spawn(&child, "/proc/self/exe", &actions, &attributes, &pointers, environ)
-    guard status == 0 else { throw Failure("start", "the background process", errno: Errno(rawValue: status)) }
+    guard status == 0 else {
+      throw Failure("start", "the background process", errno: Errno(rawValue: status))
+    }
     close(writing.release())
 
     guard let stream = fdopen(reading.release(), "r") else { throw Failure("read", "a pipe", errno: .last) }

@@ -6,7 +6,8 @@ public struct Culvert: ParsableCommand {
     commandName: "culvert",
     abstract: "Takes a container network's packets out of the kernel's stack, and proves what that bought.",
     subcommands: [
-      Up.self, Down.self, StatusCommand.self, StatsCommand.self, Probe.self, LabCommand.self, AB.self, Cost.self,
+      Up.self, Down.self, StatusCommand.self, StatsCommand.self, Probe.self, LabCommand.self, AB.self,
+      Cost.self,
     ])
   public init() {}
 }

@@ -6,7 +6,9 @@ import LinuxSystem
 struct Down: CulvertCommand {
   static let configuration = CommandConfiguration(
     abstract: "Give the packets back to the kernel and restore what was changed.",
-    discussion: "Ends the fast paths of a namespace. After a crash it restores from the journal what the dead process had set.")
+    discussion:
+      "Ends the fast paths of a namespace. After a crash it restores from the journal what the dead process had set."
+  )
 
   @Option(help: "Network namespace of the overlay: a name, a path or a PID (default: this one).")
   var netns: String?
@@ -23,7 +25,9 @@ struct Down: CulvertCommand {
     for line in ended.joined() { Terminal.result(line) }
     if directories.isEmpty {
       let elsewhere = RuntimeDirectory.all().compactMap(\.owner)
-      let hint = elsewhere.isEmpty ? "" : "; elsewhere: " + elsewhere.map { "\($0.overlay) in \($0.namespace)" }.joined(separator: ", ")
+      let hint =
+        elsewhere.isEmpty
+        ? "" : "; elsewhere: " + elsewhere.map { "\($0.overlay) in \($0.namespace)" }.joined(separator: ", ")
       Terminal.note("nothing to end here\(hint)")
     }
   }

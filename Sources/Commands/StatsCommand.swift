@@ -16,7 +16,9 @@ struct StatsCommand: CulvertCommand {
   var watch = false
 
   func execute() throws {
-    let directories = try Overlays.directories(namespace: netns, all: netns == nil).filter { $0.owner?.isAlive == true }
+    let directories = try Overlays.directories(namespace: netns, all: netns == nil).filter {
+      $0.owner?.isAlive == true
+    }
     if directories.isEmpty { Terminal.note("no overlay is carried outside the kernel") }
     var before: [Stats] = []
     repeat {
@@ -40,7 +42,8 @@ struct StatsCommand: CulvertCommand {
       let old = before?.ports.first { $0.index == port.index }
       func row(_ label: String, _ count: Stats.Count, _ earlier: Stats.Count?) -> String {
         let rate = before == nil ? "" : "\(count.packets - (earlier?.packets ?? 0))/s".paddedLeft(16)
-        return "  \(label.padded(30)) \(String(count.packets).paddedLeft(14)) \(String(count.bytes).paddedLeft(16)) B\(rate)"
+        return
+          "  \(label.padded(30)) \(String(count.packets).paddedLeft(14)) \(String(count.bytes).paddedLeft(16)) B\(rate)"
       }
       lines.append(row("\(port.name) in", port.received, old?.received))
       let groups = [

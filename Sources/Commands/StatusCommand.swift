@@ -21,7 +21,9 @@ struct StatusCommand: CulvertCommand {
 
   static func render(_ status: Status) -> String {
     guard status.state == "ready" else {
-      var lines = ["\(status.overlay) in \(status.namespace): process \(status.pid) has died; the kernel carries it"]
+      var lines = [
+        "\(status.overlay) in \(status.namespace): process \(status.pid) has died; the kernel carries it"
+      ]
       lines += status.changes.map { "  still changed: \($0)" }
       lines.append("  `culvert down` restores, and so does the next `culvert up`")
       return lines.joined(separator: "\n")
@@ -33,7 +35,8 @@ struct StatusCommand: CulvertCommand {
     ]
     for port in status.ports {
       let what = port.tier.map { "\($0) \(port.mode ?? "")" } ?? "kernel"
-      lines.append("  \(port.name.padded(16)) \(port.role.padded(10)) \(what.padded(12)) \(port.reason ?? "")")
+      lines.append(
+        "  \(port.name.padded(16)) \(port.role.padded(10)) \(what.padded(12)) \(port.reason ?? "")")
     }
     let entries = status.entries
     lines.append(
@@ -50,8 +53,12 @@ struct StatusCommand: CulvertCommand {
 }
 
 extension String {
-  func padded(_ width: Int) -> String { count >= width ? self : self + String(repeating: " ", count: width - count) }
-  func paddedLeft(_ width: Int) -> String { count >= width ? self : String(repeating: " ", count: width - count) + self }
+  func padded(_ width: Int) -> String {
+    count >= width ? self : self + String(repeating: " ", count: width - count)
+  }
+  func paddedLeft(_ width: Int) -> String {
+    count >= width ? self : String(repeating: " ", count: width - count) + self
+  }
   var trimmedRight: String {
     var text = self[...]
     while text.last == " " { text.removeLast() }

@@ -38,7 +38,8 @@ struct Up: CulvertCommand {
 
   func validate() throws {
     guard tier == "auto" || Tier(rawValue: tier) != nil else {
-      throw ValidationError("--tier \(tier) is not one of: auto, \(Tier.allCases.map(\.rawValue).joined(separator: ", ")).")
+      throw ValidationError(
+        "--tier \(tier) is not one of: auto, \(Tier.allCases.map(\.rawValue).joined(separator: ", ")).")
     }
   }
 
@@ -48,10 +49,13 @@ struct Up: CulvertCommand {
     let service = try FastPathService.start(options) { Terminal.note($0) }
     defer { withExtendedLifetime(service) {} }
     let status = try service.status()
-    if tier == "auto" { Terminal.note("tier auto: picked \(service.obtained) (the tiers of this version: xdp)") }
+    if tier == "auto" {
+      Terminal.note("tier auto: picked \(service.obtained) (the tiers of this version: xdp)")
+    }
     Terminal.note(
       "ready: \(status.overlay) by \(service.obtained), \(status.ports.filter { $0.tier != nil }.count) of "
-        + "\(status.ports.count) ports, \(status.entries.local + status.entries.remote) entries; pid \(status.pid)")
+        + "\(status.ports.count) ports, \(status.entries.local + status.entries.remote) entries; pid \(status.pid)"
+    )
     ServiceManager.notifyReady()
     if background { try Background.ready() }
     defer { if background { Background.remove() } }

@@ -105,7 +105,9 @@ public func askOwner(_ directory: RuntimeDirectory, _ request: ControlRequest, s
   return Data(answer.utf8)
 }
 
-private func withAddress(_ path: String, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Int32) throws -> Int32 {
+private func withAddress(_ path: String, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Int32) throws
+  -> Int32
+{
   var address = sockaddr_un()
   address.sun_family = sa_family_t(AF_UNIX)
   let capacity = MemoryLayout.size(ofValue: address.sun_path)
@@ -116,6 +118,8 @@ private func withAddress(_ path: String, _ body: (UnsafePointer<sockaddr>, sockl
     field.copyBytes(from: path.utf8)
   }
   return withUnsafePointer(to: &address) {
-    $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, socklen_t(MemoryLayout<sockaddr_un>.size)) }
+    $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+      body($0, socklen_t(MemoryLayout<sockaddr_un>.size))
+    }
   }
 }

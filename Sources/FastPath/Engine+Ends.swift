@@ -19,12 +19,15 @@ extension Engine {
     journal.changes.append(change)
     try journal.save(directory)
     try end.set(before.mapValues { !$0 })
-    return before.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value ? "off" : "on")" }.joined(separator: ", ")
+    return before.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value ? "off" : "on")" }.joined(
+      separator: ", ")
   }
 
   /// Restores what was changed for a port of the overlay's namespace.
   func undoPreparation(of link: Link) {
-    let mine = journal.changes.filter { $0.portIndex == link.index && $0.portNamespaceInode == place.identity.inode }
+    let mine = journal.changes.filter {
+      $0.portIndex == link.index && $0.portNamespaceInode == place.identity.inode
+    }
     guard !mine.isEmpty else { return }
     for line in Journal(changes: mine).restore() { report(line) }
     try? forget(index: link.index)
@@ -74,7 +77,8 @@ extension Engine {
     let objection = try place.inUnderlay { self.objection(to: place.uplink, end: uplinkEnd) }
     if objection != uplinkObjection {
       uplinkObjection = objection
-      report("\(place.uplink.name): \(objection.map { "stays with the kernel: \($0)" } ?? "is carried again")")
+      report(
+        "\(place.uplink.name): \(objection.map { "stays with the kernel: \($0)" } ?? "is carried again")")
       try publish()
     } else if changed {
       try table.updateAll(overlay: overlay, underlay: &underlay, context: context)

@@ -10,20 +10,21 @@ extension Engine {
     let present = Dictionary(uniqueKeysWithValues: overlay.ports.map { ($0.index, $0) })
     for index in ports.keys where present[index] == nil {
       release(index)
-      try forget(index: index)
+      // One that only left the bridge gets its container's settings back.
+      if let link = ports[index]?.link { undoPreparation(of: link) }
       ports[index] = nil
     }
     for (index, link) in present.sorted(by: { $0.key < $1.key }) {
       let against = policy.ports[index]?.map(\.description).joined(separator: "; ")
       guard let port = ports[index] else {
         ports[index] = Port(link: link)
-        if let against { decline(index, against) } else { serve(index) }
+        if let against { decline(index, against, isPolicy: true) } else { serve(index) }
         continue
       }
       ports[index]!.link = link
       if let against {
-        if port.reason != against { decline(index, against) }
-      } else if port.slot == nil, port.reason != nil, port.link != link {
+        if port.reason != against { decline(index, against, isPolicy: true) }
+      } else if port.slot == nil, port.isPolicy || port.link != link {
         serve(index)
       } else if let slot = port.slot, port.link.mtu != link.mtu {
         try tier.update(link, slot: slot)
@@ -35,9 +36,10 @@ extension Engine {
   }
 
   /// Leaves a port to the kernel. Its program, if any, stays and passes everything.
-  func decline(_ index: Int32, _ reason: String) {
+  func decline(_ index: Int32, _ reason: String, isPolicy: Bool = false) {
     guard let port = ports[index] else { return }
     ports[index]!.reason = reason
+    ports[index]!.isPolicy = isPolicy
     report("\(port.link.name): stays with the kernel: \(reason)")
   }
 
@@ -46,7 +48,8 @@ extension Engine {
     guard let link = ports[index]?.link else { return }
     do {
       guard link.xdpAttached == 0 else {
-        throw Failure("attach to", link.name, advice: "another XDP program (id \(link.xdpProgramID ?? 0)) is attached")
+        throw Failure(
+          "attach to", link.name, advice: "another XDP program (id \(link.xdpProgramID ?? 0)) is attached")
       }
       let end = try VethEnd.find(of: link)
       let changes = try prepare(end, of: link, in: place.identity)

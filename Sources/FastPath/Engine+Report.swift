@@ -18,13 +18,15 @@ extension Engine {
     let uplinkReasons = reasons.joined(separator: "; ")
     let uplink = Status.Port(
       name: place.uplink.name, index: place.uplink.index, role: "uplink",
-      tier: uplinkIsAttached ? tier.tier.rawValue : nil, mode: uplinkIsAttached ? options.mode.description : nil,
+      tier: uplinkIsAttached ? tier.tier.rawValue : nil,
+      mode: uplinkIsAttached ? options.mode.description : nil,
       reason: uplinkReasons.isEmpty ? nil : uplinkReasons)
     let containers = ports.values.sorted { $0.link.index < $1.link.index }.map { port in
       let served = port.slot != nil && port.reason == nil
       return Status.Port(
         name: port.link.name, index: port.link.index, role: "container",
-        tier: served ? tier.tier.rawValue : nil, mode: served ? options.mode.description : nil, reason: port.reason)
+        tier: served ? tier.tier.rawValue : nil, mode: served ? options.mode.description : nil,
+        reason: port.reason)
     }
     let tunnels = table.tunnels.sorted { ($0.key.remote, $0.key.vni) < ($1.key.remote, $1.key.vni) }.map {
       key, tunnel in
@@ -55,7 +57,8 @@ extension Engine {
 
   private func stats(name: String, index: Int32, slot: UInt32?) throws -> Stats.Port {
     var port = Stats.Port(
-      name: name, index: index, tier: slot == nil ? nil : tier.tier.rawValue, received: .init(), forwarded: [:],
+      name: name, index: index, tier: slot == nil ? nil : tier.tier.rawValue, received: .init(),
+      forwarded: [:],
       passed: [:], dropped: [:])
     guard let slot else { return port }
     let counters = try tier.counters(slot: slot)

@@ -36,8 +36,9 @@ final class Engine {
     /// nil while the kernel serves it alone.
     var slot: UInt32?
     var end: VethEnd?
-    /// Why the kernel serves it.
+    /// Why the kernel serves it, and whether that is a policy, which may be lifted.
     var reason: String?
+    var isPolicy = false
   }
 
   /// Finds, checks and locks everything; attaches nothing yet.
@@ -102,17 +103,21 @@ final class Engine {
     underlay.reset(
       links: place.isSplit ? try place.underlayConnection.value.links() : links,
       neighbours: try place.underlayConnection.value.neighbours())
-    underlay.routes = [:]
+    try askRoutes()
     try place.inUnderlay {
       if let ttl = Sysctl.read("net/ipv4/ip_default_ttl").flatMap({ UInt8($0) }) { underlay.defaultTTL = ttl }
-      let range = Sysctl.read("net/ipv4/ip_local_port_range")?.split(separator: "\t").compactMap { UInt16($0) }
+      let range = Sysctl.read("net/ipv4/ip_local_port_range")?.split(separator: "\t").compactMap {
+        UInt16($0)
+      }
       if let range, range.count == 2, range[0] <= range[1] { underlay.localPortRange = range[0]...range[1] }
     }
   }
 
-  func resynchronise() throws {
-    report("netlink overrun: reading the kernel's tables again")
+  /// Reads everything again: announcements were lost, or could not be followed.
+  func resynchronise(because reason: String) throws {
+    report("\(reason): reading the kernel's tables again")
     try readKernel()
+    try requireDevices()
     try judge()
     try reconcilePorts()
     try publish()
@@ -144,6 +149,7 @@ final class Engine {
     }
     if routing { try askRoutes() }
     if devices || routing {
+      try requireDevices()
       try judge()
       try reconcilePorts()
       try publish()
@@ -162,11 +168,32 @@ final class Engine {
     for mac in macs { try table.update(mac, overlay: overlay, underlay: &underlay, context: context) }
   }
 
+  /// Without its devices there is nothing to carry: the fast path ends, and says so.
+  private func requireDevices() throws {
+    let devices = [
+      (place.bridge, overlay.bridge), (place.vxlan, overlay.vxlan), (place.uplink, underlay.uplink),
+    ]
+    for (device, now) in devices where now == nil {
+      throw Gone(device: device.name)
+    }
+  }
+
+  struct Gone: Error {
+    var device: String
+  }
+
   /// Routes, addresses or rules changed: every remote VTEP in use is asked for again.
   private func askRoutes() throws {
     underlay.routes = [:]
     for remote in table.remotes { underlay.routes[remote] = try route(to: remote) }
     try table.updateTunnels(overlay: overlay, underlay: underlay)
+  }
+
+  /// Looks again at what is not announced here (sysctls, netfilter, tc).
+  func checkPolicy() throws {
+    guard try judge() else { return }
+    try reconcilePorts()
+    try publish()
   }
 
   private func route(to remote: IPv4Address) throws -> RouteDecision? {
@@ -175,18 +202,29 @@ final class Engine {
       to: remote, outInterface: config?.link, source: config?.local)
   }
 
-  private func judge() throws {
+  /// True when the verdict changed.
+  @discardableResult
+  private func judge() throws -> Bool {
     facts = try PolicyFacts.gather(place)
     var judged = Policy.judge(overlay: overlay, underlay: underlay, facts: facts)
     if let unseenUplinkEnd { judged.uplink.append("\(unseenUplinkEnd)") }
     let next = options.bypassPolicy ? judged.bypassed() : judged
-    guard next != policy else { return }
+    guard next != policy else { return false }
+    let before = policy
     policy = next
-    for reason in policy.overlay { report("\(place.bridge.name): stays with the kernel: \(reason)") }
-    for reason in policy.uplink { report("\(place.uplink.name): stays with the kernel: \(reason)") }
+    for reason in policy.overlay where !before.overlay.contains(reason) {
+      report("\(place.bridge.name): stays with the kernel: \(reason)")
+    }
+    for reason in policy.uplink where !before.uplink.contains(reason) {
+      report("\(place.uplink.name): stays with the kernel: \(reason)")
+    }
     if !options.bypassPolicy, !(policy.overlay + policy.uplink).isEmpty {
       report("  remove what could decide otherwise, or override with --bypass-policy")
     }
+    if next.overlay.isEmpty, next.uplink.isEmpty, !(before.overlay + before.uplink).isEmpty {
+      report("\(place.bridge.name): nothing else decides any more, carried again")
+    }
+    return true
   }
 
   /// False while nothing may be forwarded outside the kernel.

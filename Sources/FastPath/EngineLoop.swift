@@ -48,19 +48,46 @@ struct EngineLoop: ~Copyable {
       }
       if Clock.monotonicNanoseconds >= nextCheck {
         nextCheck = Clock.monotonicNanoseconds + 1_000_000_000
-        try engine.checkEnds()
+        try survive { engine in
+          try engine.checkEnds()
+          try engine.checkPolicy()
+        }
       }
     }
   }
 
   private func follow(_ monitor: Box<RouteMonitor>, fromUnderlay: Bool) throws {
-    var events: [NetlinkEvent] = []
-    // A storm is taken in portions: the descriptor stays readable for the rest.
-    guard case .overrun = try monitor.value.receive(into: &events) else {
-      return try engine.apply(events, fromUnderlay: fromUnderlay)
+    try survive { engine in
+      var events: [NetlinkEvent] = []
+      // A storm is taken in portions: the descriptor stays readable for the rest.
+      if case .overrun = try monitor.value.receive(into: &events) {
+        return try engine.resynchronise(because: "announcements were lost")
+      }
+      try engine.apply(events, fromUnderlay: fromUnderlay)
     }
-    try engine.resynchronise()
   }
+
+  /// Devices and namespaces vanish while they are looked at: what fails once is read
+  /// anew. What keeps failing ends the fast path.
+  private func survive(_ work: (Engine) throws -> Void) throws {
+    var failures = 0
+    while true {
+      do {
+        if failures == 0 { return try work(engine) }
+        return try engine.resynchronise(because: "a change could not be followed")
+      } catch let gone as Engine.Gone {
+        throw Failure(
+          "carry", place, advice: "\(gone.device) is gone; run `culvert up` again when it is back.")
+      } catch {
+        failures += 1
+        engine.report("\(error)")
+        guard failures < 5 else { throw error }
+        usleep(useconds_t(10_000 << failures))
+      }
+    }
+  }
+
+  private var place: String { engine.place.bridge.name }
 
   /// True when one of them asked to end.
   private func serveClients() -> Bool {

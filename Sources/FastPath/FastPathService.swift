@@ -49,7 +49,9 @@ public final class FastPathService: Sendable {
       }
     }
     try started.wait()
-    return FastPathService(mailbox: mailbox, thread: thread, ended: ended, obtained: "\(options.tier.rawValue) \(options.mode.description)")
+    return FastPathService(
+      mailbox: mailbox, thread: thread, ended: ended,
+      obtained: "\(options.tier.rawValue) \(options.mode.description)")
   }
 
   private init(mailbox: Mailbox, thread: DedicatedThread, ended: Ended, obtained: String) {
@@ -77,6 +79,9 @@ public final class FastPathService: Sendable {
 
   /// Reads the maps beside the service's thread, without waiting for it.
   public func tableReader() throws -> TableReader { try ask { try $0.tier.reader() } }
+
+  /// As after an overrun; for tests.
+  func resynchronise() throws { try ask { try $0.resynchronise(because: "asked to") } }
 
   private func ask<T: Sendable>(_ question: @escaping @Sendable (Engine) throws -> T) throws -> T {
     let answer = Answer<T>()

@@ -27,12 +27,16 @@ public struct InterfaceProbe: Codable, Sendable {
     public var multiBuffer: Bool
     public var zeroCopy: Bool
     enum CodingKeys: String, CodingKey {
-      case native, redirectTarget = "redirect_target", multiBuffer = "multi_buffer", zeroCopy = "zero_copy"
+      case native
+      case redirectTarget = "redirect_target"
+      case multiBuffer = "multi_buffer"
+      case zeroCopy = "zero_copy"
     }
   }
   enum CodingKeys: String, CodingKey {
     case schema, interface, driver, kind, mtu, offloads, tier, reason, xdp
-    case receiveQueues = "receive_queues", transmitQueues = "transmit_queues"
+    case receiveQueues = "receive_queues"
+    case transmitQueues = "transmit_queues"
     case attachedProgram = "attached_program"
   }
 
@@ -50,7 +54,8 @@ public struct InterfaceProbe: Codable, Sendable {
       "rx-gro", "rx-gro-hw", "rx-lro", "rx-checksum",
     ]
     var probe = InterfaceProbe(
-      interface: name, driver: (try? ethtool.driver(of: name).name) ?? link.kind ?? "unknown", kind: link.kind,
+      interface: name, driver: (try? ethtool.driver(of: name).name) ?? link.kind ?? "unknown",
+      kind: link.kind,
       mtu: link.mtu, receiveQueues: link.receiveQueues, transmitQueues: link.transmitQueues,
       xdp: try XDPFeatures.of(interface: link.index).map { features in
         XDP(
@@ -74,7 +79,8 @@ public struct InterfaceProbe: Codable, Sendable {
       return (nil, "the driver has no native XDP; `up --generic` attaches on the skb, which is slower")
     }
     guard xdp.redirectTarget else {
-      let remedy = kind == "veth" ? "switch GRO on at its far end" : "its driver cannot transmit redirected frames"
+      let remedy =
+        kind == "veth" ? "switch GRO on at its far end" : "its driver cannot transmit redirected frames"
       return (nil, "it takes no redirected frames: \(remedy)")
     }
     return ("xdp native", "native XDP, and a redirect target")

@@ -84,7 +84,8 @@ final class OverlayPlace {
       return (device, devices[0])
     default:
       throw Failure(
-        "serve", name, advice: "\(name) is \(device.kind ?? "a hardware device"); give a bridge or a VXLAN device.",
+        "serve", name,
+        advice: "\(name) is \(device.kind ?? "a hardware device"); give a bridge or a VXLAN device.",
         status: .usage)
     }
   }
@@ -99,7 +100,8 @@ final class OverlayPlace {
     let odd = config.extensions.filter { !harmlessExtensions.contains($0) }
     guard odd.isEmpty else {
       throw Failure(
-        "serve", vxlan.name, advice: "It uses \(odd.joined(separator: ", ")), which the fast path does not do.",
+        "serve", vxlan.name,
+        advice: "It uses \(odd.joined(separator: ", ")), which the fast path does not do.",
         status: .unavailable)
     }
     guard !config.isIPv6 else {

@@ -37,8 +37,10 @@ public enum Overlays {
     }
     let changes = Journal.read(directory)?.summary ?? []
     return Status(
-      pid: owner.pid, state: "dead", namespace: owner.namespace, overlay: owner.overlay, bridge: owner.overlay,
-      vxlan: "", vni: 0, uplink: "", tier: "", mode: "", strict: false, ports: [], entries: .init(), tunnels: [],
+      pid: owner.pid, state: "dead", namespace: owner.namespace, overlay: owner.overlay,
+      bridge: owner.overlay,
+      vxlan: "", vni: 0, uplink: "", tier: "", mode: "", strict: false, ports: [], entries: .init(),
+      tunnels: [],
       changes: changes)
   }
 

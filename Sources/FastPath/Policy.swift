@@ -58,14 +58,19 @@ public struct Policy: Sendable, Equatable {
     }
   }
 
-  public static func judge(overlay state: OverlayState, underlay: UnderlayState, facts: PolicyFacts) -> Policy {
+  public static func judge(overlay state: OverlayState, underlay: UnderlayState, facts: PolicyFacts) -> Policy
+  {
     var policy = Policy()
     guard let bridge = state.bridge, let attributes = bridge.bridge, let vxlan = state.vxlan else {
       policy.overlay.append(.state("the bridge or the VXLAN device is gone"))
       return policy
     }
-    if attributes.vlanFiltering { policy.overlay.append(.state("\(bridge.name) filters VLANs (vlan_filtering 1)")) }
-    if attributes.ageingSeconds == 0 { policy.overlay.append(.state("\(bridge.name) forgets at once (ageing_time 0)")) }
+    if attributes.vlanFiltering {
+      policy.overlay.append(.state("\(bridge.name) filters VLANs (vlan_filtering 1)"))
+    }
+    if attributes.ageingSeconds == 0 {
+      policy.overlay.append(.state("\(bridge.name) forgets at once (ageing_time 0)"))
+    }
     for sysctl in facts.bridgeNetfilter {
       policy.overlay.append("netfilter sees bridged packets (net.bridge.\(sysctl) = 1; set it to 0)")
     }

@@ -7,8 +7,10 @@ extension PolicyFacts {
   /// Looks at both namespaces; runs in the overlay's.
   static func gather(_ place: OverlayPlace) throws -> PolicyFacts {
     var facts = PolicyFacts()
-    facts.bridgeNetfilter = ["bridge-nf-call-iptables", "bridge-nf-call-ip6tables", "bridge-nf-call-arptables"]
-      .filter { Sysctl.read("net/bridge/\($0)") == "1" }
+    facts.bridgeNetfilter = [
+      "bridge-nf-call-iptables", "bridge-nf-call-ip6tables", "bridge-nf-call-arptables",
+    ]
+    .filter { Sysctl.read("net/bridge/\($0)") == "1" }
     facts.chains = try chains(.overlay)
     facts.chains += try place.inUnderlay { try chains(.underlay) }
     facts.overlayFilters = filters(try place.overlayConnection.value.trafficFilters())
@@ -27,7 +29,9 @@ extension PolicyFacts {
     var chains = try Netfilter.chains()
       // Forwarding (2) concerns neither what the host encapsulates nor what it receives for itself.
       .filter { !$0.isEmpty && !(["ip", "inet"].contains($0.family) && $0.hook == 2) }
-      .map { PacketChain(place: place, family: $0.family, name: "\($0.table) \($0.name)", devices: $0.devices) }
+      .map {
+        PacketChain(place: place, family: $0.family, name: "\($0.table) \($0.name)", devices: $0.devices)
+      }
     for table in Sysctl.lines("/proc/thread-self/net/ip_tables_names") {
       chains.append(PacketChain(place: place, family: "ip", name: "\(table) (iptables-legacy)"))
     }

@@ -12,7 +12,9 @@ extension RouteConnection {
     do throws(Failure) {
       return try route(to: remote, outInterface: outInterface, source: source)
     } catch {
-      let unreachable: [Errno] = [.networkUnreachable, .noRouteToHost, .noSuchAddressOrDevice, .invalidArgument, .permissionDenied]
+      let unreachable: [Errno] = [
+        .networkUnreachable, .noRouteToHost, .noSuchAddressOrDevice, .invalidArgument, .permissionDenied,
+      ]
       guard let errno = error.errno, unreachable.contains(errno) else { throw error }
       return nil
     }

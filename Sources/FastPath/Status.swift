@@ -82,8 +82,11 @@ public struct Stats: Codable, Sendable {
     public var notRedirected: UInt64?
 
     enum CodingKeys: String, CodingKey {
-      case name, index, tier, received = "in", forwarded, passed, dropped
-      case notSent = "not_sent", notRedirected = "not_redirected"
+      case name, index, tier
+      case received = "in"
+      case forwarded, passed, dropped
+      case notSent = "not_sent"
+      case notRedirected = "not_redirected"
     }
   }
 }

@@ -23,7 +23,8 @@ struct VethEnd {
     guard port.kind == "veth", let peer = port.peer else {
       throw Failure(
         "serve", port.name,
-        advice: "Only veth ports can be served by this tier; \(port.name) is \(port.kind ?? "a hardware device").",
+        advice:
+          "Only veth ports can be served by this tier; \(port.name) is \(port.kind ?? "a hardware device").",
         status: .unavailable)
     }
     guard let id = port.peerNamespaceID else {
@@ -32,7 +33,9 @@ struct VethEnd {
     guard let namespace = try NamespaceSearch.find(id, for: RouteConnection()) else {
       throw Failure(
         "find", "the namespace of \(port.name)'s other end",
-        advice: "No process and no mount that this process may see holds it; run as root in the host's PID namespace.")
+        advice:
+          "No process and no mount that this process may see holds it; run as root in the host's PID namespace."
+      )
     }
     let inode = namespace.identity.inode
     return try namespace.run { try open(peer, inode: inode) }

@@ -81,7 +81,9 @@ final class XDPTier: PacketTier {
 
   // MARK: - Devices
 
-  func attachUplink(_ link: Link) throws { try attach(uplinkProgram, link, slot: UInt32(CULVERT_UPLINK_SLOT)) }
+  func attachUplink(_ link: Link) throws {
+    try attach(uplinkProgram, link, slot: UInt32(CULVERT_UPLINK_SLOT))
+  }
 
   func attachPort(_ link: Link, slot: UInt32) throws { try attach(portProgram, link, slot: slot) }
 
@@ -201,6 +203,7 @@ final class XDPTier: PacketTier {
 
 extension culvert_vni_key {
   init(_ key: VNIKey) {
-    self.init(vni_be: (key.vni << 8).bigEndian, local: key.local.bigEndian, udp_port: key.port.bigEndian, zero: 0)
+    self.init(
+      vni_be: (key.vni << 8).bigEndian, local: key.local.bigEndian, udp_port: key.port.bigEndian, zero: 0)
   }
 }

@@ -34,9 +34,9 @@ public struct NetworkNamespace: ~Copyable, Sendable {
   public static func open(_ reference: String?) throws(Failure) -> NetworkNamespace {
     guard let reference else { return try current() }
     let path =
-      if reference.contains("/") { reference }
-      else if Int32(reference) != nil { "/proc/\(reference)/ns/net" }
-      else { "/run/netns/\(reference)" }
+      if reference.contains("/") { reference } else if Int32(reference) != nil {
+        "/proc/\(reference)/ns/net"
+      } else { "/run/netns/\(reference)" }
     let raw = culvert_open(path, O_RDONLY, 0)
     guard raw >= 0 else {
       throw Failure(

@@ -44,26 +44,31 @@ struct DeathTests {
     try overlay.inhabit()
     try overlay.ping("a1", "b1")
     let (a, b) = (try up(overlay, "a"), try up(overlay, "b"))
-    let transfer = try Transfer(from: overlay.containers["a1"]!, to: overlay.containers["b1"]!, bytes: 600 << 20)
+    let transfer = try Transfer(
+      from: overlay.containers["a1"]!, to: overlay.containers["b1"]!, bytes: 600 << 20)
     #expect(transfer.progress(atLeast: 20 << 20), "the transfer has begun")
     kill(a, SIGKILL)
     kill(b, SIGKILL)
     #expect(transfer.finish() == .intact)
     #expect(try status(overlay, "a").first?.state == "dead")
     #expect(try status(overlay, "a").first?.changes.isEmpty == false)
-    #expect(try overlay.containers["a1"]!.node.shell("ethtool -k eth0").contains("tx-checksum-ip-generic: off"))
+    #expect(
+      try overlay.containers["a1"]!.node.shell("ethtool -k eth0").contains("tx-checksum-ip-generic: off"))
     #expect(try !overlay.hosts["a"]!.shell("ip link").contains("xdp"))
     let said = try shell(try Self.culvert, "down", "--netns", overlay.hosts["a"]!.path)
     #expect(said.contains("restored eth0"))
-    #expect(try overlay.containers["a1"]!.node.shell("ethtool -k eth0").contains("tx-checksum-ip-generic: on"))
+    #expect(
+      try overlay.containers["a1"]!.node.shell("ethtool -k eth0").contains("tx-checksum-ip-generic: on"))
     #expect(try status(overlay, "a").isEmpty)
     // The other side's next `up` restores before it changes anything, and its `down` restores again.
     let again = try up(overlay, "b")
     #expect(again != b)
     try overlay.ping("a1", "b1", count: 2)
     try shell(try Self.culvert, "down", "--netns", overlay.hosts["b"]!.path)
-    #expect(try overlay.containers["b1"]!.node.shell("ethtool -k eth0").contains("tx-checksum-ip-generic: on"))
-    #expect(try overlay.containers["b1"]!.node.shell("ethtool -k eth0").contains("generic-receive-offload: off"))
+    #expect(
+      try overlay.containers["b1"]!.node.shell("ethtool -k eth0").contains("tx-checksum-ip-generic: on"))
+    #expect(
+      try overlay.containers["b1"]!.node.shell("ethtool -k eth0").contains("generic-receive-offload: off"))
     #expect(!FileManager.default.fileExists(atPath: "/run/culvert/log/up-\(a).log"))
   }
 
@@ -71,11 +76,13 @@ struct DeathTests {
     let overlay = try TestOverlay()
     try overlay.inhabit()
     let pid = try up(overlay, "a")
-    #expect(try overlay.containers["a1"]!.node.shell("ethtool -k eth0").contains("tx-checksum-ip-generic: off"))
+    #expect(
+      try overlay.containers["a1"]!.node.shell("ethtool -k eth0").contains("tx-checksum-ip-generic: off"))
     kill(pid, signal)
     for _ in 0..<200 where Owner.startTime(of: pid) != nil { usleep(20_000) }
     #expect(try status(overlay, "a").isEmpty)
-    #expect(try overlay.containers["a1"]!.node.shell("ethtool -k eth0").contains("tx-checksum-ip-generic: on"))
+    #expect(
+      try overlay.containers["a1"]!.node.shell("ethtool -k eth0").contains("tx-checksum-ip-generic: on"))
     #expect(try !overlay.hosts["a"]!.shell("ip link").contains("xdp"))
   }
 
@@ -102,7 +109,11 @@ struct DeathTests {
 
 /// A TCP transfer of pseudo-random bytes, each compared as it arrives.
 final class Transfer: @unchecked Sendable {
-  enum Outcome: Equatable { case intact, corrupt(at: Int), incomplete(Int) }
+  enum Outcome: Equatable {
+    case intact
+    case corrupt(at: Int)
+    case incomplete(Int)
+  }
   private var received = 0
   private var outcome: Outcome?
   private let lock = NSLock()
@@ -111,7 +122,9 @@ final class Transfer: @unchecked Sendable {
   init(from client: TestOverlay.Container, to server: TestOverlay.Container, bytes: Int) throws {
     let listener = try server.node.open { try Self.socket() }
     let port: UInt16 = 7001
-    guard Self.withAddress(server.number, port, { bind(listener.raw, $0, $1) }) == 0, listen(listener.raw, 1) == 0 else {
+    guard Self.withAddress(server.number, port, { bind(listener.raw, $0, $1) }) == 0,
+      listen(listener.raw, 1) == 0
+    else {
       throw Failure("listen in", "a container", errno: .last)
     }
     let sender = try client.node.open { try Self.socket() }
@@ -143,7 +156,9 @@ final class Transfer: @unchecked Sendable {
     address.sin_port = port.bigEndian
     address.sin_addr.s_addr = (0xc613_0000 | UInt32(number)).bigEndian
     return withUnsafePointer(to: &address) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        body($0, socklen_t(MemoryLayout<sockaddr_in>.size))
+      }
     }
   }
 
@@ -155,7 +170,9 @@ final class Transfer: @unchecked Sendable {
       for index in words.indices { words[index] = random.next() }
       var offset = 0
       while offset < 65536 {
-        let count = words.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress! + offset, 65536 - offset, Int32(MSG_NOSIGNAL)) }
+        let count = words.withUnsafeBytes {
+          Glibc.send(descriptor, $0.baseAddress! + offset, 65536 - offset, Int32(MSG_NOSIGNAL))
+        }
         guard count > 0 else { return }
         offset += count
       }
@@ -169,7 +186,9 @@ final class Transfer: @unchecked Sendable {
     var buffer = expected
     var total = 0
     while total < bytes {
-      let count = buffer.withUnsafeMutableBytes { recv(descriptor, $0.baseAddress, $0.count, Int32(MSG_WAITALL)) }
+      let count = buffer.withUnsafeMutableBytes {
+        recv(descriptor, $0.baseAddress, $0.count, Int32(MSG_WAITALL))
+      }
       guard count == 65536 else { return finish(.incomplete(total + max(0, count))) }
       for index in expected.indices { expected[index] = random.next() }
       guard buffer == expected else { return finish(.corrupt(at: total)) }

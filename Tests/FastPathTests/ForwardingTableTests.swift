@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import CBPFObjects
-@testable import Netlink
 import PacketHeaders
 import Testing
 
 @testable import FastPath
+@testable import Netlink
 
 /// What the tier would hold: the table's differences, applied.
 final class RecordingSink: TableSink {
@@ -80,7 +80,8 @@ struct World {
 extension Link {
   static func make(_ index: Int32, _ name: String, kind: String?, master: Int32? = nil) -> Link {
     Link(
-      index: index, name: name, flags: 0x1_0001, mtu: 1450, mac: MACAddress(value: 0x0200_0000_0a00 + UInt64(index)),
+      index: index, name: name, flags: 0x1_0001, mtu: 1450,
+      mac: MACAddress(value: 0x0200_0000_0a00 + UInt64(index)),
       kind: kind, master: master, peer: nil, peerNamespaceID: nil, receiveQueues: 1, transmitQueues: 1,
       xdpAttached: 0, xdpProgramID: nil, qdisc: "noqueue", bridge: nil, bridgePort: nil, vxlan: nil)
   }
@@ -95,7 +96,8 @@ extension Link {
     var link = make(2, "vx0", kind: "vxlan", master: 1)
     link.bridgePort = .forwarding
     link.vxlan = VXLANAttributes(
-      vni: 42, port: 4789, portRange: nil, local: IPv4Address("198.18.0.1"), isIPv6: false, group: nil, link: 9,
+      vni: 42, port: 4789, portRange: nil, local: IPv4Address("198.18.0.1"), isIPv6: false, group: nil,
+      link: 9,
       ttl: 0, ttlInherit: false, tos: 0, df: 0, learning: true, ageingSeconds: 300, udpChecksum: false,
       extensions: [])
     return link
@@ -124,7 +126,9 @@ extension FDBEntry {
       link: port, mac: mac, master: 1, vlan: vlan, state: state, flags: 0, extendedFlags: 0, destination: nil,
       port: nil, vni: nil, sourceVNI: nil, outInterface: nil, nextHopID: nil)
   }
-  static func tunnelled(_ mac: MACAddress, _ vtep: IPv4Address, port: UInt16? = nil, vni: UInt32? = nil) -> FDBEntry {
+  static func tunnelled(_ mac: MACAddress, _ vtep: IPv4Address, port: UInt16? = nil, vni: UInt32? = nil)
+    -> FDBEntry
+  {
     FDBEntry(
       link: 2, mac: mac, master: nil, vlan: nil, state: 2, flags: 2, extendedFlags: 0, destination: .v4(vtep),
       port: port, vni: vni, sourceVNI: nil, outInterface: nil, nextHopID: nil)
@@ -135,7 +139,9 @@ extension FDBEntry {
   @Test func localEntryNamesThePortsSlot() throws {
     var world = World()
     try world.learnNear()
-    #expect(world.sink.entries[world.near] == ForwardingEntry(target: .local(slot: 1), refreshMilliseconds: 100_000))
+    #expect(
+      world.sink.entries[world.near] == ForwardingEntry(target: .local(slot: 1), refreshMilliseconds: 100_000)
+    )
   }
 
   @Test func remoteEntryNeedsBothTables() throws {
@@ -143,7 +149,9 @@ extension FDBEntry {
     try world.announce(.fdb(.bridged(world.far, port: 2)))
     #expect(world.sink.entries[world.far] == nil)
     try world.announce(.fdb(.tunnelled(world.far, world.vtep)))
-    #expect(world.sink.entries[world.far] == ForwardingEntry(target: .remote(tunnel: 0), refreshMilliseconds: 100_000))
+    #expect(
+      world.sink.entries[world.far]
+        == ForwardingEntry(target: .remote(tunnel: 0), refreshMilliseconds: 100_000))
     #expect(world.sink.tunnels[0]?.key == TunnelKey(remote: world.vtep, port: 4789, vni: 42))
     try world.announce(.fdbGone(.bridged(world.far, port: 2)))
     #expect(world.sink.entries[world.far] == nil)
@@ -219,12 +227,23 @@ extension FDBEntry {
     var world = World()
     world.underlay.reset(links: [.eth0], neighbours: [])
     try world.learnFar()
-    guard case .kernel = world.sink.tunnels[0]!.resolution else { Issue.record("resolved without a neighbour"); return }
-    let neighbour = Neighbour(link: 9, address: .v4(world.vtep), mac: MACAddress("02:00:00:00:09:02"), state: 4)
-    guard case .nextHop = world.underlay.apply(.neighbour(neighbour)) else { Issue.record("no change"); return }
+    guard case .kernel = world.sink.tunnels[0]!.resolution else {
+      Issue.record("resolved without a neighbour")
+      return
+    }
+    let neighbour = Neighbour(
+      link: 9, address: .v4(world.vtep), mac: MACAddress("02:00:00:00:09:02"), state: 4)
+    guard case .nextHop = world.underlay.apply(.neighbour(neighbour)) else {
+      Issue.record("no change")
+      return
+    }
     try world.table.updateTunnels(overlay: world.overlay, underlay: world.underlay)
-    guard case .ready(let header) = world.sink.tunnels[0]!.resolution else { Issue.record("not resolved"); return }
-    #expect(header.mtu == 1450 && header.ttl == 64 && header.sourcePorts == 32768...60999 && header.flags == 0)
+    guard case .ready(let header) = world.sink.tunnels[0]!.resolution else {
+      Issue.record("not resolved")
+      return
+    }
+    #expect(
+      header.mtu == 1450 && header.ttl == 64 && header.sourcePorts == 32768...60999 && header.flags == 0)
   }
 
   @Test func anUnchangedEntryIsNotWrittenAgain() throws {

@@ -28,7 +28,8 @@ struct InteroperationTests {
       for service in services {
         let stats = try service.stats()
         let uplink = try #require(stats.ports.first)
-        #expect(uplink.forwarded["decapsulated"]?.packets ?? 0 > 5000, "\(hosts), \(device): by the fast path")
+        #expect(
+          uplink.forwarded["decapsulated"]?.packets ?? 0 > 5000, "\(hosts), \(device): by the fast path")
         #expect(stats.ports.allSatisfy { ($0.notSent ?? 0) == 0 && ($0.notRedirected ?? 0) == 0 })
         try service.stop()
       }

@@ -1,9 +1,10 @@
-// SPDX-License-Identifier: Apache-2.0
-import FastPath
 import Foundation
 import LinuxSystem
 import TestSupport
 import Testing
+
+// SPDX-License-Identifier: Apache-2.0
+@testable import FastPath
 
 /// What `up` changes, whom it serves, and that it leaves nothing behind.
 @Suite(.serialized, .enabled(if: mayUseKernel, Comment(rawValue: needsRoot)))
@@ -64,7 +65,10 @@ struct LifecycleTests {
     #expect(try eventually { try port("va2", service)?.tier == "xdp" })
     try overlay.ping("a2", "b1")
     try overlay.ping("a2", "b1", count: 3)
-    #expect(try eventually { try service.stats().ports.first { $0.name == "va2" }?.forwarded["encapsulated"] != nil })
+    #expect(
+      try eventually {
+        try service.stats().ports.first { $0.name == "va2" }?.forwarded["encapsulated"] != nil
+      })
     try overlay.ping("a2", "a1")
     try overlay.ping("a2", "a1", count: 3)
     #expect(try service.stats().ports.first { $0.name == "va2" }?.forwarded["local"] != nil)
@@ -77,7 +81,8 @@ struct LifecycleTests {
   @Test func bridgeNetfilterKeepsTheOverlayWithTheKernelUntilBypassed() throws {
     let overlay = try TestOverlay()
     try overlay.hosts["a"]!.run {
-      try "1".write(toFile: "/proc/sys/net/bridge/bridge-nf-call-iptables", atomically: false, encoding: .utf8)
+      try "1".write(
+        toFile: "/proc/sys/net/bridge/bridge-nf-call-iptables", atomically: false, encoding: .utf8)
     }
     try overlay.ping("a1", "b1")
     var service = try overlay.start("a")
@@ -89,6 +94,52 @@ struct LifecycleTests {
     try overlay.ping("a1", "b1", count: 3)
     #expect(try service.stats().ports.contains { !$0.forwarded.isEmpty })
     try service.stop()
+  }
+
+  @Test func aPolicyThatAppearsWhileRunningIsNoticed() throws {
+    let overlay = try TestOverlay()
+    let service = try overlay.start("a")
+    try overlay.ping("a1", "b1", count: 3)
+    func setNetfilter(_ value: String) throws {
+      try overlay.hosts["a"]!.run {
+        try value.write(
+          toFile: "/proc/sys/net/bridge/bridge-nf-call-iptables", atomically: false, encoding: .utf8)
+      }
+    }
+    try setNetfilter("1")
+    #expect(try eventually { try service.status().ports[0].reason != nil })
+    let before = try service.stats().ports.map { $0.forwarded }
+    try overlay.ping("a1", "b1", count: 3)
+    #expect(try service.stats().ports.map { $0.forwarded } == before)
+    try setNetfilter("0")
+    #expect(try eventually { try service.status().ports[0].reason == nil })
+    try overlay.ping("a1", "b1", count: 3)
+    #expect(try service.stats().ports.map { $0.forwarded } != before)
+    try service.stop()
+  }
+
+  @Test func readingTheTablesAnewChangesNothingForThePackets() throws {
+    let overlay = try TestOverlay()
+    let service = try overlay.start("a")
+    try overlay.ping("a1", "b1", count: 3)
+    let before = try service.stats().ports[1].forwarded["encapsulated"]?.packets ?? 0
+    try service.resynchronise()
+    #expect(try service.status().tunnels.map(\.reason) == [nil])
+    try overlay.ping("a1", "b1", count: 5)
+    #expect(try service.stats().ports[1].forwarded["encapsulated"]?.packets ?? 0 >= before + 5)
+    try service.stop()
+  }
+
+  @Test(arguments: ["br0", "vx0", "eth0"]) func withoutItsDevicesTheFastPathEndsAndSaysSo(device: String)
+    throws
+  {
+    let overlay = try TestOverlay()
+    let service = try overlay.start("a")
+    try overlay.hosts["a"]!.shell("ip link del \(device)")
+    let failure = #expect(throws: Failure.self) { try service.waitUntilEnded() }
+    #expect(failure?.advice?.contains(device == "eth0" ? "gone" : "\(device) is gone") == true)
+    #expect(try features(overlay, "a1")["tx-checksum-ip-generic"] == "on")
+    #expect(RuntimeDirectory.all().allSatisfy { $0.owner?.pid != getpid() })
   }
 
   @Test func aPolicyOnAPortKeepsThatPortWithTheKernel() throws {
@@ -144,7 +195,8 @@ struct LifecycleTests {
     let first = try overlay.start("a")
     // The same uplink through another name: its VXLAN device's bridge is locked, the device is busy.
     try overlay.hosts["a"]!.shell("ip link add br1 type bridge")
-    try overlay.hosts["a"]!.shell("ip link add vx1 type vxlan id 43 local 198.18.0.1 remote 198.18.0.2 dstport 4790 dev eth0")
+    try overlay.hosts["a"]!.shell(
+      "ip link add vx1 type vxlan id 43 local 198.18.0.1 remote 198.18.0.2 dstport 4790 dev eth0")
     try overlay.hosts["a"]!.shell("ip link set vx1 master br1 up")
     let refusal = #expect(throws: Failure.self) { try overlay.start("a") { $0.overlay = "br1" } }
     #expect(refusal?.errno == .resourceBusy)

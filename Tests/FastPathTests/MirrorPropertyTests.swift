@@ -56,17 +56,20 @@ struct MirrorPropertyTests {
     return truth
   }
 
-  @Test(arguments: [1, 2, 3, 4, 5] as [UInt64]) func followsTheKernelThroughRandomChanges(seed: UInt64) throws {
+  @Test(arguments: [1, 2, 3, 4, 5] as [UInt64]) func followsTheKernelThroughRandomChanges(seed: UInt64) throws
+  {
     let namespace = try NetworkNamespace.makeAnonymous()
     try namespace.run {
       // Without router solicitations and the like, nothing is learned but by the test.
-      try "1".write(toFile: "/proc/sys/net/ipv6/conf/default/disable_ipv6", atomically: false, encoding: .utf8)
+      try "1".write(
+        toFile: "/proc/sys/net/ipv6/conf/default/disable_ipv6", atomically: false, encoding: .utf8)
       try shell("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "wire0")
       try shell("ip", "addr", "add", "198.18.0.1/24", "dev", "eth0")
       try shell("ip", "link", "set", "eth0", "up")
       try shell("ip", "link", "add", "br0", "type", "bridge")
       try shell(
-        "ip", "link", "add", "vx0", "type", "vxlan", "id", "42", "local", "198.18.0.1", "dstport", "4789", "dev", "eth0")
+        "ip", "link", "add", "vx0", "type", "vxlan", "id", "42", "local", "198.18.0.1", "dstport", "4789",
+        "dev", "eth0")
       try shell("ip", "link", "set", "vx0", "master", "br0", "up")
       try shell("ip", "link", "set", "br0", "up")
       for port in 1...3 {
@@ -92,7 +95,9 @@ struct MirrorPropertyTests {
         for event in events { _ = state.apply(event) }
         let expected = try Self.truth()
         let actual = Self.mirrored(state)
-        #expect(actual == expected, "seed \(seed), step \(step): \(command.joined(separator: " "))\(refused ? " (refused)" : "")")
+        #expect(
+          actual == expected,
+          "seed \(seed), step \(step): \(command.joined(separator: " "))\(refused ? " (refused)" : "")")
         guard actual == expected else { return }
       }
     }
@@ -107,12 +112,19 @@ struct MirrorPropertyTests {
     case 0, 1: return ["bridge", "fdb", "replace", mac, "dev", port, "master", kind]
     case 2: return ["bridge", "fdb", "del", mac, "dev", port, "master"]
     case 3, 4: return ["bridge", "fdb", "replace", mac, "dev", "vx0", "self", kind, "dst", pick(vteps)]
-    case 5: return ["bridge", "fdb", "replace", mac, "dev", "vx0", "self", "dst", pick(vteps), "port", "8472", "vni", "7"]
+    case 5:
+      return [
+        "bridge", "fdb", "replace", mac, "dev", "vx0", "self", "dst", pick(vteps), "port", "8472", "vni", "7",
+      ]
     case 6: return ["bridge", "fdb", "del", mac, "dev", "vx0", "self"]
-    case 7: return ["bridge", "fdb", "append", "00:00:00:00:00:00", "dev", "vx0", "self", "permanent", "dst", pick(vteps)]
+    case 7:
+      return [
+        "bridge", "fdb", "append", "00:00:00:00:00:00", "dev", "vx0", "self", "permanent", "dst", pick(vteps),
+      ]
     case 8: return ["bridge", "fdb", "del", "00:00:00:00:00:00", "dev", "vx0", "self", "dst", pick(vteps)]
     case 9: return ["bridge", "fdb", "append", "01:00:5e:00:00:01", "dev", "vx0", "self", "dst", pick(vteps)]
-    case 10: return pick([["ip", "link", "set", port, "nomaster"], ["ip", "link", "set", port, "master", "br0"]])
+    case 10:
+      return pick([["ip", "link", "set", port, "nomaster"], ["ip", "link", "set", port, "master", "br0"]])
     default:
       return pick([
         ["bridge", "fdb", "flush", "dev", "br0", "dynamic"], ["ip", "link", "set", port, "down"],

@@ -1,9 +1,9 @@
-// SPDX-License-Identifier: Apache-2.0
-@testable import Netlink
 import PacketHeaders
 import Testing
 
 @testable import FastPath
+// SPDX-License-Identifier: Apache-2.0
+@testable import Netlink
 
 @Suite struct PolicyTests {
   let world = World()
@@ -19,9 +19,10 @@ import Testing
 
   @Test func bridgeNetfilterIsNamedWithItsRemedy() {
     let policy = judge { facts, _ in facts.bridgeNetfilter = ["bridge-nf-call-iptables"] }
-    #expect(policy.overlay.map(\.description) == [
-      "netfilter sees bridged packets (net.bridge.bridge-nf-call-iptables = 1; set it to 0)"
-    ])
+    #expect(
+      policy.overlay.map(\.description) == [
+        "netfilter sees bridged packets (net.bridge.bridge-nf-call-iptables = 1; set it to 0)"
+      ])
     #expect(policy.bypassed().overlay.isEmpty)
   }
 
@@ -39,7 +40,8 @@ import Testing
   }
 
   @Test func tcFiltersAndShapersCountAgainstTheirDevice() {
-    #expect(judge { facts, _ in facts.overlayFilters = [3: ["a tc ingress filter (bpf)"]] }.ports[3]?.count == 1)
+    #expect(
+      judge { facts, _ in facts.overlayFilters = [3: ["a tc ingress filter (bpf)"]] }.ports[3]?.count == 1)
     #expect(judge { facts, _ in facts.overlayFilters = [2: ["a tc egress filter (bpf)"]] }.overlay.count == 1)
     #expect(judge { facts, _ in facts.underlayFilters = [9: ["a tc egress filter (bpf)"]] }.uplink.count == 1)
     let policy = judge { _, overlay in

@@ -10,7 +10,8 @@ import Testing
 @Suite(.serialized, .enabled(if: mayUseKernel, Comment(rawValue: needsRoot)))
 struct SameWireTests {
   static let devices = [
-    "noudpcsum", "udpcsum", "noudpcsum ttl 7", "noudpcsum ttl inherit", "noudpcsum tos inherit", "noudpcsum tos 0x20",
+    "noudpcsum", "udpcsum", "noudpcsum ttl 7", "noudpcsum ttl inherit", "noudpcsum tos inherit",
+    "noudpcsum tos 0x20",
     "noudpcsum df set", "udpcsum df inherit", "noudpcsum srcport 50000 50010",
   ]
 
@@ -26,7 +27,9 @@ struct SameWireTests {
     let stats = try service.stats()
     try service.stop()
     let port = try #require(stats.ports.first { $0.name == "va1" })
-    #expect(port.forwarded["encapsulated"]?.packets == UInt64(packets.count), "all but the refresh went the fast path")
+    #expect(
+      port.forwarded["encapsulated"]?.packets == UInt64(packets.count),
+      "all but the refresh went the fast path")
     for (index, packet) in packets.enumerated() {
       let name = "\(packet.kind) class \(packet.trafficClass) ttl \(packet.ttl) df \(packet.dontFragment)"
       #expect(Self.masked(ours[index]) == Self.masked(kernel[index]), "\(device): \(name)")
@@ -63,7 +66,9 @@ struct SameWireTests {
     return try packets.map { packet in
       let bytes = packet.bytes
       try container.value.send(bytes)
-      let frame = wire.value.receive(milliseconds: 2000) { $0.count == bytes.count + 50 && Array($0[50...]) == bytes }
+      let frame = wire.value.receive(milliseconds: 2000) {
+        $0.count == bytes.count + 50 && Array($0[50...]) == bytes
+      }
       return try #require(
         frame, "\(packet.kind) class \(packet.trafficClass), \(packet.payload.count) bytes, did not arrive")
     }

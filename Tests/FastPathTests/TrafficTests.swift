@@ -18,7 +18,7 @@ struct TrafficTests {
   }
 
   @Test func everyPacketIsAccountedFor() throws {
-    let overlay = try TestOverlay(containers: ["a1", "a2", "b1"])
+    let overlay = try TestOverlay(containers: ["a1", "a2", "b1"], ipv6: false)
     try overlay.ping("a1", "b1")
     try overlay.ping("a1", "a2")
     let service = try overlay.start("a")
@@ -107,7 +107,8 @@ struct TrafficTests {
     let announcer = try socket(overlay, "b2")
     let who = [198, 19, 0, moving.number] as [UInt8]
     try announcer.value.send(
-      [255, 255, 255, 255, 255, 255] + moved.mac + [8, 6, 0, 1, 8, 0, 6, 4, 0, 2] + moved.mac + who + moved.mac + who)
+      [255, 255, 255, 255, 255, 255] + moved.mac + [8, 6, 0, 1, 8, 0, 6, 4, 0, 2] + moved.mac + who
+        + moved.mac + who)
     usleep(100_000)
     let before = try port("va1", a).forwarded["encapsulated"]?.packets ?? 0
     try overlay.ping("a1", "b2", count: 5)
@@ -132,7 +133,8 @@ struct TrafficTests {
     #expect(try known("a") == 2 && known("b") == 2)
     let port = try port("va1", a)
     #expect(port.passed["unknown-destination"] == nil)
-    #expect((4...15).contains(port.passed["refresh"]?.packets ?? 0), "about one each second for seven seconds")
+    #expect(
+      (4...15).contains(port.passed["refresh"]?.packets ?? 0), "about one each second for seven seconds")
     #expect(port.forwarded["encapsulated"]?.packets ?? 0 > 50)
     sleep(7)
     #expect(try known("a") == 0 && known("b") == 0)
@@ -149,7 +151,8 @@ struct TrafficTests {
       let service = try overlay.start("a") { $0.strict = strict }
       // Host B speaks from an address that no entry of host A names.
       try overlay.hosts["b"]!.shell("ip addr add 198.18.0.9/24 dev eth0")
-      try overlay.hosts["b"]!.shell("ip neigh replace 198.18.0.1 lladdr \(try mac(overlay, "a")) dev eth0 nud permanent")
+      try overlay.hosts["b"]!.shell(
+        "ip neigh replace 198.18.0.1 lladdr \(try mac(overlay, "a")) dev eth0 nud permanent")
       try overlay.hosts["b"]!.shell("ip link set vx0 type vxlan id 42 local 198.18.0.9")
       _ = try? overlay.ping("b1", "a1", count: 3)
       let uplink = try port("eth0", service)

@@ -41,7 +41,8 @@ public struct PacketSocket: ~Copyable {
   }
 
   /// The next frame that `isWanted`, or nil after `milliseconds`.
-  public func receive(milliseconds: Int = 1000, where isWanted: ([UInt8]) -> Bool = { _ in true }) -> [UInt8]? {
+  public func receive(milliseconds: Int = 1000, where isWanted: ([UInt8]) -> Bool = { _ in true }) -> [UInt8]?
+  {
     let deadline = Clock.monotonicNanoseconds + UInt64(milliseconds) * 1_000_000
     var buffer = [UInt8](repeating: 0, count: 1 << 16)
     while true {

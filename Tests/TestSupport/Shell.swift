@@ -39,7 +39,9 @@ public func shell(_ command: [String], input: String? = nil) throws -> String {
   let status = posix_spawnp(&child, command[0], &actions, nil, &pointers, environ)
   close(output[1])
   defer { close(output[0]) }
-  guard status == 0 else { throw ShellFailure(command: command, status: status, output: String(cString: strerror(status))) }
+  guard status == 0 else {
+    throw ShellFailure(command: command, status: status, output: String(cString: strerror(status)))
+  }
   var bytes: [UInt8] = []
   var chunk = [UInt8](repeating: 0, count: 65536)
   while true {
@@ -60,6 +62,8 @@ public func background(_ command: String...) throws -> pid_t {
   defer { for pointer in pointers { free(pointer) } }
   var child: pid_t = 0
   let status = posix_spawnp(&child, command[0], nil, nil, &pointers, environ)
-  guard status == 0 else { throw ShellFailure(command: command, status: status, output: String(cString: strerror(status))) }
+  guard status == 0 else {
+    throw ShellFailure(command: command, status: status, output: String(cString: strerror(status)))
+  }
   return child
 }

@@ -45,22 +45,26 @@ public struct TestPacket: Sendable {
     case .tcp4, .tcp6:
       number = 6
       checksumAt = 16
-      segment = be(sourcePort) + be(5001) + [0, 0, 0, 1, 0, 0, 0, 2, 0x50, 0x10, 0x20, 0, 0, 0, 0, 0] + payload
+      segment =
+        be(sourcePort) + be(5001) + [0, 0, 0, 1, 0, 0, 0, 2, 0x50, 0x10, 0x20, 0, 0, 0, 0, 0] + payload
     case .icmp4, .icmp6:
       number = isIPv6 ? 58 : 1
       checksumAt = 2
       segment = [isIPv6 ? 128 : 8, 0, 0, 0] + be(sourcePort) + [0, 1] + payload
     }
     let pseudo =
-      kind == .icmp4 ? [] : sourceAddress + destinationAddress + [0, 0] + be(UInt16(segment.count)) + [0, number]
+      kind == .icmp4
+      ? [] : sourceAddress + destinationAddress + [0, 0] + be(UInt16(segment.count)) + [0, number]
     let sum = internetChecksum(pseudo + segment)
     segment.replaceSubrange(checksumAt..<checksumAt + 2, with: be(sum == 0 && number == 17 ? 0xffff : sum))
     var header: [UInt8]
     if isIPv6 {
-      header = [0x60 | trafficClass >> 4, trafficClass << 4, 0, 0] + be(UInt16(segment.count)) + [number, ttl]
+      header =
+        [0x60 | trafficClass >> 4, trafficClass << 4, 0, 0] + be(UInt16(segment.count)) + [number, ttl]
       header += sourceAddress + destinationAddress
     } else {
-      header = [0x45, trafficClass] + be(UInt16(20 + segment.count)) + be(0x1234) + [dontFragment ? 0x40 : 0, 0]
+      header =
+        [0x45, trafficClass] + be(UInt16(20 + segment.count)) + be(0x1234) + [dontFragment ? 0x40 : 0, 0]
       header += [ttl, number, 0, 0] + sourceAddress + destinationAddress
       header.replaceSubrange(10..<12, with: be(internetChecksum(header)))
     }

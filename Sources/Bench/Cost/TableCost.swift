@@ -27,12 +27,16 @@ public struct TableCost: Sendable {
     public var bytesPerEntry: Double
 
     enum CodingKeys: String, CodingKey {
-      case entries, missed, changeToMap = "change_to_map_us", start = "start_s", bytesPerEntry = "bytes_per_entry"
+      case entries, missed
+      case changeToMap = "change_to_map_us"
+      case start = "start_s"
+      case bytesPerEntry = "bytes_per_entry"
     }
 
     public func percentile(_ fraction: Double) -> Double {
       guard !changeToMap.isEmpty else { return .nan }
-      return changeToMap[min(changeToMap.count - 1, Int((Double(changeToMap.count) * fraction).rounded(.up)) - 1)]
+      return changeToMap[
+        min(changeToMap.count - 1, Int((Double(changeToMap.count) * fraction).rounded(.up)) - 1)]
     }
   }
 

@@ -17,7 +17,8 @@ extension RouteConnection {
     var hooks: [Int32: String] = [:]
     var request = try Request(RTM_GETQDISC)
     request.append(header: tcmsg())
-    try socket.dump(request, "list", "queueing disciplines", reset: { hooks = [:] }) { message throws(Failure) in
+    try socket.dump(request, "list", "queueing disciplines", reset: { hooks = [:] }) {
+      message throws(Failure) in
       guard message.type == RTM_NEWQDISC else { return }
       let header: tcmsg = try message.payload.read(at: 0)
       try message.payload.attributes(after: MemoryLayout<tcmsg>.size).forEach { attribute throws(Failure) in
@@ -35,7 +36,8 @@ extension RouteConnection {
     return Array(filters)
   }
 
-  private func filters(of link: Int32, parent: UInt32, isIngress: Bool) throws(Failure) -> Set<TrafficFilter> {
+  private func filters(of link: Int32, parent: UInt32, isIngress: Bool) throws(Failure) -> Set<TrafficFilter>
+  {
     var found: Set<TrafficFilter> = []
     var request = try Request(RTM_GETTFILTER)
     var header = tcmsg()
