@@ -20,10 +20,14 @@ struct Down: CulvertCommand {
   func execute() throws {
     let directories = try Overlays.directories(namespace: netns, all: all)
     var ended: [[String]] = []
-    for directory in directories { ended.append(try Overlays.down(directory)) }
-    if json { return try Terminal.json(["ended": ended]) }
-    for line in ended.joined() { Terminal.result(line) }
-    if directories.isEmpty {
+    var failures: [Failure] = []
+    for directory in directories {
+      do { ended.append(try Overlays.down(directory)) } catch let failure as Failure { failures.append(failure) }
+    }
+    defer { for failure in failures.dropLast() { Terminal.note("error: \(failure)") } }
+    if json { try Terminal.json(["ended": ended]) } else { for line in ended.joined() { Terminal.result(line) } }
+    if let last = failures.last { throw last }
+    if directories.isEmpty, !json {
       let elsewhere = RuntimeDirectory.all().compactMap(\.owner)
       let hint =
         elsewhere.isEmpty

@@ -13,13 +13,26 @@ struct StatusCommand: CulvertCommand {
   var json = false
 
   func execute() throws {
-    let all = try Overlays.directories(namespace: netns, all: netns == nil).map { try Overlays.status($0) }
-    if json { return try Terminal.json(all) }
-    if all.isEmpty { Terminal.note("no overlay is carried outside the kernel") }
-    for status in all { Terminal.result(Self.render(status)) }
+    var all: [Status] = []
+    var failures: [Failure] = []
+    for directory in try Overlays.directories(namespace: netns, all: netns == nil) {
+      do { all.append(try Overlays.status(directory)) } catch let failure as Failure { failures.append(failure) }
+    }
+    if json {
+      try Terminal.json(all)
+    } else {
+      if all.isEmpty, failures.isEmpty { Terminal.note("no overlay is carried outside the kernel") }
+      for status in all { Terminal.result(Self.render(status)) }
+    }
+    // One that cannot be asked does not hide the others.
+    for failure in failures.dropLast() { Terminal.note("error: \(failure)") }
+    if let last = failures.last { throw last }
   }
 
   static func render(_ status: Status) -> String {
+    if status.state == "starting" {
+      return "\(status.overlay) in \(status.namespace): process \(status.pid) is starting or ending"
+    }
     guard status.state == "ready" else {
       var lines = [
         "\(status.overlay) in \(status.namespace): process \(status.pid) has died; the kernel carries it"

@@ -12,7 +12,6 @@ public enum ControlRequest: String, Sendable {
 /// A Unix socket at which the process that serves an overlay answers.
 struct ControlListener: ~Copyable {
   let descriptor: OwnedDescriptor
-  private let path: String
 
   init(path: String) throws {
     unlink(path)
@@ -24,10 +23,7 @@ struct ControlListener: ~Copyable {
     }
     chmod(path, 0o600)
     self.descriptor = descriptor
-    self.path = path
   }
-
-  deinit { unlink(path) }
 
   /// Accepts one client that has sent its word; nil where none waits.
   func accept() -> ControlClient? {

@@ -29,8 +29,11 @@ extension Engine {
       $0.portIndex == link.index && $0.portNamespaceInode == place.identity.inode
     }
     guard !mine.isEmpty else { return }
-    for line in Journal(changes: mine).restore() { report(line) }
+    let outcome = Journal(changes: mine).restore()
+    for line in outcome.lines { report(line) }
     try? forget(index: link.index)
+    journal.changes += outcome.owed.changes
+    try? journal.save(directory)
   }
 
   /// Strikes a port of the overlay's namespace out of the journal.
@@ -70,7 +73,7 @@ extension Engine {
     for (index, port) in ports where port.slot != nil && port.reason == nil {
       guard let reason = objection(to: port.link, end: port.end) else { continue }
       release(index)
-      try forget(index: index)
+      undoPreparation(of: port.link)
       decline(index, reason)
       changed = true
     }

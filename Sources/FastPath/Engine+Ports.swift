@@ -8,12 +8,7 @@ extension Engine {
   /// policy has turned against.
   func reconcilePorts() throws {
     let present = Dictionary(uniqueKeysWithValues: overlay.ports.map { ($0.index, $0) })
-    for index in ports.keys where present[index] == nil {
-      release(index)
-      // One that only left the bridge gets its container's settings back.
-      if let link = ports[index]?.link { undoPreparation(of: link) }
-      ports[index] = nil
-    }
+    for index in ports.keys where present[index] == nil { try drop(index) }
     for (index, link) in present.sorted(by: { $0.key < $1.key }) {
       let against = policy.ports[index]?.map(\.description).joined(separator: "; ")
       guard let port = ports[index] else {
@@ -22,17 +17,29 @@ extension Engine {
         continue
       }
       ports[index]!.link = link
+      if let slot = port.slot, port.link.mtu != link.mtu { try tier.update(link, slot: slot) }
       if let against {
         if port.reason != against { decline(index, against, isPolicy: true) }
-      } else if port.slot == nil, port.isPolicy || port.link != link {
-        serve(index)
-      } else if let slot = port.slot, port.link.mtu != link.mtu {
-        try tier.update(link, slot: slot)
-      } else if port.slot != nil, port.reason != nil {
-        // The policy's reason is gone.
+      } else if port.slot == nil {
+        // Tried again when the policy is lifted, or when the device itself changed.
+        if port.isPolicy || !port.link.isSameButXDP(as: link) { serve(index) }
+      } else if port.reason != nil {
         ports[index]!.reason = nil
       }
     }
+  }
+
+  /// Forgets a port that vanished or left the bridge. Nothing names its slot any more
+  /// when this returns; one that only left gets its container's settings back.
+  func drop(_ index: Int32) throws {
+    guard let port = ports[index] else { return }
+    release(index)
+    ports[index] = nil
+    if let slot = port.slot {
+      let named = table.entries.filter { $0.value.target == .local(slot: slot) }
+      try update(named.keys)
+    }
+    undoPreparation(of: port.link)
   }
 
   /// Leaves a port to the kernel. Its program, if any, stays and passes everything.
@@ -82,5 +89,17 @@ extension Engine {
     tier.detach(slot: slot)
     slots.give(back: slot, now: Clock.monotonicNanoseconds)
     ports[index]!.slot = nil
+  }
+}
+
+extension Link {
+  /// Attaching and detaching a program announces the link too.
+  fileprivate func isSameButXDP(as other: Link) -> Bool {
+    var (one, two) = (self, other)
+    one.xdpAttached = 0
+    one.xdpProgramID = nil
+    two.xdpAttached = 0
+    two.xdpProgramID = nil
+    return one == two
   }
 }

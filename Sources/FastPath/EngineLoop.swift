@@ -51,6 +51,7 @@ struct EngineLoop: ~Copyable {
         try survive { engine in
           try engine.checkEnds()
           try engine.checkPolicy()
+          try engine.confirmNextHops()
         }
       }
     }

@@ -43,19 +43,24 @@ extension Journal {
     }
   }
 
-  /// Undoes the changes; says what it did. A container that is gone took its settings
-  /// along, and a port that is another device now is left alone.
-  func restore() -> [String] {
-    changes.compactMap { change in
+  /// Undoes the changes; says what it did, and what is still owed because it failed. A
+  /// container that is gone took its settings along, and a port that is another device
+  /// now is left alone.
+  func restore() -> (lines: [String], owed: Journal) {
+    var lines: [String] = []
+    var owed = Journal()
+    for change in changes {
       let settings = change.features.sorted { $0.key < $1.key }
         .map { "\($0.key) \($0.value ? "on" : "off")" }.joined(separator: ", ")
       do {
-        guard try change.undo() else { return nil }
-        return "\(change.portName): restored \(change.peerName) at its other end: \(settings)"
+        guard try change.undo() else { continue }
+        lines.append("\(change.portName): restored \(change.peerName) at its other end: \(settings)")
       } catch {
-        return "\(change.portName): could not restore \(change.peerName) (\(settings)): \(error)"
+        owed.changes.append(change)
+        lines.append("\(change.portName): could not restore \(change.peerName) (\(settings)): \(error)")
       }
     }
+    return (lines, owed)
   }
 }
 
@@ -69,7 +74,7 @@ extension Journal.Change {
 
   private func undoHere() throws -> Bool {
     let links = try RouteConnection().links()
-    guard let port = links.first(where: { $0.index == portIndex }), port.name == portName,
+    guard let port = links.first(where: { $0.index == portIndex }),
       port.mac?.description ?? "" == portMAC
     else { return false }
     try VethEnd.find(of: port).set(features)

@@ -140,7 +140,7 @@ final class OverlayPlace {
     // Not bound to a device: the route to a remote VTEP tells.
     for entry in try overlay.value.fdb() where entry.link == vxlan.index && entry.isOfDevice {
       guard case .v4(let remote)? = entry.destination,
-        let route = try underlay.value.routeIfAny(to: remote, outInterface: nil, source: vxlan.vxlan?.local),
+        let route = try underlay.value.routeIfAny(RouteQuery(to: remote)),
         let link = links.first(where: { $0.index == route.outInterface })
       else { continue }
       return link

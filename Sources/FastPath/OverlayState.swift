@@ -32,6 +32,24 @@ public struct OverlayState: Sendable {
   /// Zero and multicast MACs hold lists of destinations.
   public private(set) var floodEntries: [DeviceKey: Set<FDBEntry>] = [:]
 
+  private var configuredVTEPsChanged = false
+
+  /// True once after a change of the VTEPs that are configured rather than learned.
+  mutating func takeConfiguredVTEPsChanged() -> Bool {
+    defer { configuredVTEPsChanged = false }
+    return configuredVTEPsChanged
+  }
+
+  /// Destinations of flood lists and of entries that do not age.
+  var configuredVTEPs: Set<IPv4Address> {
+    let configured = floodEntries.values.joined() + remoteEntries.values.filter { $0.isPermanent || $0.isStatic }
+    return Set(
+      configured.compactMap { entry in
+        guard case .v4(let remote)? = entry.destination, !remote.isMulticast else { return nil }
+        return remote
+      })
+  }
+
   public init(bridge: Int32, vxlan: Int32) {
     self.bridgeIndex = bridge
     self.vxlanIndex = vxlan
@@ -108,9 +126,12 @@ public struct OverlayState: Sendable {
     let key = deviceKey(entry)
     if entry.mac.isZero || entry.mac.isMulticast {
       floodEntries[key, default: []].insert(entry)
+      configuredVTEPsChanged = true
       return .none
     }
-    guard remoteEntries.updateValue(entry, forKey: key) != entry else { return .none }
+    let before = remoteEntries.updateValue(entry, forKey: key)
+    guard before != entry else { return .none }
+    if !entry.ages || before?.ages == false { configuredVTEPsChanged = true }
     return .mac(entry.mac)
   }
 
@@ -124,13 +145,15 @@ public struct OverlayState: Sendable {
     guard entry.isOfDevice, entry.link == vxlanIndex else { return .none }
     let key = deviceKey(entry)
     if entry.mac.isZero || entry.mac.isMulticast {
+      configuredVTEPsChanged = true
       if var list = floodEntries[key] {
         list = list.filter { !$0.isSameDestination(as: entry) }
         floodEntries[key] = list.isEmpty ? nil : list
       }
       return .none
     }
-    guard remoteEntries.removeValue(forKey: key) != nil else { return .none }
+    guard let before = remoteEntries.removeValue(forKey: key) else { return .none }
+    if !before.ages { configuredVTEPsChanged = true }
     return .mac(entry.mac)
   }
 
@@ -141,6 +164,8 @@ public struct OverlayState: Sendable {
 }
 
 extension FDBEntry {
+  fileprivate var ages: Bool { !isPermanent && !isStatic }
+
   fileprivate func isSameDestination(as other: FDBEntry) -> Bool {
     destination == other.destination && port == other.port && vni == other.vni
       && outInterface == other.outInterface && nextHopID == other.nextHopID

@@ -33,14 +33,20 @@ public enum Overlays {
       throw Failure("read", directory.path, advice: "No owner is recorded; `culvert down` cleans up.")
     }
     if owner.isAlive {
-      return try JSONDecoder().decode(Status.self, from: askOwner(directory, .status))
+      do {
+        return try JSONDecoder().decode(Status.self, from: askOwner(directory, .status))
+      } catch let failure as Failure where failure.errno != nil {
+        // It holds the directory and does not listen yet, or no longer.
+        return known(of: owner, state: "starting", changes: [])
+      }
     }
-    let changes = Journal.read(directory)?.summary ?? []
-    return Status(
-      pid: owner.pid, state: "dead", namespace: owner.namespace, overlay: owner.overlay,
-      bridge: owner.overlay,
-      vxlan: "", vni: 0, uplink: "", tier: "", mode: "", strict: false, ports: [], entries: .init(),
-      tunnels: [],
+    return known(of: owner, state: "dead", changes: Journal.read(directory)?.summary ?? [])
+  }
+
+  private static func known(of owner: Owner, state: String, changes: [String]) -> Status {
+    Status(
+      pid: owner.pid, state: state, namespace: owner.namespace, overlay: owner.overlay, bridge: owner.overlay,
+      vxlan: "", vni: 0, uplink: "", tier: "", mode: "", strict: false, ports: [], entries: .init(), tunnels: [],
       changes: changes)
   }
 
@@ -54,17 +60,26 @@ public enum Overlays {
       _ = try askOwner(directory, .down, seconds: 30)
       return ["\(owner.overlay): process \(owner.pid) has let go"]
     }
+    // Whoever begins meanwhile keeps what it writes.
+    let lock = try directory.lock()
+    defer { withExtendedLifetime(lock.raw) {} }
     let overlay = directory.owner?.overlay ?? directory.path
     var lines = ["\(overlay): its process has died; the kernel's path was back at once"]
+    var owed = Journal()
     if let journal = Journal.read(directory), !journal.changes.isEmpty {
-      if let inode = directory.namespaceInode, let namespace = NamespaceSearch.find(inode: inode) {
-        lines += try namespace.run { journal.restore() }
+      if let inode = directory.namespaceInode, NamespaceSearch.find(inode: inode) != nil {
+        let outcome = journal.restore()
+        lines += outcome.lines
+        owed = outcome.owed
       } else {
         lines.append("its namespace is gone, and with it what had been changed")
       }
     }
     if let owner = directory.owner { unlink(owner.logPath) }
-    directory.remove()
+    directory.remove(unlessOwed: owed)
+    guard owed.changes.isEmpty else {
+      throw Failure("restore", overlay, advice: lines.joined(separator: "\n  "))
+    }
     return lines
   }
 }

@@ -12,6 +12,8 @@ public struct PolicyFacts: Sendable, Equatable {
   public var overlayFilters: [Int32: [String]] = [:]
   /// The same for the underlay's namespace.
   public var underlayFilters: [Int32: [String]] = [:]
+  /// IPsec policies of the underlay's namespace, which could encrypt the overlay's packets.
+  public var transformPolicies = 0
 
   public init() {}
 
@@ -87,6 +89,12 @@ public struct Policy: Sendable, Equatable {
     let uplinkName = underlay.uplink?.name ?? "the uplink"
     for chain in facts.chains where chain.place == .underlay && ["ip", "inet"].contains(chain.family) {
       policy.uplink.append("\(chain.family) chain \(chain.name) sees the overlay's packets")
+    }
+    if facts.transformPolicies > 0 {
+      policy.uplink.append("IPsec could want the overlay's packets (\(facts.transformPolicies) transform policies)")
+    }
+    for device in [bridge, vxlan] where device.xdpAttached != 0 {
+      policy.overlay.append("\(device.name) has an XDP program")
     }
     for chain in facts.chains where chain.family == "netdev" {
       if chain.place == .underlay, chain.devices.contains(uplinkName) {

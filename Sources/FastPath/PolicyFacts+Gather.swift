@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import BPFLoader
 import Foundation
 import LinuxSystem
 import Netlink
@@ -13,16 +14,26 @@ extension PolicyFacts {
     .filter { Sysctl.read("net/bridge/\($0)") == "1" }
     facts.chains = try chains(.overlay)
     facts.chains += try place.inUnderlay { try chains(.underlay) }
-    facts.overlayFilters = filters(try place.overlayConnection.value.trafficFilters())
+    let links = try place.overlayConnection.value.links()
+    facts.overlayFilters = try filters(place.overlayConnection, on: links.map(\.index))
     facts.underlayFilters =
-      place.isSplit ? filters(try place.underlayConnection.value.trafficFilters()) : facts.overlayFilters
+      place.isSplit
+      ? try place.inUnderlay { try filters(place.underlayConnection, on: [place.uplink.index]) }
+      : facts.overlayFilters
+    facts.transformPolicies = try place.inUnderlay { try IPsec.policies() }
     return facts
   }
 
-  private static func filters(_ found: [TrafficFilter]) -> [Int32: [String]] {
-    Dictionary(grouping: found, by: \.link).mapValues { filters in
+  private static func filters(_ connection: Box<RouteConnection>, on devices: [Int32]) throws -> [Int32: [String]] {
+    var found = Dictionary(grouping: try connection.value.trafficFilters(), by: \.link).mapValues { filters in
       filters.map { "a tc \($0.isIngress ? "ingress" : "egress") filter (\($0.kind))" }.sorted()
     }
+    for device in devices {
+      for hook in TCXQuery.Hook.allCases where TCXQuery.programs(at: hook, of: device) > 0 {
+        found[device, default: []].append("a tcx \(hook) program")
+      }
+    }
+    return found
   }
 
   private static func chains(_ place: PacketChain.Place) throws -> [PacketChain] {

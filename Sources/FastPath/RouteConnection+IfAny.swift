@@ -6,11 +6,9 @@ import SystemPackage
 
 extension RouteConnection {
   /// The kernel's decision, or nil where it has no route.
-  func routeIfAny(to remote: IPv4Address, outInterface: Int32?, source: IPv4Address?) throws(Failure)
-    -> RouteDecision?
-  {
+  func routeIfAny(_ query: RouteQuery) throws(Failure) -> RouteDecision? {
     do throws(Failure) {
-      return try route(to: remote, outInterface: outInterface, source: source)
+      return try route(query)
     } catch {
       let unreachable: [Errno] = [
         .networkUnreachable, .noRouteToHost, .noSuchAddressOrDevice, .invalidArgument, .permissionDenied,

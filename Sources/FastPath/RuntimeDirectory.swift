@@ -35,7 +35,7 @@ public struct Owner: Codable, Equatable, Sendable {
   }
 }
 
-/// /run/culvert/<namespace inode>-<overlay's ifindex>/: lock, owner, journal and
+/// /run/culvert/overlays/<namespace inode>-<bridge's ifindex>/: lock, owner, journal and
 /// control socket of one overlay's fast path.
 public struct RuntimeDirectory: Sendable, Hashable {
   public static let root = "/run/culvert/overlays"
@@ -81,6 +81,13 @@ public struct RuntimeDirectory: Sendable, Hashable {
 
   /// Takes the lock, which goes with the process, and writes who holds it.
   func lock(for owner: Owner) throws -> OwnedDescriptor {
+    let descriptor = try lock()
+    try write(JSONEncoder().encode(owner), to: ownerPath)
+    return descriptor
+  }
+
+  /// Takes the lock without becoming the owner.
+  func lock() throws -> OwnedDescriptor {
     let descriptor = try OwnedDescriptor.open(lockPath, flags: O_RDWR | O_CREAT)
     guard flock(descriptor.raw, LOCK_EX | LOCK_NB) == 0 else {
       let errno = Errno.last
@@ -89,7 +96,6 @@ public struct RuntimeDirectory: Sendable, Hashable {
         "lock", path, errno: errno,
         advice: "\(holder) already serves this overlay; `culvert status` shows it, `culvert down` ends it.")
     }
-    try write(JSONEncoder().encode(owner), to: ownerPath)
     return descriptor
   }
 
@@ -101,6 +107,12 @@ public struct RuntimeDirectory: Sendable, Hashable {
     guard written == data.count, fsync(descriptor.raw) == 0, rename(temporary, file) == 0 else {
       throw Failure("write", file, errno: .last)
     }
+  }
+
+  /// A journal that is still owed stays for the next `up` or `down`.
+  func remove(unlessOwed journal: Journal) {
+    guard !journal.changes.isEmpty, (try? journal.save(self)) != nil else { return remove() }
+    unlink(socketPath)
   }
 
   func remove() { try? FileManager.default.removeItem(atPath: path) }

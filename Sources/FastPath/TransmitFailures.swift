@@ -69,7 +69,11 @@ final class TransmitFailures {
       count.notSent += cpu.not_sent
       count.notRedirected += cpu.not_redirected
     }
-    if let veth = veths[slot] { count.notSent = try veth.errors() - veth.atStart }
+    if let veth = veths[slot] {
+      // A device that has just vanished cannot be asked; its counters may also begin anew.
+      guard let errors = try? veth.errors() else { return nil }
+      count.notSent = errors >= veth.atStart ? errors - veth.atStart : errors
+    }
     return count
   }
 }

@@ -45,7 +45,8 @@ final class XDPTier: PacketTier {
     for map in ["ports", "devices", "counters", "port_by_ifindex"] {
       try object.resize(map, to: options.portCapacity)
     }
-    for map in ["vnis", "vteps"] { try object.resize(map, to: 4096) }
+    try object.resize("vnis", to: 4096)
+    try object.resize("vteps", to: options.strict ? ForwardingTable.tunnelCapacity : 1)
     try object.set(
       "config",
       to: culvert_config(

@@ -122,6 +122,8 @@ public struct Neighbour: Hashable, Sendable {
   public var state: UInt16
   /// NUD_VALID: the address may be used.
   public var isValid: Bool { state & 0xde != 0 }
+  /// NUD_STALE: usable, not confirmed for a while.
+  public var isStale: Bool { state & 0x04 != 0 }
 }
 
 /// RTM_GETROUTE's answer for one destination: what the kernel would do with a packet.

@@ -52,6 +52,16 @@ import Testing
     #expect(policy.ports[3]?.map(\.description) == ["has qdisc netem"])
   }
 
+  @Test func ipsecCountsAgainstTheUplinkAndXDPOnTheDevicesAgainstTheOverlay() {
+    #expect(judge { facts, _ in facts.transformPolicies = 2 }.uplink.count == 1)
+    let policy = judge { _, overlay in
+      var vxlan = Link.vx0
+      vxlan.xdpAttached = 2
+      _ = overlay.apply(.link(vxlan))
+    }
+    #expect(policy.overlay.map(\.description) == ["vx0 has an XDP program"])
+  }
+
   @Test(arguments: [0, 1, 2, 4] as [UInt8]) func onlyAForwardingPortIsServed(state: UInt8) {
     let policy = judge { _, overlay in
       var attributes = BridgePortAttributes.forwarding

@@ -115,6 +115,19 @@ extension RouteConnection {
     if let mac { request.put(NDA_LLADDR, mac) }
     try socket.transact(request, "\(change.verb) neighbour", "\(address.octets) of interface \(link)")
   }
+
+  /// Has the kernel use an existing neighbour as a sent packet would (NTF_USE): a stale
+  /// one is confirmed or found dead.
+  public func useNeighbour(link: Int32, _ address: IPAddress) throws(Failure) {
+    var request = try Request(RTM_NEWNEIGH)
+    var header = ndmsg()
+    header.ndm_family = address.family
+    header.ndm_ifindex = link
+    header.ndm_flags = UInt8(NTF_USE)
+    request.append(header: header)
+    request.put(NDA_DST, address)
+    try socket.transact(request, "use neighbour", "\(address.octets) of interface \(link)")
+  }
 }
 
 extension IPAddress {

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+import LinuxSystem
+import Netlink
+
+/// What the kernel could decide otherwise, looked at again and again.
+extension Engine {
+  /// True when the verdict changed.
+  @discardableResult
+  func judge() throws -> Bool { judge(by: try PolicyFacts.gather(place)) }
+
+  /// Looks again at what is not announced here (sysctls, netfilter, tc, IPsec). What
+  /// cannot be read just now is read the next time.
+  func checkPolicy() throws {
+    guard let facts = try? PolicyFacts.gather(place), judge(by: facts) else { return }
+    try reconcilePorts()
+    try publish()
+  }
+
+  private func judge(by facts: PolicyFacts) -> Bool {
+    var judged = Policy.judge(overlay: overlay, underlay: underlay, facts: facts)
+    if let unseenUplinkEnd { judged.uplink.append("\(unseenUplinkEnd)") }
+    let next = options.bypassPolicy ? judged.bypassed() : judged
+    guard next != policy else { return false }
+    let before = policy
+    policy = next
+    for reason in policy.overlay where !before.overlay.contains(reason) {
+      report("\(place.bridge.name): stays with the kernel: \(reason)")
+    }
+    for reason in policy.uplink where !before.uplink.contains(reason) {
+      report("\(place.uplink.name): stays with the kernel: \(reason)")
+    }
+    if !options.bypassPolicy, !(policy.overlay + policy.uplink).isEmpty {
+      report("  remove what could decide otherwise, or override with --bypass-policy")
+    }
+    if next.overlay.isEmpty, next.uplink.isEmpty, !(before.overlay + before.uplink).isEmpty {
+      report("\(place.bridge.name): nothing else decides any more, carried again")
+    }
+    return true
+  }
+
+  /// False while nothing may be forwarded outside the kernel.
+  var overlayIsServed: Bool {
+    policy.overlay.isEmpty && policy.uplink.isEmpty && uplinkObjection == nil && overlay.bridge?.isUp == true
+      && overlay.vxlan?.isUp == true && overlay.vxlan?.master == overlay.bridgeIndex
+  }
+}
