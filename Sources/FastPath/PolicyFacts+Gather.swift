@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import BPFLoader
-import Foundation
 import LinuxSystem
 import Netlink
 
@@ -55,7 +54,7 @@ enum Sysctl {
   static func read(_ name: String) -> String? { lines("/proc/sys/\(name)").first }
 
   static func lines(_ path: String) -> [String] {
-    guard let text = try? String(contentsOfFile: path, encoding: .utf8) else { return [] }
+    guard let text = try? FileText.read(path) else { return [] }
     return text.split(separator: "\n").map(String.init)
   }
 }

@@ -18,7 +18,7 @@ public struct Owner: Codable, Equatable, Sendable {
   public static func logPath(of pid: Int32) -> String { "/run/culvert/log/up-\(pid).log" }
 
   public static func startTime(of pid: Int32) -> UInt64? {
-    guard let text = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8),
+    guard let text = try? FileText.read("/proc/\(pid)/stat"),
       let afterName = text.lastIndex(of: ")")
     else { return nil }
     // Field 3 follows the name's closing bracket.
@@ -53,8 +53,7 @@ public struct RuntimeDirectory: Sendable, Hashable {
 
   /// Every overlay that has or had a fast path.
   public static func all() -> [RuntimeDirectory] {
-    let names = (try? FileManager.default.contentsOfDirectory(atPath: root)) ?? []
-    return names.sorted().map { RuntimeDirectory(path: "\(root)/\($0)") }
+    Folder.names(root).map { RuntimeDirectory(path: "\(root)/\($0)") }
   }
 
   /// The inode of the overlay's namespace, from the directory's name.
