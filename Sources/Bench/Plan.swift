@@ -35,7 +35,7 @@ public struct Plan: Sendable {
     }
     self.networks = networks
     repeats = request.repeats ?? (request.quick ? 8 : 12)
-    searchRepeats = max(2, repeats / 3)
+    searchRepeats = min(repeats, RatioEstimate.pairsForVerdict)
     duration = request.duration ?? (request.quick ? 0.3 : 1)
     warmUp = min(0.25, duration / 3)
     guard repeats > 0, duration > 0, duration <= 60 else {

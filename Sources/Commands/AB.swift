@@ -96,6 +96,7 @@ struct AB: CulvertCommand {
     }
     return ABReport.Settings(
       repeats: plan.repeats, durationS: plan.duration, pinning: pinning,
-      baselineNetwork: plan.baseline.description, networks: plan.networks.map(\.description))
+      baselineNetwork: plan.baseline.description, networks: plan.networks.map(\.description),
+      bypassPolicy: asShipped && plan.networks.contains { $0.tier != nil })
   }
 }

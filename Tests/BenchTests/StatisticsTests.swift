@@ -59,14 +59,22 @@ struct VerdictTests {
     (1.2, 0.9...1.6, .higher, .noDifference),
   ])
   func followsTheInterval(ratio: Double, interval: ClosedRange<Double>, better: Direction, verdict: Verdict) {
-    #expect(Verdict(RatioEstimate(ratio: ratio, interval: interval), noise: nil, better: better) == verdict)
+    #expect(Verdict(RatioEstimate(ratio: ratio, interval: interval, pairs: 8), noise: nil, better: better) == verdict)
   }
 
   @Test func insideTheNoiseFloorIsNoDifference() {
-    let estimate = RatioEstimate(ratio: 1.05, interval: 1.02...1.08)
-    let noise = RatioEstimate(ratio: 0.97, interval: 0.93...1.01)
+    let estimate = RatioEstimate(ratio: 1.05, interval: 1.02...1.08, pairs: 8)
+    let noise = RatioEstimate(ratio: 0.97, interval: 0.93...1.01, pairs: 8)
     #expect(Verdict(estimate, noise: nil, better: .higher) == .better)
     // 1/0.93 is 1.075: a baseline that is 7 % off against itself cannot show 5 %.
     #expect(Verdict(estimate, noise: noise, better: .higher) == .noDifference)
+  }
+
+  @Test func fewerThanSixPairsSupportNoVerdict() {
+    for pairs in 1..<6 {
+      let estimate = RatioEstimate(ratio: 3, interval: 2.9...3.1, pairs: pairs)
+      #expect(Verdict(estimate, noise: nil, better: .higher) == .noDifference)
+    }
+    #expect(Verdict(RatioEstimate(ratio: 3, interval: 2.9...3.1, pairs: 6), noise: nil, better: .higher) == .better)
   }
 }

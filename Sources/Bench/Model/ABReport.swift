@@ -52,10 +52,13 @@ public struct ABReport: Codable, Sendable, Equatable {
     public var pinning: [String: [String: Int]]
     public var baselineNetwork: String
     public var networks: [String]
+    /// The tiers served ports although netfilter could have decided otherwise (`--as-shipped`).
+    public var bypassPolicy: Bool
     public init(
       repeats: Int, durationS: Double, pinning: [String: [String: Int]], baselineNetwork: String,
-      networks: [String]
+      networks: [String], bypassPolicy: Bool = false
     ) {
+      self.bypassPolicy = bypassPolicy
       self.repeats = repeats
       self.durationS = durationS
       self.pinning = pinning

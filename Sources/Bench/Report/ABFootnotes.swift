@@ -110,6 +110,14 @@ struct ABFootnotes {
     }) {
       remarks.append("CPU time per packet is missing where the machine was busy with other things.")
     }
+    if report.comparisons.contains(where: { $0.pairs < RatioEstimate.pairsForVerdict }) {
+      remarks.append("Fewer than \(RatioEstimate.pairsForVerdict) pairs support no verdict.")
+    }
+    if report.settings.bypassPolicy {
+      remarks.append(
+        "As shipped, netfilter sees bridged packets: `culvert up` leaves such an overlay to the kernel unless it is "
+          + "told --bypass-policy, as here.")
+    }
     if !report.complete { remarks.append("INTERRUPTED: what is missing was not measured.") }
     return remarks
   }

@@ -56,6 +56,12 @@ public struct RatioEstimate: Sendable, Equatable {
   public var ratio: Double
   /// 95 %.
   public var interval: ClosedRange<Double>
+  /// How many pairs it stands on.
+  public var pairs: Int
+
+  /// Fewer support no verdict: six pairs that all fall on one side of 1 are chance in
+  /// 3 % of cases (two-sided sign test), five in 6 %.
+  public static let pairsForVerdict = 6
 
   /// nil without a pair. A pair whose denominator is zero says nothing and is left out.
   public init?(pairs: [(a: Double, b: Double)], seed: UInt64 = 1) {
@@ -65,10 +71,12 @@ public struct RatioEstimate: Sendable, Equatable {
     else { return nil }
     self.ratio = ratio
     self.interval = interval
+    self.pairs = ratios.count
   }
 
-  public init(ratio: Double, interval: ClosedRange<Double>) {
+  public init(ratio: Double, interval: ClosedRange<Double>, pairs: Int) {
     self.ratio = ratio
     self.interval = interval
+    self.pairs = pairs
   }
 }
