@@ -36,14 +36,20 @@ struct Up: CulvertCommand {
   @Flag(help: .hidden)
   var background = false
 
+  /// Tiers that are designed, and not in this version.
+  private static let later = ["afxdp", "tc", "hybrid"]
+
   func validate() throws {
-    guard tier == "auto" || Tier(rawValue: tier) != nil else {
+    guard tier == "auto" || Tier(rawValue: tier) != nil || Self.later.contains(tier) else {
       throw ValidationError(
         "--tier \(tier) is not one of: auto, \(Tier.allCases.map(\.rawValue).joined(separator: ", ")).")
     }
   }
 
   func execute() throws {
+    guard !Self.later.contains(tier) else {
+      throw Failure("use tier", tier, advice: "This version has: auto, xdp.", status: .unavailable)
+    }
     if detach { return try Background.spawn() }
     let signals = SignalWait()
     let service = try FastPathService.start(options) { Terminal.note($0) }

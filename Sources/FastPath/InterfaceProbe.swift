@@ -46,7 +46,12 @@ public struct InterfaceProbe: Codable, Sendable {
   }
 
   private static func look(at name: String) throws -> InterfaceProbe {
-    let link = try RouteConnection().link(named: name)
+    let links = try RouteConnection().links()
+    guard let link = links.first(where: { $0.name == name }) else {
+      throw Failure(
+        "find interface", name, errno: .noSuchDevice,
+        advice: "Its namespace has: \(links.map(\.name).joined(separator: ", ")).")
+    }
     let ethtool = try Ethtool()
     let features = try ethtool.features(of: name)
     let interesting = [
