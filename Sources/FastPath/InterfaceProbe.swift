@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import LinuxSystem
 import Netlink
+import SystemPackage
 
 /// What an interface can do for the fast path: asked, never tried out on it.
 public struct InterfaceProbe: Codable, Sendable {
@@ -49,7 +50,7 @@ public struct InterfaceProbe: Codable, Sendable {
     let links = try RouteConnection().links()
     guard let link = links.first(where: { $0.name == name }) else {
       throw Failure(
-        "find interface", name, errno: .noSuchDevice,
+        "find interface", name, errno: Errno(rawValue: 19),
         advice: "Its namespace has: \(links.map(\.name).joined(separator: ", ")).")
     }
     let ethtool = try Ethtool()
