@@ -20,6 +20,22 @@ struct WireTests {
     08 00 08 00 09 00 00 00                          # NDA_IFINDEX 9
     """)
 
+  /// What a VXLAN device announces of that entry, and what rtnetlink adds up to Linux 6.12.
+  static let announced = hex(
+    """
+    5c 00 00 00 1c 00 00 00 00 00 00 00 00 00 00 00  # nlmsghdr: 92 bytes, RTM_NEWNEIGH
+    07 00 00 00 07 00 00 00 42 00 02 00              # ndmsg: AF_BRIDGE, #7, NOARP and REACHABLE, NTF_SELF
+    0a 00 02 00 02 00 00 00 02 01 00 00              # NDA_LLADDR, padded
+    08 00 01 00 c6 12 00 02                          # NDA_DST 198.18.0.2
+    06 00 06 00 12 b6 00 00                          # NDA_PORT 4790 in network order, padded
+    08 00 07 00 05 00 00 00                          # NDA_VNI 5
+    08 00 08 00 09 00 00 00                          # NDA_IFINDEX 9
+    14 00 03 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00  # NDA_CACHEINFO
+    28 00 00 00 1c 00 00 00 00 00 00 00 00 00 00 00  # nlmsghdr: 40 bytes, RTM_NEWNEIGH
+    07 00 00 00 07 00 00 00 42 00 02 00              # the same ndmsg
+    0a 00 02 00 02 00 00 00 02 01 00 00              # NDA_LLADDR, padded, and no more
+    """)
+
   static let vxlan = hex(
     """
     a4 00 00 00 10 00 00 00 00 00 00 00 00 00 00 00  # nlmsghdr: 164 bytes, RTM_NEWLINK
@@ -64,7 +80,7 @@ struct WireTests {
   }
 
   @Test func anFDBEntryFromBytes() throws {
-    let events = try parse(Self.fdb)
+    let events = try parse(Self.announced)
     guard case .fdb(let entry) = events.first, events.count == 1 else {
       Issue.record("\(events)")
       return
@@ -104,7 +120,7 @@ struct WireTests {
   }
 
   @Test func severalMessagesInOneDatagram() throws {
-    #expect(try parse(Self.fdb + Self.vxlan + Self.fdb).count == 3)
+    #expect(try parse(Self.announced + Self.vxlan + Self.announced).count == 3)
   }
 
   /// Attributes that end before their value does, or after their container.
@@ -132,7 +148,7 @@ struct WireTests {
   @Test func truncatedOrChangedMessagesNeverCrash() {
     var random = SystemRandomNumberGenerator()
     var parsed = 0
-    for original in [Self.fdb, Self.vxlan, Self.refusal] {
+    for original in [Self.announced, Self.vxlan, Self.refusal] {
       for length in 0...original.count {
         _ = try? parse(Array(original[..<length]))
         // And with a header that admits the shorter length.

@@ -54,6 +54,7 @@ extension NetlinkEvent {
     let isGone = message.type == RTM_DELNEIGH
     switch Int32(try message.payload.read(ndmsg.self, at: 0).ndm_family) {
     case AF_BRIDGE:
+      guard try tellsUse(message.payload) else { return nil }
       let entry = try FDBEntry(parsing: message.payload)
       return isGone ? .fdbGone(entry) : .fdb(entry)
     case AF_INET, AF_INET6:
@@ -62,5 +63,16 @@ extension NetlinkEvent {
     default:
       return nil
     }
+  }
+
+  /// Whether a forwarding database itself announces: a bridge and a VXLAN device tell when an entry was used.
+  /// Linux 6.12 and older announce a change by request a second time, on any device's behalf, with the MAC and
+  /// nothing else: taken for the entry, that would lose its destination.
+  private static func tellsUse(_ payload: UnsafeRawBufferPointer) throws(Failure) -> Bool {
+    var attributes = try payload.attributes(after: MemoryLayout<ndmsg>.size)
+    while let attribute = try attributes.next() {
+      if attribute.type == NDA_CACHEINFO { return true }
+    }
+    return false
   }
 }
