@@ -207,10 +207,11 @@ struct LiveTests {
     flows.flow_first = 700
     try template.update(0, flows)
     let later = Clock.monotonicNanoseconds + 60_000_000_000
-    func set(rate: UInt64, stop: UInt64, last: UInt64 = 0) throws {
+    func set(rate: UInt64, stop: UInt64, last: UInt64 = 0, tokens: UInt64 = 0) throws {
       try generator.update(
         0,
-        culvert_generator(rate: rate, stop_ns: stop, last_ns: last, tokens: 0, sent: 0, sequence_offset: 60))
+        culvert_generator(
+          rate: rate, stop_ns: stop, last_ns: last, tokens: tokens, sent: 0, sequence_offset: 60))
     }
     try set(rate: 0, stop: later)
     var dirty = frame
@@ -231,8 +232,8 @@ struct LiveTests {
     // One frame in a hundred seconds, the last one just now.
     try set(rate: 1, stop: later, last: Clock.monotonicNanoseconds)
     #expect(try program.testRun(dirty).action == .drop)
-    // A bucket that stood full for long holds 64.
-    try set(rate: 1, stop: later, last: 0)
+    // A bucket holds no more than 64, however much has come in.
+    try set(rate: 1, stop: later, last: Clock.monotonicNanoseconds, tokens: 1_000 * 1_000_000_000)
     var sent = 0
     for _ in 0..<70 where try program.testRun(dirty).action == .transmit { sent += 1 }
     #expect(sent == 64)
