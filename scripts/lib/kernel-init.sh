@@ -26,6 +26,8 @@ fi
 cd "$1" || exit
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root CI=1 TERM=dumb NO_COLOR=1
 ip link set lo up
+# As on a host with Docker; nothing else asks for it.
+modprobe br_netfilter
 .build/debug/culvertPackageTests.xctest --testing-library swift-testing --no-parallel --filter "$2"
 echo $? > /dev/ttyS1
 sync
