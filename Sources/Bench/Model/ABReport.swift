@@ -82,12 +82,16 @@ public struct ABReport: Codable, Sendable, Equatable {
     public var size: Int
     public var offloads: String
     public var placement: String
+    /// Parallel flows; nil: one.
+    public var flows: Int?
     public var metric: String
     public var unit: String
     public var samples: [Double]
     public var median: Double?
     /// Medians over the trials.
     public var latencyUs: [String: Double]?
+    /// Of all trials together: pairs of percentile and microseconds, ascending.
+    public var latencyDistribution: [[Double]]?
     public var transactionsPerSecond: Double?
     public var sentPerSecond: Double?
     /// Mean over the trials.
@@ -112,6 +116,8 @@ public struct ABReport: Codable, Sendable, Equatable {
     public var size: Int
     public var offloads: String
     public var placement: String
+    /// Parallel flows; nil: one.
+    public var flows: Int?
     public var metric: String
     public var ratio: Double
     public var ci95: [Double]
@@ -128,6 +134,8 @@ public struct ABReport: Codable, Sendable, Equatable {
     public var size: Int
     public var offloads: String
     public var placement: String
+    /// Parallel flows; nil: one.
+    public var flows: Int?
     public var metric: String
     public var ratio: Double
     public var ci95: [Double]
