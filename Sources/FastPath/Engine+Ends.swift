@@ -48,6 +48,7 @@ extension Engine {
   func prepareUplink() throws {
     let uplink = place.uplink
     var changes = ""
+    if !tier.needsRawFrames { return report("\(uplink.name): tier \(tier.tier.rawValue), \(tier.mode), uplink") }
     if uplink.kind == "veth" {
       do {
         let end = try VethEnd.find(of: uplink)
@@ -62,7 +63,7 @@ extension Engine {
     }
     guard try RedirectTarget.isReady(uplink, mode: options.mode) else { throw RedirectTarget.failure(uplink) }
     let changed = changes.isEmpty ? "" : ", changed \(uplinkEnd?.name ?? "") at its far end: \(changes)"
-    report("\(uplink.name): tier \(tier.tier.rawValue), \(options.mode), uplink\(changed)")
+    report("\(uplink.name): tier \(tier.tier.rawValue), \(tier.mode), uplink\(changed)")
   }
 
   /// Looks after what others can change without an announcement here: the offloads of
@@ -94,6 +95,7 @@ extension Engine {
       let names = differing.map { "\($0.key) \($0.value ? "on" : "off")" }.sorted().joined(separator: ", ")
       return "its other end was set to \(names)"
     }
+    guard tier.needsRawFrames else { return nil }
     guard let isReady = try? RedirectTarget.isReady(link, mode: options.mode), !isReady else { return nil }
     return "\(RedirectTarget.failure(link))".replacingOccurrences(of: "\n ", with: ":")
   }

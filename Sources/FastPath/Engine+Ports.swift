@@ -58,10 +58,7 @@ extension Engine {
         throw Failure(
           "attach to", link.name, advice: "another XDP program (id \(link.xdpProgramID ?? 0)) is attached")
       }
-      let end = try VethEnd.find(of: link)
-      let changes = try prepare(end, of: link, in: place.identity)
-      if try !RedirectTarget.isReady(link, mode: options.mode) { try end.renewNAPI() }
-      guard try RedirectTarget.isReady(link, mode: options.mode) else { throw RedirectTarget.failure(link) }
+      let (end, changes) = tier.needsRawFrames ? try prepare(link) : (nil, "")
       guard let slot = slots.take(now: Clock.monotonicNanoseconds) else {
         throw Failure("attach to", link.name, advice: "all \(options.portCapacity - 1) port slots are taken")
       }
@@ -74,13 +71,23 @@ extension Engine {
       ports[index]!.slot = slot
       ports[index]!.end = end
       ports[index]!.reason = nil
-      let changed = changes.isEmpty ? "nothing changed" : "changed \(end.name) at its other end: \(changes)"
-      report("\(link.name): tier \(tier.tier.rawValue), \(options.mode.description), \(changed)")
+      let changed =
+        changes.isEmpty ? "nothing changed" : "changed \(end?.name ?? "") at its other end: \(changes)"
+      report("\(link.name): tier \(tier.tier.rawValue), \(tier.mode), \(changed)")
     } catch {
       undoPreparation(of: link)
       let reason = "\(error)".replacingOccurrences(of: "\n ", with: ":")
       decline(index, reason)
     }
+  }
+
+  /// Makes a container's port fit for raw frames. Returns its other end, and what was changed there.
+  private func prepare(_ link: Link) throws -> (end: VethEnd?, changes: String) {
+    let end = try VethEnd.find(of: link)
+    let changes = try prepare(end, of: link, in: place.identity)
+    if try !RedirectTarget.isReady(link, mode: options.mode) { try end.renewNAPI() }
+    guard try RedirectTarget.isReady(link, mode: options.mode) else { throw RedirectTarget.failure(link) }
+    return (end, changes)
   }
 
   /// Detaches from a port, whether it still exists or not.

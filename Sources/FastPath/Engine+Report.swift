@@ -19,13 +19,13 @@ extension Engine {
     let uplink = Status.Port(
       name: place.uplink.name, index: place.uplink.index, role: "uplink",
       tier: uplinkIsAttached ? tier.tier.rawValue : nil,
-      mode: uplinkIsAttached ? options.mode.description : nil,
+      mode: uplinkIsAttached ? tier.mode : nil,
       reason: uplinkReasons.isEmpty ? nil : uplinkReasons)
     let containers = ports.values.sorted { $0.link.index < $1.link.index }.map { port in
       let served = port.slot != nil && port.reason == nil
       return Status.Port(
         name: port.link.name, index: port.link.index, role: "container",
-        tier: served ? tier.tier.rawValue : nil, mode: served ? options.mode.description : nil,
+        tier: served ? tier.tier.rawValue : nil, mode: served ? tier.mode : nil,
         reason: port.reason)
     }
     let tunnels = table.tunnels.sorted { ($0.key.remote, $0.key.vni) < ($1.key.remote, $1.key.vni) }.map {
@@ -39,7 +39,7 @@ extension Engine {
       pid: getpid(), state: "ready", namespace: options.namespace ?? "\(place.identity)",
       overlay: options.overlay, bridge: place.bridge.name, vxlan: place.vxlan.name,
       vni: place.vxlan.vxlan?.vni ?? 0, uplink: place.uplink.name, tier: tier.tier.rawValue,
-      mode: options.mode.description, strict: options.strict, ports: [uplink] + containers, entries: entries,
+      mode: tier.mode, strict: options.strict, ports: [uplink] + containers, entries: entries,
       tunnels: tunnels,
       changes: journal.summary)
   }

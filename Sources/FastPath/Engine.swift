@@ -90,6 +90,7 @@ final class Engine {
     try judge()
     try reconcilePorts()
     try publish()
+    try tier.commit()
   }
 
   /// Lets go in the reverse order: no program sees a container's partial

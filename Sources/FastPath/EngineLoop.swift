@@ -74,8 +74,12 @@ struct EngineLoop: ~Copyable {
     var failures = 0
     while true {
       do {
-        if failures == 0 { return try work(engine) }
-        return try engine.resynchronise(because: "a change could not be followed")
+        if failures == 0 {
+          try work(engine)
+        } else {
+          try engine.resynchronise(because: "a change could not be followed")
+        }
+        return try engine.tier.commit()
       } catch let gone as Engine.Gone {
         throw Failure(
           "carry", place, advice: "\(gone.device) is gone; run `culvert up` again when it is back.")

@@ -26,6 +26,7 @@ public final class FastPathService: Sendable {
     let mailbox = Mailbox()
     let ended = Ended()
     let started = Started()
+    let obtained = Answer<String>()
     // Opened here, so that a wrong name is the caller's error; the thread moves into it.
     let namespace = Box(try NetworkNamespace.open(options.namespace))
     nonisolated(unsafe) let place = namespace
@@ -37,7 +38,10 @@ public final class FastPathService: Sendable {
           try engine.start()
           defer { mailbox.close() }
           var loop = try EngineLoop(engine, mailbox)
-          try loop.run { started.finish(nil) }
+          try loop.run {
+            obtained.finish(.success("\(engine.tier.tier.rawValue) \(engine.tier.mode)"))
+            started.finish(nil)
+          }
         } catch {
           engine.stop()
           throw error
@@ -50,8 +54,7 @@ public final class FastPathService: Sendable {
     }
     try started.wait()
     return FastPathService(
-      mailbox: mailbox, thread: thread, ended: ended,
-      obtained: "\(options.tier.rawValue) \(options.mode.description)")
+      mailbox: mailbox, thread: thread, ended: ended, obtained: try obtained.wait())
   }
 
   private init(mailbox: Mailbox, thread: DedicatedThread, ended: Ended, obtained: String) {

@@ -6,6 +6,11 @@ import PacketHeaders
 /// which devices to sit on; it never decides where packets go.
 protocol PacketTier: TableSink {
   var tier: Tier { get }
+  /// What was obtained, as "native", never what was hoped for.
+  var mode: String { get }
+  /// Frames leave the skb behind: checksums must be complete when they arrive, and devices
+  /// must take redirected frames.
+  var needsRawFrames: Bool { get }
   /// Attaches to the uplink (slot 0). Runs in the uplink's namespace.
   func attachUplink(_ link: Link) throws
   /// Attaches to a container's port. Runs in the overlay's namespace.
@@ -18,6 +23,8 @@ protocol PacketTier: TableSink {
   func setVNIs(_ keys: Set<VNIKey>) throws
   /// --strict: the VTEPs that were configured rather than learned.
   func setVTEPs(_ remotes: Set<IPv4Address>) throws
+  /// After a batch of changes: a tier that works on a snapshot publishes it now.
+  func commit() throws
   func counters(slot: UInt32) throws -> SlotCounters
   /// A view of the table as the programs have it.
   func reader() throws -> TableReader

@@ -10,8 +10,10 @@ import PacketHeaders
 /// ports. Everything it holds (links, maps) goes with the process.
 final class XDPTier: PacketTier {
   let tier = Tier.xdp
+  let needsRawFrames = true
+  var mode: String { xdpMode.description }
   private let object: BPFObject
-  private let mode: XDPMode
+  private let xdpMode: XDPMode
   private let strict: Bool
   private let portProgram: BPFProgram
   private let uplinkProgram: BPFProgram
@@ -64,7 +66,7 @@ final class XDPTier: PacketTier {
     counterMap = try object.map("counters")
     generationMap = try object.map("generation")
     self.object = object
-    mode = options.mode
+    xdpMode = options.mode
     strict = options.strict
     do {
       failures = try TransmitFailures(capacity: options.portCapacity)
@@ -74,6 +76,9 @@ final class XDPTier: PacketTier {
     }
     try changed()
   }
+
+  /// Every change is in force at once.
+  func commit() {}
 
   private func changed() throws {
     generation += 1
@@ -104,7 +109,7 @@ final class XDPTier: PacketTier {
     // The uplink's index may be another device's in the overlay's namespace.
     if slot != UInt32(CULVERT_UPLINK_SLOT) { try slotOfIndex.update(index, slot) }
     do {
-      links[slot] = Box(try XDPLink(attaching: program, to: index, interface: link.name, mode: mode))
+      links[slot] = Box(try XDPLink(attaching: program, to: index, interface: link.name, mode: xdpMode))
     } catch {
       clear(slot)
       throw error
