@@ -30,10 +30,13 @@ let package = Package(
     .target(name: "PacketHeaders", swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
     .target(name: "Netlink", dependencies: ["CLibNL", "PacketHeaders", "LinuxSystem", system]),
     .target(name: "BPFLoader", dependencies: ["CLibXDP", "LinuxSystem", system]),
+    .target(name: "XDPSocket", dependencies: ["CLinuxSystem", "LinuxSystem", system]),
+    .target(name: "DataPlane", dependencies: ["CBPFObjects", "CLinuxSystem", "LinuxSystem", "XDPSocket"]),
     .target(
       name: "FastPath",
       dependencies: [
-        "BPFLoader", "CBPFObjects", "CLinuxSystem", "LinuxSystem", "Netlink", "PacketHeaders", system,
+        "BPFLoader", "CBPFObjects", "CLinuxSystem", "DataPlane", "LinuxSystem", "Netlink", "PacketHeaders",
+        "XDPSocket", system,
       ]),
     .target(name: "Lab", dependencies: ["LinuxSystem", "Netlink", "PacketHeaders", system]),
     .target(

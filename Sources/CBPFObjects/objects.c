@@ -5,6 +5,9 @@
 static const _Alignas(8) unsigned char xdp[] = {
 #embed "generated/xdp.bpf.o"
 };
+static const _Alignas(8) unsigned char afxdp[] = {
+#embed "generated/afxdp.bpf.o"
+};
 static const _Alignas(8) unsigned char bench[] = {
 #embed "generated/bench.bpf.o"
 };
@@ -14,6 +17,10 @@ static const _Alignas(8) unsigned char drops[] = {
 
 struct culvert_bpf_object culvert_bpf_xdp(void) {
   return (struct culvert_bpf_object){"culvert_xdp", xdp, sizeof xdp};
+}
+
+struct culvert_bpf_object culvert_bpf_afxdp(void) {
+  return (struct culvert_bpf_object){"culvert_afxdp", afxdp, sizeof afxdp};
 }
 
 struct culvert_bpf_object culvert_bpf_bench(void) {

@@ -71,6 +71,7 @@ final class Engine {
     do {
       switch options.tier {
       case .xdp: tier = try XDPTier(options, vxlanPort: place.vxlan.vxlan?.port ?? 4789, report: report)
+      case .afxdp: tier = try AFXDPTier(options, place, report: report)
       }
     } catch {
       directory.remove(unlessOwed: journal)

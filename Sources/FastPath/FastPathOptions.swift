@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import BPFLoader
+import DataPlane
 
 /// Where packets are processed (DESIGN: tiers).
 public enum Tier: String, Sendable, CaseIterable, Codable {
   case xdp
+  case afxdp
 }
 
 /// What `culvert up` is asked to do.
@@ -23,11 +25,17 @@ public struct FastPathOptions: Sendable {
   /// Forwarding entries that fit; more stay with the kernel.
   public var entryCapacity: UInt32
   public var portCapacity: UInt32
+  /// Tier `afxdp`: what the worker does when no packet is there, and on which CPU.
+  public var wait: WaitMode
+  public var cpu: Int?
+  /// Tier `afxdp`: frames of memory that its sockets share.
+  public var frames: Int
 
   public init(
     overlay: String, namespace: String? = nil, uplink: String? = nil, uplinkNamespace: String? = nil,
     tier: Tier = .xdp, mode: XDPMode = .native, strict: Bool = false, bypassPolicy: Bool = false,
-    entryCapacity: UInt32 = 131_072, portCapacity: UInt32 = 1024
+    entryCapacity: UInt32 = 131_072, portCapacity: UInt32 = 1024, wait: WaitMode = .adaptive,
+    cpu: Int? = nil, frames: Int = 8192
   ) {
     self.overlay = overlay
     self.namespace = namespace
@@ -39,5 +47,8 @@ public struct FastPathOptions: Sendable {
     self.bypassPolicy = bypassPolicy
     self.entryCapacity = entryCapacity
     self.portCapacity = portCapacity
+    self.wait = wait
+    self.cpu = cpu
+    self.frames = frames
   }
 }

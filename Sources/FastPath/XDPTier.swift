@@ -39,8 +39,15 @@ final class XDPTier: PacketTier {
   /// The one layer 2 segment of this object's overlay.
   private static let segment: UInt32 = 1
 
-  init(_ options: FastPathOptions, vxlanPort: UInt16, report: (String) -> Void) throws {
-    let embedded = culvert_bpf_xdp()
+  /// - Parameters:
+  ///   - embedded: an object with the programs and the maps of bpf/lib.
+  ///   - countsFailures: its frames leave by redirection.
+  ///   - sizes, variables: of what only this object has.
+  init(
+    _ options: FastPathOptions, vxlanPort: UInt16, object embedded: culvert_bpf_object = culvert_bpf_xdp(),
+    countsFailures: Bool = true, sizes: [String: UInt32] = [:], variables: [String: UInt32] = [:],
+    report: (String) -> Void
+  ) throws {
     var object = try BPFObject(name: String(cString: embedded.name), data: embedded.data, size: embedded.size)
     try object.resize("fdb", to: options.entryCapacity)
     try object.resize("tunnels", to: ForwardingTable.tunnelCapacity)
@@ -53,6 +60,8 @@ final class XDPTier: PacketTier {
       "config",
       to: culvert_config(
         segment: Self.segment, udp_port: vxlanPort.bigEndian, zero: 0, hash_seed: .random(in: 0 ... .max)))
+    for (map, size) in sizes { try object.resize(map, to: size) }
+    for (name, value) in variables { try object.set(name, to: value) }
     try object.load()
     portProgram = try object.program("culvert_port")
     uplinkProgram = try object.program("culvert_uplink")
@@ -69,7 +78,7 @@ final class XDPTier: PacketTier {
     xdpMode = options.mode
     strict = options.strict
     do {
-      failures = try TransmitFailures(capacity: options.portCapacity)
+      failures = countsFailures ? try TransmitFailures(capacity: options.portCapacity) : nil
     } catch {
       failures = nil
       report("transmission failures cannot be counted on this kernel: \(error)")
@@ -180,6 +189,11 @@ final class XDPTier: PacketTier {
     for remote in remotes.subtracting(vteps) { try vtepMap.update(key(remote), 1) }
     vteps = remotes
     try changed()
+  }
+
+  /// A map that only some objects have.
+  func map<Key: BitwiseCopyable, Value: BitwiseCopyable>(_ name: String) throws -> BPFMap<Key, Value> {
+    try object.map(name)
   }
 
   func reader() throws -> TableReader { try TableReader(object: object, segment: Self.segment) }

@@ -182,6 +182,18 @@ struct culvert_counters {
 CULVERT_LAYOUT(struct culvert_counters, 512);
 _Static_assert(CULVERT_VERDICTS <= 32, "counters are full");
 
+/*
+ * Tier `afxdp`: what the program decided, in the metadata right before the frame that it
+ * hands to the forwarder. The forwarder carries it out; it never decides anew.
+ */
+struct culvert_handover {
+	__u32 target;  /* slot of `ports`, or with CULVERT_FORWARDED_ENCAP of `tunnels` */
+	__u32 verdict; /* a CULVERT_FORWARDED_… */
+};
+CULVERT_LAYOUT(struct culvert_handover, 8);
+/* Map `sockets` has so many places for each port: one for each of its receive queues. */
+#define CULVERT_QUEUES 16
+
 /* A device of any namespace; key of map `xmit_drops` (drops.bpf.c). */
 struct culvert_device_key {
 	__u32 ifindex;

@@ -12,6 +12,8 @@ struct culvert_bpf_object {
 
 /// bpf/xdp.bpf.c: the tier `xdp`.
 struct culvert_bpf_object culvert_bpf_xdp(void);
+/// bpf/afxdp.bpf.c: hands frames to the forwarder of tier `afxdp`.
+struct culvert_bpf_object culvert_bpf_afxdp(void);
 /// bpf/bench.bpf.c: live-frame generator and counting sink.
 struct culvert_bpf_object culvert_bpf_bench(void);
 /// bpf/drops.bpf.c: counts forwarded frames that did not leave. Needs kernel BTF.

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "culvert_af_xdp.h"
 #include "culvert_datagrams.h"
 #include "culvert_mounts.h"
 #include "culvert_interrupt.h"

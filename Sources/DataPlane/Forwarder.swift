@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+import CBPFObjects
+import CLinuxSystem
+import Glibc
+import LinuxSystem
+import XDPSocket
+
+/// Moves frames between AF_XDP sockets: receives bursts, carries out what the programs decided, transmits.
+/// The frames stay where they are in memory; only descriptors move.
+///
+/// `turn` is the packet loop: it allocates nothing, touches no reference count, throws nothing and calls no
+/// function that does. A test reads its machine code to keep it so.
+struct Forwarder: ~Copyable {
+  static let burst: UInt32 = 64
+  static let ringSize: UInt32 = 2048
+
+  let memory: FrameMemory
+  private let base: UnsafeMutableRawPointer
+  private var pool: FramePool
+  let losses: LossCounters
+  private let seed: UInt64
+  private var serial: UInt32 = 0
+
+  private let lanes: UnsafeMutablePointer<Lane>
+  private let laneCapacity: Int
+  /// Lanes in use, in the order they are served.
+  private let active: UnsafeMutablePointer<UInt16>
+  private(set) var activeCount = 0
+  private var isFree: [Bool]
+  /// Through which lane a slot is reached.
+  private let laneOfSlot: UnsafeMutablePointer<UInt16>
+  private let slotCapacity: Int
+  /// Lanes with descriptors to show to the kernel.
+  private let kicks: UnsafeMutablePointer<UInt16>
+  private var kickCount = 0
+  private(set) var behindCount = 0
+
+  /// - Parameter lanes: sockets at most; `slots`: ports at most, the uplink included.
+  init(memory: consuming FrameMemory, lanes laneCapacity: Int, slots: Int, seed: UInt64) {
+    base = memory.base
+    pool = FramePool(frames: memory.frameCount, frameBytes: memory.frameBytes)
+    self.memory = memory
+    self.seed = seed
+    self.laneCapacity = laneCapacity
+    slotCapacity = slots
+    losses = LossCounters(slots: slots)
+    lanes = .allocate(capacity: laneCapacity)
+    active = .allocate(capacity: laneCapacity)
+    kicks = .allocate(capacity: laneCapacity)
+    laneOfSlot = .allocate(capacity: slots)
+    laneOfSlot.initialize(repeating: Lane.none, count: slots)
+    isFree = Array(repeating: true, count: laneCapacity)
+  }
+
+  deinit {
+    for index in 0..<activeCount { (lanes + Int(active[index])).deinitialize(count: 1) }
+    lanes.deallocate()
+    active.deallocate()
+    kicks.deallocate()
+    laneOfSlot.deallocate()
+  }
+
+  // MARK: - Sockets come and go while the worker is parked
+
+  var hasRoom: Bool { activeCount < laneCapacity }
+  var poolCount: Int { pool.count }
+
+  /// Takes a bound socket in. The first of a slot is the one that frames for it leave by.
+  mutating func add(_ socket: consuming XDPSocket, slot: UInt32) {
+    let index = isFree.firstIndex(of: true)!
+    isFree[index] = false
+    // Half of the memory waits to be received into, shared by all; the rest is under way.
+    let share = UInt32(pool.capacity / 2 / (activeCount + 1))
+    let wanted = max(64, min(share, Self.ringSize))
+    (lanes + index).initialize(to: Lane(socket: socket, slot: slot, deficit: wanted))
+    active[activeCount] = UInt16(index)
+    activeCount += 1
+    if laneOfSlot[Int(slot)] == Lane.none { laneOfSlot[Int(slot)] = UInt16(index) }
+    refill(index)
+  }
+
+  /// Closes the slot's sockets and takes their frames back.
+  mutating func remove(slot: UInt32) {
+    var kept = 0
+    for position in 0..<activeCount {
+      let index = active[position]
+      if lanes[Int(index)].slot == slot {
+        if lanes[Int(index)].isBehind { behindCount -= 1 }
+        (lanes + Int(index)).deinitialize(count: 1)
+        pool.reclaim(from: index)
+        isFree[Int(index)] = true
+      } else {
+        active[kept] = index
+        kept += 1
+      }
+    }
+    activeCount = kept
+    laneOfSlot[Int(slot)] = Lane.none
+    losses.reset(slot)
+  }
+
+  func descriptor(_ position: Int) -> Int32 { lanes[Int(active[position])].socket.descriptor.raw }
+
+  /// Frames redirected to the slot's sockets that the kernel could not hand over.
+  func receiveDropped(slot: UInt32) throws(Failure) -> UInt64 {
+    var sum: UInt64 = 0
+    for position in 0..<activeCount where lanes[Int(active[position])].slot == slot {
+      sum += try lanes[Int(active[position])].socket.statistics().receiveDropped
+    }
+    return sum
+  }
+
+  // MARK: - The packet loop
+
+  /// One turn over all lanes. Returns the packets it received.
+  @inline(never)
+  mutating func turn(_ snapshot: TunnelTable.Snapshot) -> Int {
+    var packets = 0
+    for position in 0..<activeCount {
+      let index = Int(active[position])
+      complete(index)
+      let count = lanes[index].socket.receive.available(atMost: Self.burst)
+      if count > 0 {
+        forward(index, count, snapshot)
+        packets &+= Int(count)
+        lanes[index].deficit &+= count
+      }
+      if lanes[index].deficit >= 32 { refill(index) }
+    }
+    for position in 0..<kickCount {
+      lanes[Int(kicks[position])].isListed = false
+      transmit(Int(kicks[position]))
+    }
+    kickCount = 0
+    if behindCount > 0 { catchUp() }
+    return packets
+  }
+
+  @inline(__always)
+  private mutating func forward(_ index: Int, _ count: UInt32, _ snapshot: TunnelTable.Snapshot) {
+    for place in 0..<count {
+      let frame = base + Int(lanes[index].socket.receive[place].addr)
+      culvert_prefetch(frame - Layout.outer)
+      culvert_prefetch(frame)
+      culvert_prefetch(frame + 64)
+    }
+    let uplink = laneOfSlot[Int(CULVERT_UPLINK_SLOT)]
+    for place in 0..<count {
+      let received = lanes[index].socket.receive[place]
+      let frame = base + Int(received.addr)
+      var leaving = received
+      leaving.options = 0
+      var out = Lane.none
+      let target = Int(frame.u32(-8))
+      switch frame.u32(-4) {
+      case CULVERT_FORWARDED_ENCAP.rawValue:
+        if target < snapshot.count, snapshot.tunnels[target].valid != 0 {
+          let inner = InnerFrame(frame, bytes: Int(received.len))
+          inner.completeChecksum()
+          serial &+= 1
+          OuterHeader.write(inner, snapshot.tunnels[target], seed: seed, serial: serial)
+          leaving.addr &-= UInt64(Layout.outer)
+          leaving.len &+= UInt32(Layout.outer)
+          out = uplink
+        }
+      case CULVERT_FORWARDED_DECAP.rawValue:
+        let outerTOS = frame.u8(Layout.outerIP + 1)
+        let inner = InnerFrame(frame + Layout.outer, bytes: Int(received.len) &- Layout.outer)
+        inner.completeChecksum()
+        OuterHeader.inheritECN(inner, outerTOS: outerTOS)
+        leaving.addr &+= UInt64(Layout.outer)
+        leaving.len &-= UInt32(Layout.outer)
+        if target < slotCapacity { out = laneOfSlot[target] }
+      case CULVERT_FORWARDED_LOCAL.rawValue:
+        InnerFrame(frame, bytes: Int(received.len)).completeChecksum()
+        if target < slotCapacity { out = laneOfSlot[target] }
+      default: break
+      }
+      if out == Lane.none {
+        losses.addNotForwarded(lanes[index].slot)
+        pool.give(back: received.addr)
+      } else {
+        append(leaving, to: Int(out))
+      }
+    }
+    lanes[index].socket.receive.release(count)
+  }
+
+  /// Hands a frame over to a lane's transmit ring; a full one is a counted loss.
+  @inline(__always)
+  private mutating func append(_ descriptor: xdp_desc, to out: Int) {
+    if lanes[out].socket.transmit.free(wanted: 1) == 0 {
+      transmit(out)
+      complete(out)
+      if lanes[out].socket.transmit.free(wanted: 1) == 0 {
+        losses.addNotSent(lanes[out].slot)
+        pool.give(back: descriptor.addr)
+        return
+      }
+    }
+    lanes[out].socket.transmit.append(descriptor)
+    pool.move(descriptor.addr, to: UInt16(truncatingIfNeeded: out))
+    if !lanes[out].isListed {
+      lanes[out].isListed = true
+      kicks[kickCount] = UInt16(truncatingIfNeeded: out)
+      kickCount &+= 1
+    }
+  }
+
+  /// Frames that the kernel has sent are the pool's again.
+  @inline(__always)
+  private mutating func complete(_ index: Int) {
+    let count = lanes[index].socket.completion.available(atMost: Self.ringSize)
+    if count == 0 { return }
+    for place in 0..<count { pool.give(back: lanes[index].socket.completion[place]) }
+    lanes[index].socket.completion.release(count)
+  }
+
+  /// Gives frames to the kernel to receive into.
+  @inline(__always)
+  private mutating func refill(_ index: Int) {
+    let wanted = min(lanes[index].deficit, UInt32(truncatingIfNeeded: pool.count))
+    let count = min(wanted, lanes[index].socket.fill.free(wanted: wanted))
+    if count == 0 { return }
+    for _ in 0..<count { lanes[index].socket.fill.append(pool.take(for: UInt16(truncatingIfNeeded: index))) }
+    lanes[index].socket.fill.submit()
+    lanes[index].deficit &-= count
+    if lanes[index].socket.fill.needsWakeup { culvert_xsk_kick_receive(lanes[index].socket.descriptor.raw) }
+  }
+
+  /// Shows a lane's descriptors to the kernel and makes it send them.
+  @inline(never)
+  private mutating func transmit(_ index: Int) {
+    lanes[index].socket.transmit.submit()
+    let descriptor = lanes[index].socket.descriptor.raw
+    var tries = 0
+    // One call sends a bounded number; each frame that the device refuses ends a call.
+    while tries < 128 {
+      if !lanes[index].socket.transmit.needsWakeup { break }
+      let status = culvert_xsk_kick_transmit(descriptor)
+      tries &+= 1
+      if status == -EBUSY { losses.addNotSent(lanes[index].slot) }
+      if status == 0 || lanes[index].socket.transmit.isDrained { break }
+      if status == -EAGAIN { complete(index) }
+      if status != -EAGAIN && status != -EBUSY { break }
+    }
+    let isBehind = !lanes[index].socket.transmit.isDrained
+    if isBehind != lanes[index].isBehind {
+      lanes[index].isBehind = isBehind
+      behindCount &+= isBehind ? 1 : -1
+    }
+  }
+
+  /// Tries again what the kernel did not take.
+  @inline(never)
+  private mutating func catchUp() {
+    for position in 0..<activeCount {
+      let index = Int(active[position])
+      if lanes[index].isBehind {
+        complete(index)
+        transmit(index)
+      }
+    }
+  }
+}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+import CBPFObjects
+import CLinuxSystem
+import Dispatch
+import Glibc
+import LinuxSystem
+import Synchronization
+import XDPSocket
+
+/// What a worker does when no packet is there.
+public enum WaitMode: String, Sendable, CaseIterable, Codable {
+  /// Sleeps at once: no CPU time, a wake-up per burst.
+  case poll
+  /// Gives way to whatever else wants the CPU for a while after the last packet, then sleeps.
+  case adaptive
+  /// Gives way, never sleeps: a CPU of its own, which others may use.
+  case yield
+  /// Never leaves its CPU: lowest latency, a whole CPU.
+  case spin
+}
+
+/// A thread that forwards frames between the sockets it is given.
+public final class ForwardingWorker: @unchecked Sendable {
+  public let tunnels = TunnelTable()
+  public let wait: WaitMode
+  /// nil: wherever the scheduler puts it.
+  public let cpu: Int?
+
+  private let forwarder: UnsafeMutablePointer<Forwarder>
+  private var thread: DedicatedThread?
+  private let isOver = Atomic(false)
+  private let wantsToPark = Atomic(false)
+  private let hasParked = DispatchSemaphore(value: 0)
+  private let mayGoOn = DispatchSemaphore(value: 0)
+  /// One visitor at a time.
+  private let visitor = Mutex(())
+  private let bell: OwnedDescriptor
+  private let bellReading: OwnedDescriptor
+
+  /// After the last packet, in adaptive mode: longer than a wake-up takes, shorter than anyone would notice.
+  private static let patienceNanoseconds: UInt64 = 50_000
+
+  /// Starts the thread.
+  /// - Parameter slots: ports at most, the uplink included; `seed`: of the flow hash.
+  public init(
+    memory: consuming FrameMemory, lanes: Int, slots: Int, seed: UInt64, wait: WaitMode, cpu: Int?
+  ) throws(Failure) {
+    var ends: [Int32] = [0, 0]
+    guard culvert_pipe(&ends, true) == 0 else { throw Failure("create", "a pipe", errno: .last) }
+    bellReading = OwnedDescriptor(adopting: ends[0])
+    bell = OwnedDescriptor(adopting: ends[1])
+    self.wait = wait
+    self.cpu = cpu
+    forwarder = .allocate(capacity: 1)
+    forwarder.initialize(to: Forwarder(memory: memory, lanes: lanes, slots: slots, seed: seed))
+    let pinned = Mutex<Failure?>(nil)
+    let isReady = DispatchSemaphore(value: 0)
+    thread = try DedicatedThread { [self] in
+      do throws(Failure) {
+        if let cpu { try CPU.pin(to: cpu) }
+        isReady.signal()
+        run()
+      } catch {
+        pinned.withLock { $0 = error }
+        isReady.signal()
+      }
+    }
+    isReady.wait()
+    if let failure = pinned.withLock({ $0 }) { throw failure }
+  }
+
+  /// Ends the thread and closes every socket.
+  public func stop() {
+    guard !isOver.exchange(true, ordering: .sequentiallyConsistent) else { return }
+    ring()
+    thread?.join()
+    forwarder.deinitialize(count: 1)
+    forwarder.deallocate()
+  }
+
+  // MARK: - Ports
+
+  /// Opens a socket on one of the slot's queues and serves it; runs in the device's namespace.
+  /// Returns its descriptor, for the map that redirects to it.
+  public func add(
+    ifindex: UInt32, interface: String, queue: UInt32, mode: XDPSocket.Mode, slot: UInt32
+  ) throws(Failure) -> Int32 {
+    let socket = try XDPSocket(
+      memory: forwarder.pointee.memory, ifindex: ifindex, interface: interface, queue: queue,
+      ringSize: Forwarder.ringSize, mode: mode)
+    let descriptor = socket.descriptor.raw
+    let box = Box<XDPSocket?>(socket)
+    let isTaken = visit { forwarder in
+      guard forwarder.hasRoom else { return false }
+      forwarder.add(box.value.take()!, slot: slot)
+      return true
+    }
+    guard isTaken else {
+      throw Failure("serve", interface, advice: "The forwarder has no room for one more socket.")
+    }
+    return descriptor
+  }
+
+  public func remove(slot: UInt32) { visit { $0.remove(slot: slot) } }
+
+  public func losses(slot: UInt32) -> Losses { forwarder.pointee.losses.read(slot) }
+
+  public func receiveDropped(slot: UInt32) throws -> UInt64 {
+    try forwarder.pointee.receiveDropped(slot: slot)
+  }
+
+  /// Runs `body` while the worker is parked: microseconds, since its packets wait meanwhile.
+  private func visit<T>(_ body: (inout Forwarder) -> T) -> T {
+    visitor.withLock { _ in
+      wantsToPark.store(true, ordering: .sequentiallyConsistent)
+      ring()
+      hasParked.wait()
+      let result = body(&forwarder.pointee)
+      wantsToPark.store(false, ordering: .sequentiallyConsistent)
+      mayGoOn.signal()
+      return result
+    }
+  }
+
+  private func ring() {
+    var byte: UInt8 = 1
+    _ = write(bell.raw, &byte, 1)
+  }
+
+  // MARK: - The thread
+
+  private func run() {
+    var waiting = descriptors()
+    var lastPacket: UInt64 = 0
+    while !isOver.load(ordering: .acquiring) {
+      if wantsToPark.load(ordering: .acquiring) {
+        tunnels.endTurn()
+        hasParked.signal()
+        mayGoOn.wait()
+        waiting = descriptors()
+      }
+      let packets = forwarder.pointee.turn(tunnels.beginTurn())
+      if packets > 0 {
+        if wait == .adaptive { lastPacket = Clock.monotonicNanoseconds }
+        continue
+      }
+      switch wait {
+      case .spin: culvert_pause()
+      case .yield: sched_yield()
+      case .adaptive where Clock.monotonicNanoseconds &- lastPacket < Self.patienceNanoseconds: sched_yield()
+      case .adaptive, .poll: sleep(&waiting)
+      }
+    }
+    tunnels.endTurn()
+  }
+
+  private func descriptors() -> [pollfd] {
+    let all = [bellReading.raw] + (0..<forwarder.pointee.activeCount).map { forwarder.pointee.descriptor($0) }
+    return all.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+  }
+
+  /// Until a packet comes, or a visitor; not for long while the kernel has yet to take frames.
+  private func sleep(_ waiting: inout [pollfd]) {
+    tunnels.endTurn()
+    poll(&waiting, nfds_t(waiting.count), forwarder.pointee.behindCount > 0 ? 1 : 1000)
+    if waiting[0].revents != 0 {
+      var bytes: UInt64 = 0
+      while read(bellReading.raw, &bytes, 8) == 8 {}
+    }
+  }
+}

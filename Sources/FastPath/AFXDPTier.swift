@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+import BPFLoader
+import CBPFObjects
+import DataPlane
+import LinuxSystem
+import Netlink
+import PacketHeaders
+import XDPSocket
+
+/// Tier `afxdp`: the programs of bpf/afxdp.bpf.c decide as tier `xdp`'s do, and hand what may be
+/// forwarded to a worker in user space, which encapsulates and sends it.
+final class AFXDPTier: PacketTier {
+  let tier = Tier.afxdp
+  let needsRawFrames = true
+  private let programs: XDPTier
+  private let worker: ForwardingWorker
+  private let sockets: BPFMap<UInt32, Int32>
+  /// Modes obtained, by slot.
+  private var modes: [UInt32: String] = [:]
+
+  /// One lane per queue of each port.
+  private static let laneCapacity = 4096
+
+  init(_ options: FastPathOptions, _ place: OverlayPlace, report: (String) -> Void) throws {
+    // A frame must fit behind the room that the kernel keeps, with its outer headers on the wire.
+    let longest = Int(max(place.uplink.mtu, place.bridge.mtu)) + 64
+    let memory = try FrameMemory(frames: options.frames, frameBytes: longest <= 2048 - 256 ? 2048 : 4096)
+    let limit = UInt32(memory.receiveBytes)
+    if longest > memory.receiveBytes {
+      report("frames of more than \(limit) bytes stay with the kernel (tier afxdp)")
+    }
+    programs = try XDPTier(
+      options, vxlanPort: place.vxlan.vxlan?.port ?? 4789, object: culvert_bpf_afxdp(),
+      countsFailures: false, sizes: ["sockets": options.portCapacity * UInt32(CULVERT_QUEUES)],
+      variables: ["frame_limit": limit], report: report)
+    sockets = try programs.map("sockets")
+    worker = try ForwardingWorker(
+      memory: memory, lanes: Self.laneCapacity, slots: Int(options.portCapacity),
+      seed: .random(in: 0 ... .max), wait: options.wait, cpu: options.cpu)
+  }
+
+  deinit { worker.stop() }
+
+  var mode: String {
+    let all = Set(modes.values).sorted().joined(separator: " and ")
+    let place = worker.cpu.map { " on CPU \($0)" } ?? ""
+    return "\(all.isEmpty ? "copy" : all), \(worker.wait.rawValue)\(place)"
+  }
+
+  // MARK: - Devices
+
+  func attachUplink(_ link: Link) throws {
+    try attach(link, slot: UInt32(CULVERT_UPLINK_SLOT)) { try programs.attachUplink(link) }
+  }
+
+  func attachPort(_ link: Link, slot: UInt32) throws {
+    try attach(link, slot: slot) { try programs.attachPort(link, slot: slot) }
+  }
+
+  /// Sockets first: a program without one gives everything to the kernel.
+  private func attach(_ link: Link, slot: UInt32, _ program: () throws -> Void) throws {
+    do {
+      modes[slot] = try open(link, slot: slot)
+      try program()
+    } catch {
+      close(slot)
+      throw error
+    }
+  }
+
+  /// A socket on each receive queue. Returns the mode obtained.
+  private func open(_ link: Link, slot: UInt32) throws -> String {
+    let hasZeroCopy = try XDPFeatures.of(interface: link.index)?.contains(.zeroCopy) ?? false
+    let mode: XDPSocket.Mode = hasZeroCopy ? .zeroCopy : .copy
+    let queues = min(max(1, link.receiveQueues), UInt32(CULVERT_QUEUES))
+    for queue in 0..<queues {
+      let descriptor: Int32
+      do throws(Failure) {
+        descriptor = try worker.add(
+          ifindex: UInt32(link.index), interface: link.name, queue: queue, mode: mode, slot: slot)
+      } catch {
+        // The device was made with more queues than it uses.
+        if queue > 0 && error.errno == .invalidArgument { break }
+        throw error
+      }
+      try sockets.update(slot * UInt32(CULVERT_QUEUES) + queue, descriptor)
+    }
+    return hasZeroCopy ? "zero-copy" : "copy"
+  }
+
+  private func close(_ slot: UInt32) {
+    for queue in 0..<UInt32(CULVERT_QUEUES) {
+      _ = try? sockets.delete(slot * UInt32(CULVERT_QUEUES) + queue)
+    }
+    worker.remove(slot: slot)
+    modes[slot] = nil
+  }
+
+  func update(_ link: Link, slot: UInt32) throws { try programs.update(link, slot: slot) }
+
+  /// The program first, so that nothing is redirected to a socket that closes.
+  func detach(slot: UInt32) {
+    programs.detach(slot: slot)
+    close(slot)
+  }
+
+  // MARK: - Table
+
+  func set(_ entry: ForwardingEntry, for mac: MACAddress) throws { try programs.set(entry, for: mac) }
+  func remove(_ mac: MACAddress) throws { try programs.remove(mac) }
+
+  func set(_ resolution: TunnelResolution, of key: TunnelKey, slot: UInt32) throws {
+    try programs.set(resolution, of: key, slot: slot)
+    worker.tunnels.set(Int(slot), culvert_tunnel(key, resolution, segment: 0))
+  }
+
+  func clearTunnel(slot: UInt32) throws {
+    try programs.clearTunnel(slot: slot)
+    worker.tunnels.set(Int(slot), culvert_tunnel())
+  }
+
+  func commit() throws {
+    worker.tunnels.publish()
+    programs.commit()
+  }
+
+  func setVNIs(_ keys: Set<VNIKey>) throws { try programs.setVNIs(keys) }
+  func setVTEPs(_ remotes: Set<IPv4Address>) throws { try programs.setVTEPs(remotes) }
+  func reader() throws -> TableReader { try programs.reader() }
+
+  // MARK: - Counters
+
+  func counters(slot: UInt32) throws -> SlotCounters {
+    var sum = try programs.counters(slot: slot)
+    let losses = worker.losses(slot: slot)
+    sum.notSent = losses.notSent
+    sum.notRedirected = losses.notForwarded + (try worker.receiveDropped(slot: slot))
+    return sum
+  }
+}
