@@ -47,7 +47,7 @@ static __always_inline int has_own_checksum(const struct inner *in)
 
 /* Sum over a whole linear frame of up to 4 KiB; -1: longer than that. Global, so that
  * the verifier walks its loop once and not once per way there. */
-__attribute__((noinline)) long culvert_sum_frame(struct xdp_md *ctx)
+__attribute__((noinline)) long culvert_sum_frame(packet_t *ctx)
 {
 	void *at = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	__u64 sum = 0;
@@ -73,7 +73,7 @@ __attribute__((noinline)) long culvert_sum_frame(struct xdp_md *ctx)
 }
 
 /* Sum over the inner frame from its Ethernet header to its end, or -1. */
-static __always_inline long sum_inner(struct xdp_md *ctx, const struct inner *in, __u32 bytes)
+static __always_inline long sum_inner(packet_t *ctx, const struct inner *in, __u32 bytes)
 {
 	void *frame = in->frame, *ip = frame + ETH_BYTES;
 	__u32 l4_bytes;

@@ -4,6 +4,7 @@
 #define CULVERT_COUNT_H
 
 #include "lib/maps.h"
+#include "lib/packet.h"
 
 /* What is known of the packet at hand by the time its verdict falls. */
 struct visit {
@@ -16,12 +17,12 @@ static __always_inline void came_by(struct visit *visit, __u32 slot)
 	visit->count = bpf_map_lookup_elem(&counters, &slot);
 }
 
-static __always_inline int finish(struct xdp_md *ctx, struct visit *visit, __u32 verdict)
+static __always_inline int finish(packet_t *ctx, struct visit *visit, __u32 verdict)
 {
 	if (verdict >= CULVERT_PASS_TRUNCATED)
-		visit->bytes = bpf_xdp_get_buff_len(ctx);
+		visit->bytes = packet_bytes(ctx);
 	if (!visit->count) {
-		__u32 ifindex = ctx->ingress_ifindex;
+		__u32 ifindex = arrival_ifindex(ctx);
 		__u32 *slot = bpf_map_lookup_elem(&port_by_ifindex, &ifindex);
 
 		if (!slot)
@@ -33,8 +34,8 @@ static __always_inline int finish(struct xdp_md *ctx, struct visit *visit, __u32
 		visit->count->bytes[verdict] += visit->bytes;
 	}
 	if (verdict < CULVERT_PASS_TRUNCATED)
-		return XDP_REDIRECT;
-	return verdict == CULVERT_DROP_NOT_A_VTEP ? XDP_DROP : XDP_PASS;
+		return ACTION_FORWARDED;
+	return verdict == CULVERT_DROP_NOT_A_VTEP ? ACTION_DROPPED : ACTION_PASSED;
 }
 
 #endif

@@ -7,7 +7,7 @@
 #include "lib/lookup.h"
 
 /* Checks down to UDP. Returns 0 when `frame` may be VXLAN for us, else the verdict. */
-static __always_inline __u32 check_outer(struct xdp_md *ctx, void *frame, void *end)
+static __always_inline __u32 check_outer(packet_t *ctx, void *frame, void *end)
 {
 	void *ip = frame + OUTER_IP, *udp = frame + OUTER_UDP;
 	struct culvert_port *uplink = port_at(CULVERT_UPLINK_SLOT);
@@ -35,39 +35,21 @@ static __always_inline __u32 check_outer(struct xdp_md *ctx, void *frame, void *
 	bytes = bpf_ntohs(AT16(ip, IP4_LENGTH));
 	if (bytes != bpf_ntohs(AT16(udp, UDP_LENGTH)) + IP4_BYTES)
 		return CULVERT_PASS_OUTER;
-	if (bytes + ETH_BYTES != (__u32)(ctx->data_end - ctx->data) && bytes + ETH_BYTES != bpf_xdp_get_buff_len(ctx))
+	if (bytes + ETH_BYTES != (__u32)(ctx->data_end - ctx->data) && bytes + ETH_BYTES != packet_bytes(ctx))
 		return CULVERT_PASS_OUTER;
 	return 0;
 }
 
-/* RFC 6040 section 4.2, INET_ECN_decapsulate(): the outer mark goes inwards. An outer mark on
- * what is Not-ECT inside was passed before. The frame is the inner one by now. */
-static __always_inline void write_ecn(struct xdp_md *ctx, __u8 outer)
+/* RFC 6040 section 4.2, INET_ECN_decapsulate(): the outer mark goes inwards. Returns the inner
+ * field as it must become, or -1 where it stays. An outer mark on what is Not-ECT inside was
+ * passed before. */
+static __always_inline int merged_tos(__u8 inner, __u8 outer)
 {
-	void *frame = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end, *ip = frame + ETH_BYTES;
-	__u8 inner, ecn;
+	__u8 mark = outer & ECN_MASK, ecn = inner & ECN_MASK;
 
-	if (ip + IP4_BYTES > end)
-		return;
-	outer &= ECN_MASK;
-	if (AT16(frame, ETH_TYPE) == bpf_htons(ETH_P_IP)) {
-		__u16 before = AT16(ip, 0), after;
-
-		inner = AT8(ip, IP4_TOS);
-		ecn = inner & ECN_MASK;
-		if (outer == ECN_CE ? ecn == ECN_CE : outer != ECN_ECT_1 || ecn != ECN_ECT_0)
-			return;
-		AT8(ip, IP4_TOS) = (inner & ~ECN_MASK) | outer;
-		after = AT16(ip, 0);
-		/* RFC 1624, equation 3 */
-		AT16(ip, IP4_CHECK) = ~fold((__u64)(__u16)~AT16(ip, IP4_CHECK) + (__u16)~before + after);
-		return;
-	}
-	inner = AT8(ip, 1) >> 4;
-	ecn = inner & ECN_MASK;
-	if (outer == ECN_CE ? ecn == ECN_CE : outer != ECN_ECT_1 || ecn != ECN_ECT_0)
-		return;
-	AT8(ip, 1) = (AT8(ip, 1) & ~(ECN_MASK << 4)) | outer << 4;
+	if (!mark || (mark == ECN_CE ? ecn == ECN_CE : mark != ECN_ECT_1 || ecn != ECN_ECT_0))
+		return -1;
+	return (inner & ~ECN_MASK) | mark;
 }
 
 #endif

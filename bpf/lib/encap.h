@@ -45,7 +45,7 @@ static __always_inline __u16 outer_fragment(const struct inner *in, __u32 flags)
 }
 
 /* Computes everything and changes nothing. Returns 0, or CULVERT_PASS_CHECKSUM. */
-static __always_inline __u32 prepare_outer(struct xdp_md *ctx, struct outer *out, const struct inner *in,
+static __always_inline __u32 prepare_outer(packet_t *ctx, struct outer *out, const struct inner *in,
 					   const struct culvert_tunnel *tunnel, __u32 bytes, __u32 serial)
 {
 	__u32 flags = tunnel->flags;
@@ -78,15 +78,11 @@ static __always_inline __u32 prepare_outer(struct xdp_md *ctx, struct outer *out
 	return 0;
 }
 
-/* The frame has grown by OUTER_BYTES in front; false: the verifier's case, never taken. */
-static __always_inline int write_outer(struct xdp_md *ctx, const struct outer *out,
-				       const struct culvert_tunnel *tunnel)
+/* `frame` has OUTER_BYTES to be written. */
+static __always_inline void write_outer(void *frame, const struct outer *out, const struct culvert_tunnel *tunnel)
 {
-	void *frame = (void *)(long)ctx->data;
 	const void *t = tunnel;
 
-	if (frame + OUTER_BYTES > (void *)(long)ctx->data_end)
-		return 0;
 	_Static_assert(__builtin_offsetof(struct culvert_tunnel, local) == 12, "local and remote follow the addresses");
 	AT64(frame, 0) = AT64(t, 0);
 	AT32(frame, 8) = AT32(t, 8);
@@ -99,7 +95,6 @@ static __always_inline int write_outer(struct xdp_md *ctx, const struct outer *o
 	AT32(frame, OUTER_UDP + 4) = out->udp1;
 	AT32(frame, OUTER_VXLAN) = VXLAN_FLAGS;
 	AT32(frame, OUTER_VXLAN + 4) = tunnel->vni_be;
-	return 1;
 }
 
 #endif

@@ -56,13 +56,13 @@ static __always_inline __u32 route_settle(struct route *route)
 }
 
 /* From a container's port: the source must be known there. */
-static __always_inline __u32 route_from_port(struct xdp_md *ctx, struct route *route, struct visit *visit,
+static __always_inline __u32 route_from_port(packet_t *ctx, struct route *route, struct visit *visit,
 					     void *frame)
 {
 	struct culvert_port *port;
 
 	route_key(route, frame);
-	route->key.from = ctx->ingress_ifindex;
+	route->key.from = arrival_ifindex(ctx);
 	if (!route_recall(route)) {
 		route->source = fdb_lookup(config.segment, frame + ETH_ALEN);
 		if (!route->source)

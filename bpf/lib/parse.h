@@ -5,6 +5,7 @@
 
 #include "abi/culvert.h"
 #include "lib/headers.h"
+#include "lib/packet.h"
 
 struct inner {
 	void *frame;     /* its Ethernet header */
@@ -64,15 +65,15 @@ static __always_inline __u32 parse_inner(struct inner *in, void *frame, void *en
 	return CULVERT_PASS_NOT_IP;
 }
 
-/* The frame's layer 2 bytes. The helper is called only where the IP header does not
- * already account for all that is in the linear part. */
-static __always_inline __u32 frame_bytes(struct xdp_md *ctx, const struct inner *in, __u32 outer)
+/* The frame's layer 2 bytes. Asked for only where the IP header does not already
+ * account for all that is in the linear part. */
+static __always_inline __u32 frame_bytes(packet_t *ctx, const struct inner *in)
 {
 	__u32 linear = ctx->data_end - ctx->data;
 
-	if (outer + ETH_BYTES + in->l3_bytes == linear)
+	if (ETH_BYTES + in->l3_bytes == linear)
 		return linear;
-	return bpf_xdp_get_buff_len(ctx);
+	return packet_bytes(ctx);
 }
 
 #endif
