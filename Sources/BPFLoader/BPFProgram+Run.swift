@@ -54,6 +54,42 @@ extension BPFProgram {
     return RunResult(value: options.retval, data: output, nanoseconds: options.duration)
   }
 
+  /// The same for a program of tc, over an skb that holds `packet` in its linear part.
+  /// - Parameters:
+  ///   - ifindex: device that it came by; it must not be given with a packet shorter than Ethernet.
+  public func testRunSKB(
+    _ packet: [UInt8], ifindex: UInt32? = nil, mark: UInt32 = 0, segmentSize: UInt32 = 0
+  ) throws(Failure) -> RunResult {
+    var context = __sk_buff()
+    context.mark = mark
+    context.ifindex = ifindex ?? 0
+    context.gso_size = segmentSize
+    context.gso_segs = segmentSize == 0 ? 0 : UInt32(packet.count) / segmentSize + 1
+    var output = [UInt8](repeating: 0, count: packet.count + 512)
+    var options = bpf_test_run_opts()
+    options.sz = MemoryLayout<bpf_test_run_opts>.size
+    options.repeat = 1
+    let raw = descriptor.raw
+    let status = packet.withUnsafeBytes { input in
+      output.withUnsafeMutableBytes { output in
+        withUnsafePointer(to: &context) { context in
+          options.data_in = input.baseAddress
+          options.data_size_in = UInt32(input.count)
+          options.data_out = output.baseAddress
+          options.data_size_out = UInt32(output.count)
+          options.ctx_in = UnsafeRawPointer(context)
+          options.ctx_size_in = UInt32(MemoryLayout<__sk_buff>.size)
+          return bpf_prog_test_run_opts(raw, &options)
+        }
+      }
+    }
+    guard status == 0 else {
+      throw Failure("test-run BPF program", name, errno: Errno(rawValue: -status))
+    }
+    output.removeSubrange(Int(options.data_size_out)...)
+    return RunResult(value: options.retval, data: output, nanoseconds: options.duration)
+  }
+
   /// BPF_F_TEST_XDP_LIVE_FRAMES: runs over `repetitions` copies of `packet` as if received on
   /// `ingress` and carries out what the program returns. Setting up costs some 20 ms per call.
   /// Returns when all have run; a signal (EINTR) ends it early without an error.

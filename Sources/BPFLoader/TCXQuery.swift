@@ -9,11 +9,12 @@ public enum TCXQuery {
     case egress = 47
   }
 
-  /// How many programs are attached; 0 also where the kernel has no tcx. Runs in the
-  /// device's namespace.
-  public static func programs(at hook: Hook, of ifindex: Int32) -> UInt32 {
-    var count: UInt32 = 0
-    let status = bpf_prog_query(ifindex, bpf_attach_type(hook.rawValue), 0, nil, nil, &count)
-    return status == 0 ? count : 0
+  /// Ids of the attached programs (64 at most, as the kernel has it); none also where the kernel has no
+  /// tcx. Runs in the device's namespace.
+  public static func programs(at hook: Hook, of ifindex: Int32) -> [UInt32] {
+    var count: UInt32 = 64
+    var ids = [UInt32](repeating: 0, count: 64)
+    let status = bpf_prog_query(ifindex, bpf_attach_type(hook.rawValue), 0, nil, &ids, &count)
+    return status == 0 ? Array(ids.prefix(Int(count))) : []
   }
 }

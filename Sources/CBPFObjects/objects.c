@@ -8,6 +8,12 @@ static const _Alignas(8) unsigned char xdp[] = {
 static const _Alignas(8) unsigned char afxdp[] = {
 #embed "generated/afxdp.bpf.o"
 };
+static const _Alignas(8) unsigned char tc[] = {
+#embed "generated/tc.bpf.o"
+};
+static const _Alignas(8) unsigned char probe[] = {
+#embed "generated/probe.bpf.o"
+};
 static const _Alignas(8) unsigned char bench[] = {
 #embed "generated/bench.bpf.o"
 };
@@ -21,6 +27,14 @@ struct culvert_bpf_object culvert_bpf_xdp(void) {
 
 struct culvert_bpf_object culvert_bpf_afxdp(void) {
   return (struct culvert_bpf_object){"culvert_afxdp", afxdp, sizeof afxdp};
+}
+
+struct culvert_bpf_object culvert_bpf_tc(void) {
+  return (struct culvert_bpf_object){"culvert_tc", tc, sizeof tc};
+}
+
+struct culvert_bpf_object culvert_bpf_probe(void) {
+  return (struct culvert_bpf_object){"culvert_probe", probe, sizeof probe};
 }
 
 struct culvert_bpf_object culvert_bpf_bench(void) {

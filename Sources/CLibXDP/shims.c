@@ -75,3 +75,27 @@ int culvert_xdp_link(int program, int ifindex, uint32_t flags) {
   int link = bpf_link_create(program, ifindex, BPF_XDP, &options);
   return link < 0 ? -errno : link;
 }
+
+int culvert_tcx_link(int program, int ifindex) {
+  enum { TCX_INGRESS = 46 };  // newer than Debian 12's headers
+  int link = bpf_link_create(program, ifindex, (enum bpf_attach_type)TCX_INGRESS, NULL);
+  return link < 0 ? -errno : link;
+}
+
+int culvert_filter_add(int program, int ifindex, uint32_t handle, uint32_t priority) {
+  LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = ifindex, .attach_point = BPF_TC_INGRESS);
+  LIBBPF_OPTS(bpf_tc_opts, options, .prog_fd = program, .handle = handle, .priority = priority,
+              .flags = BPF_TC_F_REPLACE);
+  int status = bpf_tc_hook_create(&hook);
+  if (status && status != -EEXIST) return status;
+  return bpf_tc_attach(&hook, &options);
+}
+
+int culvert_filter_remove(int ifindex, uint32_t handle, uint32_t priority, bool with_clsact) {
+  LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = ifindex, .attach_point = BPF_TC_INGRESS);
+  LIBBPF_OPTS(bpf_tc_opts, options, .handle = handle, .priority = priority);
+  int status = bpf_tc_detach(&hook, &options);
+  if (!with_clsact) return status;
+  hook.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;
+  return bpf_tc_hook_destroy(&hook);
+}

@@ -37,7 +37,7 @@ struct Up: CulvertCommand {
   var background = false
 
   /// Tiers that are designed, and not in this version.
-  private static let later = ["tc", "hybrid"]
+  private static let later = ["hybrid"]
 
   func validate() throws {
     guard tier == "auto" || Tier(rawValue: tier) != nil || Self.later.contains(tier) else {

@@ -9,10 +9,13 @@ import XDPSocket
 
 /// Tier `afxdp`: the programs of bpf/afxdp.bpf.c decide as tier `xdp`'s do, and hand what may be
 /// forwarded to a worker in user space, which encapsulates and sends it.
-final class AFXDPTier: PacketTier {
+final class AFXDPTier: TableTier {
   let tier = Tier.afxdp
   let needsRawFrames = true
-  private let programs: XDPTier
+  let tables: BPFTables
+  private let portProgram: BPFProgram
+  private let uplinkProgram: BPFProgram
+  private var links: [UInt32: Box<XDPLink>] = [:]
   private let worker: ForwardingWorker
   private let sockets: BPFMap<UInt32, Int32>
   /// Modes obtained, by slot.
@@ -29,11 +32,12 @@ final class AFXDPTier: PacketTier {
     if longest > memory.receiveBytes {
       report("frames of more than \(limit) bytes stay with the kernel (tier afxdp)")
     }
-    programs = try XDPTier(
+    tables = try BPFTables(
       options, vxlanPort: place.vxlan.vxlan?.port ?? 4789, object: culvert_bpf_afxdp(),
-      countsFailures: false, sizes: ["sockets": options.portCapacity * UInt32(CULVERT_QUEUES)],
-      variables: ["frame_limit": limit], report: report)
-    sockets = try programs.map("sockets")
+      sizes: ["sockets": options.portCapacity * UInt32(CULVERT_QUEUES)], variables: ["frame_limit": limit])
+    portProgram = try tables.program("culvert_port")
+    uplinkProgram = try tables.program("culvert_uplink")
+    sockets = try tables.map("sockets")
     worker = try ForwardingWorker(
       memory: memory, lanes: Self.laneCapacity, slots: Int(options.portCapacity),
       seed: .random(in: 0 ... .max), wait: options.wait, cpu: options.cpu)
@@ -50,20 +54,20 @@ final class AFXDPTier: PacketTier {
   // MARK: - Devices
 
   func attachUplink(_ link: Link) throws {
-    try attach(link, slot: UInt32(CULVERT_UPLINK_SLOT)) { try programs.attachUplink(link) }
+    try attach(uplinkProgram, link, slot: UInt32(CULVERT_UPLINK_SLOT))
   }
 
-  func attachPort(_ link: Link, slot: UInt32) throws {
-    try attach(link, slot: slot) { try programs.attachPort(link, slot: slot) }
-  }
+  func attachPort(_ link: Link, slot: UInt32) throws { try attach(portProgram, link, slot: slot) }
 
   /// Sockets first: a program without one gives everything to the kernel.
-  private func attach(_ link: Link, slot: UInt32, _ program: () throws -> Void) throws {
+  private func attach(_ program: borrowing BPFProgram, _ link: Link, slot: UInt32) throws {
     do {
       modes[slot] = try open(link, slot: slot)
-      try program()
+      try tables.open(link, slot: slot, flags: 0)
+      links[slot] = Box(
+        try XDPLink(attaching: program, to: UInt32(link.index), interface: link.name, mode: .native))
     } catch {
-      close(slot)
+      detach(slot: slot)
       throw error
     }
   }
@@ -88,50 +92,37 @@ final class AFXDPTier: PacketTier {
     return hasZeroCopy ? "zero-copy" : "copy"
   }
 
-  private func close(_ slot: UInt32) {
+  func update(_ link: Link, slot: UInt32) throws { try tables.update(link, slot: slot, flags: 0) }
+
+  /// The program first, so that nothing is redirected to a socket that closes.
+  func detach(slot: UInt32) {
+    links[slot] = nil
     for queue in 0..<UInt32(CULVERT_QUEUES) {
       _ = try? sockets.delete(slot * UInt32(CULVERT_QUEUES) + queue)
     }
     worker.remove(slot: slot)
+    tables.close(slot)
     modes[slot] = nil
   }
 
-  func update(_ link: Link, slot: UInt32) throws { try programs.update(link, slot: slot) }
-
-  /// The program first, so that nothing is redirected to a socket that closes.
-  func detach(slot: UInt32) {
-    programs.detach(slot: slot)
-    close(slot)
-  }
-
-  // MARK: - Table
-
-  func set(_ entry: ForwardingEntry, for mac: MACAddress) throws { try programs.set(entry, for: mac) }
-  func remove(_ mac: MACAddress) throws { try programs.remove(mac) }
+  // MARK: - The table is the programs' and, as a snapshot, the worker's
 
   func set(_ resolution: TunnelResolution, of key: TunnelKey, slot: UInt32) throws {
-    try programs.set(resolution, of: key, slot: slot)
+    try tables.set(resolution, of: key, slot: slot)
     worker.tunnels.set(Int(slot), culvert_tunnel(key, resolution, segment: 0))
   }
 
   func clearTunnel(slot: UInt32) throws {
-    try programs.clearTunnel(slot: slot)
+    try tables.clearTunnel(slot: slot)
     worker.tunnels.set(Int(slot), culvert_tunnel())
   }
 
-  func commit() throws {
-    worker.tunnels.publish()
-    programs.commit()
-  }
-
-  func setVNIs(_ keys: Set<VNIKey>) throws { try programs.setVNIs(keys) }
-  func setVTEPs(_ remotes: Set<IPv4Address>) throws { try programs.setVTEPs(remotes) }
-  func reader() throws -> TableReader { try programs.reader() }
+  func commit() throws { worker.tunnels.publish() }
 
   // MARK: - Counters
 
   func counters(slot: UInt32) throws -> SlotCounters {
-    var sum = try programs.counters(slot: slot)
+    var sum = try tables.counters(slot: slot)
     let losses = worker.losses(slot: slot)
     sum.notSent = losses.notSent
     sum.notRedirected = losses.notForwarded + (try worker.receiveDropped(slot: slot))

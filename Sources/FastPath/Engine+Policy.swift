@@ -6,12 +6,12 @@ import Netlink
 extension Engine {
   /// True when the verdict changed.
   @discardableResult
-  func judge() throws -> Bool { judge(by: try PolicyFacts.gather(place)) }
+  func judge() throws -> Bool { judge(by: try PolicyFacts.gather(place, own: tier.programIDs)) }
 
   /// Looks again at what is not announced here (sysctls, netfilter, tc, IPsec). What
   /// cannot be read just now is read the next time.
   func checkPolicy() throws {
-    guard let facts = try? PolicyFacts.gather(place), judge(by: facts) else { return }
+    guard let facts = try? PolicyFacts.gather(place, own: tier.programIDs), judge(by: facts) else { return }
     try reconcilePorts()
     try publish()
   }

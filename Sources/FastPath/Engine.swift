@@ -72,6 +72,7 @@ final class Engine {
       switch options.tier {
       case .xdp: tier = try XDPTier(options, vxlanPort: place.vxlan.vxlan?.port ?? 4789, report: report)
       case .afxdp: tier = try AFXDPTier(options, place, report: report)
+      case .tc: tier = try TCTier(options, place)
       }
     } catch {
       directory.remove(unlessOwed: journal)
@@ -82,6 +83,10 @@ final class Engine {
 
   /// Attaches to everything that may be served and fills the table.
   func start() throws {
+    (tier as? TCTier)?.onFilter = { [unowned self] filter in
+      journal.filters = (journal.filters ?? []).filter { $0 != filter } + [filter]
+      try journal.save(directory)
+    }
     try readKernel()
     try place.inUnderlay {
       try prepareUplink()

@@ -6,6 +6,7 @@ import DataPlane
 public enum Tier: String, Sendable, CaseIterable, Codable {
   case xdp
   case afxdp
+  case tc
 }
 
 /// What `culvert up` is asked to do.
@@ -30,6 +31,8 @@ public struct FastPathOptions: Sendable {
   public var cpu: Int?
   /// Tier `afxdp`: frames of memory that its sockets share.
   public var frames: Int
+  /// Tier `tc`: attach as on a kernel without tcx; for tests.
+  var avoidsTCX = false
 
   public init(
     overlay: String, namespace: String? = nil, uplink: String? = nil, uplinkNamespace: String? = nil,

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import BPFLoader
 import Foundation
 import LinuxSystem
 import Netlink
@@ -21,6 +22,17 @@ struct Journal: Codable, Equatable {
   }
   var changes: [Change] = []
 
+  /// A filter of tc, on kernels where one outlives its process.
+  struct Filter: Codable, Equatable {
+    var namespaceInode: UInt64
+    var index: Int32
+    var name: String
+    var mac: String
+    var madeClsact: Bool
+  }
+  /// Absent in journals of versions without.
+  var filters: [Filter]?
+
   static func read(_ directory: RuntimeDirectory) -> Journal? {
     guard let data = FileManager.default.contents(atPath: directory.journalPath) else { return nil }
     return try? JSONDecoder().decode(Journal.self, from: data)
@@ -36,7 +48,8 @@ struct Journal: Codable, Equatable {
 extension Journal {
   /// What is in force, a line a change.
   var summary: [String] {
-    changes.map { change in
+    (filters ?? []).map { "\($0.name): a tc filter that does nothing by itself" }
+      + changes.map { change in
       let settings = change.features.sorted { $0.key < $1.key }
         .map { "\($0.key) \($0.value ? "off" : "on")" }.joined(separator: ", ")
       return "\(change.portName)'s other end \(change.peerName): \(settings)"
@@ -49,6 +62,15 @@ extension Journal {
   func restore() -> (lines: [String], owed: Journal) {
     var lines: [String] = []
     var owed = Journal()
+    for filter in filters ?? [] {
+      do {
+        guard try filter.undo() else { continue }
+        lines.append("\(filter.name): removed the tc filter")
+      } catch {
+        owed.filters = (owed.filters ?? []) + [filter]
+        lines.append("\(filter.name): could not remove the tc filter: \(error)")
+      }
+    }
     for change in changes {
       let settings = change.features.sorted { $0.key < $1.key }
         .map { "\($0.key) \($0.value ? "on" : "off")" }.joined(separator: ", ")
@@ -61,6 +83,24 @@ extension Journal {
       }
     }
     return (lines, owed)
+  }
+}
+
+extension Journal.Filter {
+  /// False where there is nothing left to undo.
+  func undo() throws -> Bool {
+    guard try NetworkNamespace.current().identity.inode != namespaceInode else { return try undoHere() }
+    guard let namespace = NamespaceSearch.find(inode: namespaceInode) else { return false }
+    return try namespace.run { try undoHere() }
+  }
+
+  private func undoHere() throws -> Bool {
+    let links = try RouteConnection().links()
+    guard let link = links.first(where: { $0.index == index }), link.mac?.description ?? "" == mac else {
+      return false
+    }
+    try TCFilter.remove(from: index, withClsact: madeClsact)
+    return true
   }
 }
 

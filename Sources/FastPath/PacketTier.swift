@@ -11,6 +11,8 @@ protocol PacketTier: TableSink {
   /// Frames leave the skb behind: checksums must be complete when they arrive, and devices
   /// must take redirected frames.
   var needsRawFrames: Bool { get }
+  /// Programs of its own where others count as policy (tcx).
+  var programIDs: Set<UInt32> { get }
   /// Attaches to the uplink (slot 0). Runs in the uplink's namespace.
   func attachUplink(_ link: Link) throws
   /// Attaches to a container's port. Runs in the overlay's namespace.
@@ -28,6 +30,29 @@ protocol PacketTier: TableSink {
   func counters(slot: UInt32) throws -> SlotCounters
   /// A view of the table as the programs have it.
   func reader() throws -> TableReader
+}
+
+extension PacketTier {
+  var programIDs: Set<UInt32> { [] }
+}
+
+/// A tier whose table is in BPF maps alone.
+protocol TableTier: PacketTier {
+  var tables: BPFTables { get }
+}
+
+extension TableTier {
+  func set(_ entry: ForwardingEntry, for mac: MACAddress) throws { try tables.set(entry, for: mac) }
+  func remove(_ mac: MACAddress) throws { try tables.remove(mac) }
+  func set(_ resolution: TunnelResolution, of key: TunnelKey, slot: UInt32) throws {
+    try tables.set(resolution, of: key, slot: slot)
+  }
+  func clearTunnel(slot: UInt32) throws { try tables.clearTunnel(slot: slot) }
+  func setVNIs(_ keys: Set<VNIKey>) throws { try tables.setVNIs(keys) }
+  func setVTEPs(_ remotes: Set<IPv4Address>) throws { try tables.setVTEPs(remotes) }
+  func reader() throws -> TableReader { try tables.reader() }
+  /// Every change is in force at once.
+  func commit() throws {}
 }
 
 /// What a VXLAN header and its outer header must say to be this overlay's.

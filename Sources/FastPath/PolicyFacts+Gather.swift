@@ -5,7 +5,8 @@ import Netlink
 
 extension PolicyFacts {
   /// Looks at both namespaces; runs in the overlay's.
-  static func gather(_ place: OverlayPlace) throws -> PolicyFacts {
+  /// - Parameter own: ids of tcx programs that are no policy.
+  static func gather(_ place: OverlayPlace, own: Set<UInt32>) throws -> PolicyFacts {
     var facts = PolicyFacts()
     facts.bridgeNetfilter = [
       "bridge-nf-call-iptables", "bridge-nf-call-ip6tables", "bridge-nf-call-arptables",
@@ -14,21 +15,26 @@ extension PolicyFacts {
     facts.chains = try chains(.overlay)
     facts.chains += try place.inUnderlay { try chains(.underlay) }
     let links = try place.overlayConnection.value.links()
-    facts.overlayFilters = try filters(place.overlayConnection, on: links.map(\.index))
+    facts.overlayFilters = try filters(place.overlayConnection, on: links.map(\.index), own)
     facts.underlayFilters =
       place.isSplit
-      ? try place.inUnderlay { try filters(place.underlayConnection, on: [place.uplink.index]) }
+      ? try place.inUnderlay { try filters(place.underlayConnection, on: [place.uplink.index], own) }
       : facts.overlayFilters
     facts.transformPolicies = try place.inUnderlay { try IPsec.policies() }
     return facts
   }
 
-  private static func filters(_ connection: Box<RouteConnection>, on devices: [Int32]) throws -> [Int32: [String]] {
-    var found = Dictionary(grouping: try connection.value.trafficFilters(), by: \.link).mapValues { filters in
+  private static func filters(
+    _ connection: Box<RouteConnection>, on devices: [Int32], _ own: Set<UInt32>
+  ) throws -> [Int32: [String]] {
+    let foreign = try connection.value.trafficFilters().filter {
+      $0.handle != TCFilter.handle || $0.priority != TCFilter.priority
+    }
+    var found = Dictionary(grouping: foreign, by: \.link).mapValues { filters in
       filters.map { "a tc \($0.isIngress ? "ingress" : "egress") filter (\($0.kind))" }.sorted()
     }
     for device in devices {
-      for hook in TCXQuery.Hook.allCases where TCXQuery.programs(at: hook, of: device) > 0 {
+      for hook in TCXQuery.Hook.allCases where !own.isSuperset(of: TCXQuery.programs(at: hook, of: device)) {
         found[device, default: []].append("a tcx \(hook) program")
       }
     }

@@ -14,6 +14,10 @@ struct culvert_bpf_object {
 struct culvert_bpf_object culvert_bpf_xdp(void);
 /// bpf/afxdp.bpf.c: hands frames to the forwarder of tier `afxdp`.
 struct culvert_bpf_object culvert_bpf_afxdp(void);
+/// bpf/tc.bpf.c: the tier `tc`.
+struct culvert_bpf_object culvert_bpf_tc(void);
+/// bpf/probe.bpf.c: asks the kernel what only trying tells.
+struct culvert_bpf_object culvert_bpf_probe(void);
 /// bpf/bench.bpf.c: live-frame generator and counting sink.
 struct culvert_bpf_object culvert_bpf_bench(void);
 /// bpf/drops.bpf.c: counts forwarded frames that did not leave. Needs kernel BTF.

@@ -27,3 +27,12 @@ void *culvert_bpf_variable(struct bpf_object *object, const char *name, size_t *
 
 /// bpf(BPF_LINK_CREATE) of type XDP. Returns a descriptor or -errno.
 int culvert_xdp_link(int program, int ifindex, uint32_t flags);
+
+/// bpf(BPF_LINK_CREATE) at a device's tcx ingress hook (Linux 6.6). Returns a descriptor or -errno.
+int culvert_tcx_link(int program, int ifindex);
+
+/// A filter of tc's cls_bpf at the device's ingress, direct-action; makes clsact where it is
+/// missing. Returns 0 or -errno.
+int culvert_filter_add(int program, int ifindex, uint32_t handle, uint32_t priority);
+/// Removes it, and clsact where `with_clsact`. Returns 0 or -errno.
+int culvert_filter_remove(int ifindex, uint32_t handle, uint32_t priority, bool with_clsact);

@@ -9,11 +9,26 @@ public struct TrafficFilter: Hashable, Sendable {
   /// "bpf", "flower" …
   public var kind: String
   public var isIngress: Bool
+  /// tcm_handle, and the priority of tcm_info.
+  public var handle: UInt32
+  public var priority: UInt32
 }
 
 extension RouteConnection {
   /// Every filter behind an ingress or clsact queueing discipline of this namespace.
   public func trafficFilters() throws(Failure) -> [TrafficFilter] {
+    var filters: Set<TrafficFilter> = []
+    for (link, kind) in try ingressDisciplines() {
+      filters.formUnion(try self.filters(of: link, parent: 0xffff_fff2, isIngress: true))
+      if kind == "clsact" {
+        filters.formUnion(try self.filters(of: link, parent: 0xffff_fff3, isIngress: false))
+      }
+    }
+    return Array(filters)
+  }
+
+  /// "ingress" or "clsact" of the devices of this namespace that have one.
+  public func ingressDisciplines() throws(Failure) -> [Int32: String] {
     var hooks: [Int32: String] = [:]
     var request = try Request(RTM_GETQDISC)
     request.append(header: tcmsg())
@@ -26,14 +41,7 @@ extension RouteConnection {
         hooks[header.tcm_ifindex] = attribute.string
       }
     }
-    var filters: Set<TrafficFilter> = []
-    for (link, kind) in hooks {
-      filters.formUnion(try self.filters(of: link, parent: 0xffff_fff2, isIngress: true))
-      if kind == "clsact" {
-        filters.formUnion(try self.filters(of: link, parent: 0xffff_fff3, isIngress: false))
-      }
-    }
-    return Array(filters)
+    return hooks
   }
 
   private func filters(of link: Int32, parent: UInt32, isIngress: Bool) throws(Failure) -> Set<TrafficFilter>
@@ -46,9 +54,14 @@ extension RouteConnection {
     request.append(header: header)
     try socket.dump(request, "list", "tc filters", reset: { found = [] }) { message throws(Failure) in
       guard message.type == RTM_NEWTFILTER else { return }
+      let header: tcmsg = try message.payload.read(at: 0)
       try message.payload.attributes(after: MemoryLayout<tcmsg>.size).forEach { attribute throws(Failure) in
-        guard attribute.type == TCA_KIND else { return }
-        found.insert(TrafficFilter(link: link, kind: attribute.string, isIngress: isIngress))
+        // One with handle 0 announces the priority's chain; its filters follow.
+        guard attribute.type == TCA_KIND, header.tcm_handle != 0 else { return }
+        found.insert(
+          TrafficFilter(
+            link: link, kind: attribute.string, isIngress: isIngress, handle: header.tcm_handle,
+            priority: header.tcm_info >> 16))
       }
     }
     return found

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+import BPFLoader
+import CBPFObjects
+import LinuxSystem
+import Netlink
+import PacketHeaders
+
+/// Tier `tc`: the programs of bpf/tc.bpf.c at the tc ingress of the uplink and of the containers' ports.
+/// It works on skbs: offloads stay as they are, and nothing is changed at the containers' ends.
+final class TCTier: TableTier {
+  let tier = Tier.tc
+  let needsRawFrames = false
+  let tables: BPFTables
+  /// Called before a filter is made that would outlive this process.
+  var onFilter: (Journal.Filter) throws -> Void = { _ in }
+  private let hasTCX: Bool
+  private let portProgram: BPFProgram
+  private let uplinkProgram: BPFProgram
+  private let portStub: BPFProgram
+  private let uplinkStub: BPFProgram
+  /// What the stubs call; it is empty once no process holds it.
+  private let attached: BPFMap<UInt32, Int32>
+  private var links: [UInt32: Box<TCXLink>] = [:]
+  private var filters: [UInt32: Journal.Filter] = [:]
+
+  init(_ options: FastPathOptions, _ place: OverlayPlace) throws {
+    guard !place.isSplit else {
+      throw Failure(
+        "use tier", "tc",
+        advice: "Bridge and uplink are in different namespaces, which a tc program cannot cross; use tier xdp.",
+        status: .unavailable)
+    }
+    tables = try BPFTables(
+      options, vxlanPort: place.vxlan.vxlan?.port ?? 4789, object: culvert_bpf_tc(),
+      variables: ["decap_flags": try Self.decapsulationFlags()])
+    portProgram = try tables.program("culvert_port")
+    uplinkProgram = try tables.program("culvert_uplink")
+    portStub = try tables.program("culvert_stub_port")
+    uplinkStub = try tables.program("culvert_stub_uplink")
+    attached = try tables.map("attached")
+    hasTCX = TCXLink.isSupported() && !options.avoidsTCX
+    if !hasTCX {
+      try attached.update(0, portProgram.descriptor.raw)
+      try attached.update(1, uplinkProgram.descriptor.raw)
+    }
+  }
+
+  var mode: String { hasTCX ? "tcx" : "clsact" }
+  var programIDs: Set<UInt32> { [portProgram.id, uplinkProgram.id] }
+
+  /// Of bpf_skb_adjust_room(), those that this kernel takes.
+  private static func decapsulationFlags() throws -> UInt64 {
+    let embedded = culvert_bpf_probe()
+    var object = try BPFObject(name: String(cString: embedded.name), data: embedded.data, size: embedded.size)
+    try object.load()
+    let program = try object.program("culvert_probe_decap")
+    // Any IPv4 packet that is long enough.
+    let packet = [UInt8](repeating: 0, count: 12) + [8, 0, 0x45] + [UInt8](repeating: 0, count: 113)
+    let innerIsIPv6: UInt32 = 1 << 8
+    let clearTunnelBits: UInt32 = 1 << 10
+    return try [innerIsIPv6, clearTunnelBits].reduce(0) { flags, flag in
+      try program.testRunSKB(packet, mark: flag).value == 1 ? flags | UInt64(flag) : flags
+    }
+  }
+
+  // MARK: - Devices
+
+  func attachUplink(_ link: Link) throws { try attach(link, slot: UInt32(CULVERT_UPLINK_SLOT)) }
+  func attachPort(_ link: Link, slot: UInt32) throws { try attach(link, slot: slot) }
+
+  private func attach(_ link: Link, slot: UInt32) throws {
+    do {
+      try tables.open(link, slot: slot, flags: flags(of: link))
+      try attachProgram(link, slot: slot)
+    } catch {
+      detach(slot: slot)
+      throw error
+    }
+  }
+
+  private func attachProgram(_ link: Link, slot: UInt32) throws {
+    let isUplink = slot == UInt32(CULVERT_UPLINK_SLOT)
+    guard hasTCX else {
+      let change = Journal.Filter(
+        namespaceInode: try NetworkNamespace.current().identity.inode, index: link.index, name: link.name,
+        mac: link.mac?.description ?? "", madeClsact: try RouteConnection().ingressDisciplines()[link.index] == nil)
+      try onFilter(change)
+      filters[slot] = change
+      if isUplink {
+        try TCFilter.add(uplinkStub, to: link.index, interface: link.name)
+      } else {
+        try TCFilter.add(portStub, to: link.index, interface: link.name)
+      }
+      return
+    }
+    if isUplink {
+      links[slot] = Box(
+        try TCXLink(attaching: uplinkProgram, to: UInt32(link.index), interface: link.name))
+    } else {
+      links[slot] = Box(try TCXLink(attaching: portProgram, to: UInt32(link.index), interface: link.name))
+    }
+  }
+
+  /// A veth into another namespace can be entered; what else there is, is sent to.
+  private func flags(of link: Link) -> UInt32 {
+    link.kind == "veth" && link.peerNamespaceID != nil ? CULVERT_PORT_ENTER.rawValue : 0
+  }
+
+  func update(_ link: Link, slot: UInt32) throws {
+    try tables.update(link, slot: slot, flags: flags(of: link))
+  }
+
+  func detach(slot: UInt32) {
+    links[slot] = nil
+    // What cannot be removed stays in the journal.
+    _ = try? filters.removeValue(forKey: slot)?.undo()
+    tables.close(slot)
+  }
+
+  /// A redirected skb that the device refuses is the device's own drop, which others cause too: not told.
+  func counters(slot: UInt32) throws -> SlotCounters { try tables.counters(slot: slot) }
+}

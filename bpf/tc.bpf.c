@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * Tier `tc`: on the skb, at the devices' tc ingress. Segmentation and checksum
+ * offloads stay what they are: a 64 KiB segment crosses the overlay whole.
+ */
+#define CULVERT_SKB
+#include "lib/path.h"
+
+/* Not in every header that this is built with (Linux 6.3, and 7.1 for the last). */
+#define ADJ_ROOM_DECAP_L3_IPV6 (1ull << 8)
+#define ADJ_ROOM_DECAP_L4_UDP (1ull << 10)
+#define ADJ_ROOM_ENCAP                                                                                     \
+	(BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | BPF_F_ADJ_ROOM_ENCAP_L4_UDP |           \
+	 BPF_F_ADJ_ROOM_ENCAP_L2(ETH_BYTES) | BPF_F_ADJ_ROOM_ENCAP_L2_ETH)
+/* As far as headers can reach into a packet that is looked at. */
+#define HEADERS 144
+#define TCP_BYTES 20
+#define TCP_OFFSET 12
+
+/* What this kernel's bpf_skb_adjust_room() knows; set before the object is loaded. */
+const volatile __u64 decap_flags;
+
+/* The outer headers and the inner Ethernet header, while they are put together: a stack takes no
+ * unaligned fields. */
+struct scratch {
+	__u8 frame[OUTER_BYTES + ETH_BYTES];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct scratch);
+} scratch SEC(".maps");
+
+static __always_inline __u32 l4_header_bytes(const struct inner *in)
+{
+	if (in->protocol == IPPROTO_TCP && in->l4 + TCP_BYTES <= in->end)
+		return (AT8(in->l4, TCP_OFFSET) >> 4) * 4;
+	return UDP_BYTES;
+}
+
+/* A segment's, as skb_gso_network_seglen() has it. */
+static __always_inline __u32 wire_l3_bytes(struct __sk_buff *skb, const struct inner *in, __u32 bytes)
+{
+	if (!skb->gso_size)
+		return bytes - ETH_BYTES;
+	return (__u32)(in->l4 - in->frame) - ETH_BYTES + l4_header_bytes(in) + skb->gso_size;
+}
+
+static __always_inline __u32 check_shape(struct __sk_buff *skb, const struct culvert_port *port, __u32 bytes)
+{
+	return 0;
+}
+
+static __always_inline __u32 send_encapsulated(struct __sk_buff *skb, const struct inner *in, struct route *route,
+					       struct visit *visit, struct culvert_tunnel *tunnel)
+{
+	struct culvert_port *uplink = port_at(CULVERT_UPLINK_SLOT);
+	struct scratch *made;
+	struct outer out;
+	__u32 verdict, zero = 0;
+
+	made = bpf_map_lookup_elem(&scratch, &zero);
+	if (!uplink || !made)
+		return CULVERT_PASS_UNKNOWN_PORT;
+	if (visit->bytes + OUTER_BYTES - OUTER_IP > 0xffff)
+		return CULVERT_PASS_MTU;
+	/* A full outer checksum of segments, or over a checksum that is still to be made: the kernel's device
+	 * has marks on the skb for them that a program cannot set. */
+	if (tunnel->flags & CULVERT_TUNNEL_UDP_CSUM && (skb->gso_size || !has_own_checksum(in)))
+		return CULVERT_PASS_CHECKSUM;
+	verdict = prepare_outer(skb, &out, in, tunnel, visit->bytes, visit->count->packets[CULVERT_FORWARDED_ENCAP]);
+	if (verdict)
+		return verdict;
+	verdict = route_settle(route);
+	if (verdict)
+		return verdict;
+	AT64((void *)made, OUTER_BYTES) = AT64(in->frame, 0);
+	AT32((void *)made, OUTER_BYTES + 8) = AT32(in->frame, 8);
+	AT16((void *)made, OUTER_BYTES + 12) = AT16(in->frame, 12);
+	write_outer(made, &out, tunnel);
+	if (bpf_skb_adjust_room(skb, OUTER_BYTES, BPF_ADJ_ROOM_MAC, ADJ_ROOM_ENCAP))
+		return CULVERT_PASS_HEADROOM;
+	bpf_skb_store_bytes(skb, 0, made, sizeof(*made), 0);
+	bpf_redirect(uplink->ifindex, 0);
+	return CULVERT_FORWARDED_ENCAP;
+}
+
+/* Into the container where its end is known, else by its port's transmit path. The first is a hop
+ * shorter, and the packet must look as if the container's device had received it. */
+static __always_inline void deliver(struct __sk_buff *skb, const struct culvert_port *port, int may_enter)
+{
+	if (port->flags & CULVERT_PORT_ENTER && may_enter) {
+		bpf_skb_change_type(skb, 0 /* PACKET_HOST */);
+		bpf_redirect_peer(port->ifindex, 0);
+	} else {
+		bpf_redirect(port->ifindex, 0);
+	}
+}
+
+static __always_inline __u32 send_local(struct __sk_buff *skb, struct route *route)
+{
+	struct culvert_port *port = port_at(route->target);
+	__u32 verdict = route_settle(route);
+
+	if (verdict)
+		return verdict;
+	if (!port)
+		return CULVERT_PASS_UNKNOWN_PORT;
+	deliver(skb, port, 1);
+	return CULVERT_FORWARDED_LOCAL;
+}
+
+static __always_inline void write_ecn(struct __sk_buff *skb, const int is_ip4, __u8 before, int tos)
+{
+	if (is_ip4) {
+		__u8 now = tos;
+
+		bpf_l3_csum_replace(skb, ETH_BYTES + IP4_CHECK, bpf_htons(before), bpf_htons(now), 2);
+		bpf_skb_store_bytes(skb, ETH_BYTES + IP4_TOS, &now, 1, 0);
+	} else {
+		__u16 head;
+
+		if (bpf_skb_load_bytes(skb, ETH_BYTES, &head, 2))
+			return;
+		head = bpf_htons((bpf_ntohs(head) & 0xf00f) | tos << 4);
+		bpf_skb_store_bytes(skb, ETH_BYTES, &head, 2, BPF_F_RECOMPUTE_CSUM);
+	}
+}
+
+static __always_inline __u32 send_decapsulated(struct __sk_buff *skb, const struct inner *in, struct route *route,
+					       __u8 outer_tos)
+{
+	struct culvert_port *port = port_at(route->target);
+	__u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | (decap_flags & ADJ_ROOM_DECAP_L4_UDP);
+	int tos = merged_tos(in->tos, outer_tos), may_enter = 1;
+	__u32 is_ip4 = in->is_ip4, verdict = route_settle(route);
+	__u8 before = in->tos;
+	__u32 macs[3];
+	__u16 type;
+
+	if (verdict)
+		return verdict;
+	if (!port)
+		return CULVERT_PASS_UNKNOWN_PORT;
+	macs[0] = AT32(in->frame, 0);
+	macs[1] = AT32(in->frame, 4);
+	macs[2] = AT32(in->frame, 8);
+	type = AT16(in->frame, ETH_TYPE);
+	if (!is_ip4) {
+		flags |= decap_flags & ADJ_ROOM_DECAP_L3_IPV6;
+		/* Without it the skb goes on as IPv4: the port's device looks again. */
+		may_enter = (decap_flags & ADJ_ROOM_DECAP_L3_IPV6) != 0;
+	}
+	if (bpf_skb_adjust_room(skb, -OUTER_BYTES, BPF_ADJ_ROOM_MAC, flags))
+		return CULVERT_PASS_HEADROOM;
+	bpf_skb_store_bytes(skb, 0, macs, sizeof(macs), 0);
+	bpf_skb_store_bytes(skb, ETH_TYPE, &type, sizeof(type), 0);
+	if (tos >= 0)
+		write_ecn(skb, is_ip4, before, tos);
+	deliver(skb, port, may_enter);
+	return CULVERT_FORWARDED_DECAP;
+}
+
+/* Headers lie in the linear part, or are made to. */
+static __always_inline void gather_headers(struct __sk_buff *skb)
+{
+	__u32 linear = skb->data_end - skb->data;
+
+	if (linear < HEADERS && linear < skb->len)
+		bpf_skb_pull_data(skb, skb->len < HEADERS ? skb->len : HEADERS);
+}
+
+/* On the host's end of each container's veth. */
+SEC("tc") int culvert_port(struct __sk_buff *skb)
+{
+	struct visit visit = {};
+
+	if (skb->vlan_present)
+		return finish(skb, &visit, CULVERT_PASS_NOT_IP);
+	gather_headers(skb);
+	return finish(skb, &visit, from_container(skb, &visit));
+}
+
+/* On the underlay's interface. */
+SEC("tc") int culvert_uplink(struct __sk_buff *skb)
+{
+	struct visit visit = {};
+
+	came_by(&visit, CULVERT_UPLINK_SLOT);
+	if (skb->vlan_present)
+		return finish(skb, &visit, CULVERT_PASS_NOT_OVERLAY);
+	gather_headers(skb);
+	return finish(skb, &visit, from_wire(skb, &visit));
+}
+
+/*
+ * For kernels without tcx (before 6.6): all that a filter of tc holds. What it calls is held by the
+ * process; when that is gone, so is the call, and packets go on as if there were no filter.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, __u32);
+} attached SEC(".maps");
+
+SEC("tc") int culvert_stub_port(struct __sk_buff *skb)
+{
+	bpf_tail_call(skb, &attached, 0);
+	return TC_ACT_UNSPEC;
+}
+
+SEC("tc") int culvert_stub_uplink(struct __sk_buff *skb)
+{
+	bpf_tail_call(skb, &attached, 1);
+	return TC_ACT_UNSPEC;
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";
