@@ -47,11 +47,14 @@ let package = Package(
     .target(
       name: "Bench",
       dependencies: [
-        "CLinuxSystem", "FastPath", "Lab", "LinuxSystem", "Netlink", "PacketHeaders", "Traffic", system,
+        "CLinuxSystem", "DataPlane", "FastPath", "Lab", "LinuxSystem", "Netlink", "PacketHeaders", "Traffic",
+        system,
       ]),
     .target(
       name: "Commands",
-      dependencies: ["Bench", "CLinuxSystem", "FastPath", "Lab", "LinuxSystem", "Netlink", arguments, system]),
+      dependencies: [
+        "Bench", "CLinuxSystem", "DataPlane", "FastPath", "Lab", "LinuxSystem", "Netlink", arguments, system,
+      ]),
     .executableTarget(name: "culvert", dependencies: ["Commands"]),
     .target(
       name: "TestSupport", dependencies: ["CLinuxSystem", "LinuxSystem", system], path: "Tests/TestSupport"),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import ArgumentParser
 import Bench
+import DataPlane
 import FastPath
 import Foundation
 import Glibc
@@ -36,6 +37,10 @@ struct AB: CulvertCommand {
   var asShipped = false
   @Option(help: "Both ends on one CPU or on two: one-core, two-core or both (default: by workload).")
   var placement: String?
+  @Option(help: "Tier afxdp: what its workers do without packets: \(WaitMode.allCases.map(\.rawValue).joined(separator: ", ")).")
+  var wait = WaitMode.adaptive
+  @Option(help: "Tier afxdp: the CPU of its workers (default: wherever the scheduler puts them).")
+  var cpu: Int?
   @Flag(help: "Fewer and shorter trials, each workload once: under three minutes.")
   var quick = false
   @Option(help: "Write the result there as JSON, after each comparison and at the end.")
@@ -51,7 +56,7 @@ struct AB: CulvertCommand {
       LabArena.Settings(
         duration: plan.duration, warmUp: plan.warmUp, asShipped: asShipped, searchSteps: quick ? 6 : 8,
         searchDuration: quick ? 0.1 : 0.2),
-      drivers: Tier.allCases.map { .fastPath($0, bypassPolicy: asShipped) })
+      drivers: Tier.allCases.map { .fastPath($0, bypassPolicy: asShipped, wait: wait, cpu: cpu) })
     let progress = LiveProgress()
     var campaign = Campaign(
       schedule: Schedule(baseline: plan.baseline, networks: plan.networks), cells: plan.cells,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import ArgumentParser
+import DataPlane
 import FastPath
 import Foundation
 import LinuxSystem
@@ -31,6 +32,10 @@ struct Up: CulvertCommand {
   var bypassPolicy = false
   @Option(help: "Forwarding entries that fit; more stay with the kernel.")
   var entries: UInt32 = 131_072
+  @Option(help: "Tier afxdp: what the worker does without packets: \(WaitMode.allCases.map(\.rawValue).joined(separator: ", ")).")
+  var wait = WaitMode.adaptive
+  @Option(help: "Tier afxdp: the CPU that its worker is pinned to (default: wherever the scheduler puts it).")
+  var cpu: Int?
   @Flag(help: "Return once packets are carried; the fast path goes on in the background.")
   var detach = false
   @Flag(help: .hidden)
@@ -82,6 +87,8 @@ struct Up: CulvertCommand {
     FastPathOptions(
       overlay: overlay, namespace: netns, uplink: uplink, uplinkNamespace: uplinkNetns,
       tier: Tier(rawValue: tier) ?? .xdp, mode: generic ? .generic : .native, strict: strict,
-      bypassPolicy: bypassPolicy, entryCapacity: entries)
+      bypassPolicy: bypassPolicy, entryCapacity: entries, wait: wait, cpu: cpu)
   }
 }
+
+extension WaitMode: ExpressibleByArgument {}

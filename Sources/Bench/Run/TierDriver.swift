@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import DataPlane
 import FastPath
 import Lab
 import LinuxSystem
@@ -28,10 +29,14 @@ public protocol TierAttachment: AnyObject, Sendable {
 extension TierDriver {
   /// Culvert itself, in this process.
   /// - Parameter bypassPolicy: serve ports although netfilter could decide otherwise (`--as-shipped`).
-  public static func fastPath(_ tier: Tier, bypassPolicy: Bool) -> TierDriver {
+  ///   - wait, cpu: of tier `afxdp`'s worker.
+  public static func fastPath(
+    _ tier: Tier, bypassPolicy: Bool, wait: WaitMode = .adaptive, cpu: Int? = nil
+  ) -> TierDriver {
     TierDriver(name: tier.rawValue) { host in
       let options = FastPathOptions(
-        overlay: LabNames.bridge, namespace: host.reference, tier: tier, bypassPolicy: bypassPolicy)
+        overlay: LabNames.bridge, namespace: host.reference, tier: tier, bypassPolicy: bypassPolicy,
+        wait: wait, cpu: cpu)
       return FastPathAttachment(try FastPathService.start(options))
     }
   }
