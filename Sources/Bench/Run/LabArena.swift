@@ -220,13 +220,14 @@ extension Sample {
 
   init(_ report: TCPStream.Report) { self.init(value: report.receivedBytesPerSecond) }
 
-  init(_ report: UDPRoundTrip.Report) {
+  init(_ report: RoundTripReport) {
+    let latency = report.latency
     self.init(
-      value: report.microseconds(50), unitsPerSecond: report.transactionsPerSecond,
+      value: latency.microseconds(50), unitsPerSecond: report.transactionsPerSecond,
       lostFraction: report.lostFraction)
-    latency = [
-      "p50": report.microseconds(50), "p90": report.microseconds(90), "p99": report.microseconds(99),
-      "p99.9": report.microseconds(99.9), "max": Double(report.histogram.max) / 1000,
+    self.latency = [
+      "p50": latency.microseconds(50), "p90": latency.microseconds(90), "p99": latency.microseconds(99),
+      "p99.9": latency.microseconds(99.9), "max": latency.maxMicroseconds,
     ]
     transactionsPerSecond = report.transactionsPerSecond
   }
