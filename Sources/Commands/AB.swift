@@ -15,15 +15,17 @@ struct AB: CulvertCommand {
       measures the networks in turns, paired in time. The table goes to standard output. Nothing of the labs stays.
       """)
 
-  @Option(help: "Comma-separated: bare, vxlan, vxlan+xdp (default: all).")
+  @Option(help: "Comma-separated: bare, vxlan, vxlan+TIER (default: these, with every tier).")
   var networks: String?
   @Option(
     help:
-      "Comma-separated: packet-rate, packet-rate:encap, packet-rate:decap, udp-rr, udp-stream, tcp-stream (default: all)."
+      "Comma-separated: packet-rate, packet-rate:encap, packet-rate:decap, udp-rr, tcp-rr, tcp-crr, udp-stream, tcp-stream (default: all)."
   )
   var workloads: String?
   @Option(help: "Comma-separated bytes: UDP payload, TCP write, inner frame (default: by workload).")
   var sizes: String?
+  @Option(help: "Comma-separated numbers of parallel flows, 1 to 8, of udp-stream and tcp-stream (default: 1).")
+  var flows: String?
   @Option(help: "Of the containers' interfaces and the wire: on, off or both (default: by workload).")
   var offloads: String?
   @Option(help: "Pairs of trials per comparison.")
@@ -46,6 +48,7 @@ struct AB: CulvertCommand {
     guard geteuid() == 0 else {
       throw Failure("measure", "networks", errno: .notPermitted, advice: "Run as root: it builds namespaces.")
     }
+    for note in plan.notes { Terminal.note(note) }
     let interruption = try Interruption()
     let arena = LabArena(
       LabArena.Settings(

@@ -116,4 +116,35 @@ struct CampaignTests {
     #expect(report.comparisons.first?.pairs == 2)
     #expect(try ABReport.decoded(report.encoded()) == report)
   }
+
+  @Test func whatIsKeptOfEveryTrialIsTheWorstShareAndAllRoundTrips() throws {
+    var cell = Self.cell
+    (cell.measure, cell.flows) = (.udpRoundTrip, 2)
+    var seen = Observations(cell: cell)
+    seen.samples[Self.tiered] = (1...4).map { trial in
+      var sample = Sample(value: 1)
+      sample.tierShare = 1 - Double(trial) / 100
+      var histogram = LatencyHistogram()
+      for _ in 0..<25 { histogram.record(nanoseconds: UInt64(trial) * 10_000) }
+      sample.histogram = histogram
+      return sample
+    }
+    seen.pairs[Self.tiered] = [(1, 2)]
+    seen.pairs[Self.baseline] = [(1, 1)]
+    let result = seen.result(of: Self.tiered, tier: ABReport.Tier(requested: "xdp", obtained: "xdp native"))
+    #expect(result.tier?.share == 0.96)
+    let distribution = try #require(result.latencyDistribution)
+    #expect(distribution.map { $0[0] } == distribution.map { $0[0] }.sorted())
+    #expect(distribution.map { $0[1] } == distribution.map { $0[1] }.sorted())
+    for (percentile, value) in [(25.0, 10.0), (50, 20), (100, 40)] {
+      #expect(abs(distribution.first { $0[0] == percentile }![1] - value) < 0.1)
+    }
+    #expect(result.flows == 2)
+    #expect(seen.comparison(of: Self.tiered, with: Self.baseline)?.flows == 2)
+    #expect(seen.noiseFloor(of: Self.baseline)?.flows == 2)
+    #expect(seen.comparison(of: Self.tiered, with: Self.baseline)?.isOf(result) == true)
+    var alone = result
+    alone.flows = nil
+    #expect(seen.comparison(of: Self.tiered, with: Self.baseline)?.isOf(alone) == false)
+  }
 }

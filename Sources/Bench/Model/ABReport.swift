@@ -70,9 +70,13 @@ public struct ABReport: Codable, Sendable, Equatable {
   public struct Tier: Codable, Sendable, Equatable {
     public var requested: String
     public var obtained: String
-    public init(requested: String, obtained: String) {
+    /// Of the packets that it decided on, the part that it carried, the rest it left to the kernel: the least
+    /// over the row's trials and hosts.
+    public var share: Double?
+    public init(requested: String, obtained: String, share: Double? = nil) {
       self.requested = requested
       self.obtained = obtained
+      self.share = share
     }
   }
 

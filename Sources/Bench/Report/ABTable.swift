@@ -125,6 +125,6 @@ public struct ABTable {
 extension ABReport.Comparison {
   func isOf(_ result: ABReport.Result) -> Bool {
     workload == result.workload && size == result.size && offloads == result.offloads
-      && placement == result.placement && metric == result.metric
+      && placement == result.placement && metric == result.metric && flows == result.flows
   }
 }

@@ -159,14 +159,15 @@ public final class LabArena: Arena {
   ) throws(Failure) -> Sample {
     let arrangement = arrangement(network, cell)
     let stage = try prepare(arrangement, liveFrames: cell.measure.isLiveFrames)
-    var path = path(network, on: stage, cell.placement, ports: 1)
+    var path = path(network, on: stage, cell.placement, ports: UInt16(cell.flows))
     path.onWindow = onWindow
-    let before = try asFailure("ask", "\(network)") { try stage.forwarded() }
-    let sample = try measure(cell, arrangement, path, stage, onWindow)
-    let after = try asFailure("ask", "\(network)") { try stage.forwarded() }
-    guard network.tier == nil || after > before else {
-      throw Failure(
-        "measure", "\(network)", advice: "Not one packet went through the tier: all took the kernel's path.")
+    let before = try asFailure("ask", "\(network)") { try stage.counts() }
+    var sample = try measure(cell, arrangement, path, stage, onWindow)
+    let after = try asFailure("ask", "\(network)") { try stage.counts() }
+    for (host, count) in after {
+      let count = count.since(before[host] ?? TierCount())
+      try count.check(network, on: host.rawValue)
+      sample.tierShare = min(sample.tierShare ?? 1, count.share)
     }
     return sample
   }
@@ -178,9 +179,16 @@ public final class LabArena: Arena {
     var arrangement = given
     let network = given.network
     switch cell.measure {
-    case .udpStream: return Sample(try UDPStream(size: cell.size, timing: settings.timing).run(path))
-    case .tcpStream: return Sample(try TCPStream(size: cell.size, timing: settings.timing).run(path))
-    case .udpRoundTrip: return Sample(try UDPRoundTrip(size: cell.size, timing: settings.timing).run(path))
+    case .udpStream:
+      return Sample(try UDPStream(size: cell.size, flows: cell.flows, timing: settings.timing).run(path))
+    case .tcpStream:
+      return Sample(try TCPStream(size: cell.size, flows: cell.flows, timing: settings.timing).run(path))
+    case .udpRoundTrip:
+      return Sample(try UDPRoundTrip(size: cell.size, timing: settings.timing).run(path), of: cell.measure)
+    case .tcpRoundTrip, .tcpConnectRoundTrip:
+      let load = TCPRoundTrip(
+        size: cell.size, connectsEachTime: cell.measure == .tcpConnectRoundTrip, timing: settings.timing)
+      return Sample(try load.run(path), of: cell.measure)
     case .packetRate(let direction):
       var load = stage.load(network, direction, size: cell.size)
       load.onWindow = onWindow
@@ -220,15 +228,17 @@ extension Sample {
 
   init(_ report: TCPStream.Report) { self.init(value: report.receivedBytesPerSecond) }
 
-  init(_ report: RoundTripReport) {
+  init(_ report: RoundTripReport, of measure: Measure) {
     let latency = report.latency
     self.init(
-      value: latency.microseconds(50), unitsPerSecond: report.transactionsPerSecond,
+      value: measure.better == .lower ? latency.microseconds(50) : report.transactionsPerSecond,
+      unitsPerSecond: report.transactionsPerSecond,
       lostFraction: report.lostFraction)
     self.latency = [
       "p50": latency.microseconds(50), "p90": latency.microseconds(90), "p99": latency.microseconds(99),
       "p99.9": latency.microseconds(99.9), "max": latency.maxMicroseconds,
     ]
+    histogram = latency
     transactionsPerSecond = report.transactionsPerSecond
   }
 }

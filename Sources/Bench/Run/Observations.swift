@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import LinuxSystem
+import Traffic
 
 /// What was seen of one cell.
 struct Observations: Sendable {
@@ -12,6 +13,9 @@ struct Observations: Sendable {
   var failed: [Network: String] = [:]
 
   init(cell: Cell) { self.cell = cell }
+
+  /// As the JSON has it: nothing for one.
+  private var flows: Int? { cell.flows == 1 ? nil : cell.flows }
 
   func isOut(_ network: Network) -> Bool { skipped[network] != nil || failed[network] != nil }
 
@@ -29,6 +33,8 @@ struct Observations: Sendable {
           (name, Statistics.median(seen.compactMap { $0.latency?[name] }) ?? 0)
         })
     }
+    result.flows = flows
+    result.latencyDistribution = distribution(seen.compactMap(\.histogram))
     result.transactionsPerSecond = Statistics.median(seen.compactMap(\.transactionsPerSecond))
     result.sentPerSecond = Statistics.median(seen.compactMap(\.sentPerSecond))
     let losses = seen.compactMap(\.lostFraction)
@@ -45,6 +51,7 @@ struct Observations: Sendable {
       }
     }
     result.tier = tier
+    result.tier?.share = seen.compactMap(\.tierShare).min()
     result.skipped = skipped[network]
     result.failed = failed[network]
     return result
@@ -57,8 +64,8 @@ struct Observations: Sendable {
     guard let estimate = RatioEstimate(pairs: pairs[network] ?? []) else { return nil }
     return ABReport.Comparison(
       a: network.description, b: baseline.description, workload: cell.measure.workload, size: cell.size,
-      offloads: cell.offloads.rawValue, placement: cell.placement.rawValue, metric: cell.measure.metric,
-      ratio: estimate.ratio, ci95: [estimate.interval.lowerBound, estimate.interval.upperBound],
+      offloads: cell.offloads.rawValue, placement: cell.placement.rawValue, flows: flows,
+      metric: cell.measure.metric, ratio: estimate.ratio, ci95: [estimate.interval.lowerBound, estimate.interval.upperBound],
       better: cell.measure.better,
       verdict: Verdict(estimate, noise: noise(baseline), better: cell.measure.better),
       pairs: pairs[network]?.count ?? 0, droppedPairs: dropped[network] ?? 0)
@@ -68,7 +75,19 @@ struct Observations: Sendable {
     guard let estimate = noise(baseline) else { return nil }
     return ABReport.NoiseFloor(
       network: baseline.description, workload: cell.measure.workload, size: cell.size,
-      offloads: cell.offloads.rawValue, placement: cell.placement.rawValue, metric: cell.measure.metric,
-      ratio: estimate.ratio, ci95: [estimate.interval.lowerBound, estimate.interval.upperBound])
+      offloads: cell.offloads.rawValue, placement: cell.placement.rawValue, flows: flows,
+      metric: cell.measure.metric, ratio: estimate.ratio, ci95: [estimate.interval.lowerBound, estimate.interval.upperBound])
+  }
+
+  /// From the fastest to the slowest, dense where tails are told apart.
+  static let percentiles =
+    [0, 1, 5] + stride(from: 10.0, through: 90, by: 5) + [92.5, 95, 97.5, 98, 99, 99.5, 99.75, 99.9, 99.95, 99.99, 100]
+
+  /// Of all trials together, in microseconds.
+  private func distribution(_ trials: [LatencyHistogram]) -> [[Double]]? {
+    guard var all = trials.first else { return nil }
+    for trial in trials.dropFirst() { all.add(trial) }
+    guard all.count > 0 else { return nil }
+    return Self.percentiles.map { [$0, all.microseconds($0)] }
   }
 }

@@ -55,8 +55,8 @@ final class Stage {
     return changed
   }
 
-  /// Packets that tiers carried so far.
-  func forwarded() throws -> UInt64 { try attached.values.reduce(0) { try $0 + $1.attachment.forwarded() } }
+  /// What the tiers did so far, by host.
+  func counts() throws -> [LabHost: TierCount] { try attached.mapValues { try $0.attachment.count() } }
 
   var obtained: String? { attached.values.first?.attachment.obtained }
 

@@ -19,8 +19,8 @@ public struct TierDriver: Sendable {
 public protocol TierAttachment: AnyObject, Sendable {
   /// Tier and mode, as "xdp native".
   var obtained: String { get }
-  /// Packets that did not go through the kernel's stack so far.
-  func forwarded() throws -> UInt64
+  /// What became of the packets that it saw so far.
+  func count() throws -> TierCount
   /// Gives the packets back to the kernel.
   func detach() throws
 }
@@ -42,9 +42,10 @@ final class FastPathAttachment: TierAttachment {
   init(_ service: FastPathService) { self.service = service }
   var obtained: String { service.obtained }
   func detach() throws { try service.stop() }
-  func forwarded() throws -> UInt64 {
-    try service.stats().ports.reduce(0) { sum, port in
-      sum + port.forwarded.values.reduce(0) { $0 + $1.packets }
+  func count() throws -> TierCount {
+    try service.stats().ports.reduce(into: TierCount()) { sum, port in
+      sum.carried += port.forwarded.values.reduce(0) { $0 + $1.packets }
+      for (reason, count) in port.passed { sum.passed[reason, default: 0] += count.packets }
     }
   }
 }
