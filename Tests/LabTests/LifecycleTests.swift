@@ -74,7 +74,8 @@ struct LifecycleTests {
       culvert lab up \(network) --queues 2
       stat -L -c %i /run/netns/culvert-* > /run/state.two
       cmp /run/state.one /run/state.two
-      culvert lab list | grep -q '\(network) .* 2$'
+      culvert lab list > /run/state.listed
+      grep -q '\(network) .* 2$' /run/state.listed
       if culvert lab up \(network) 2> /dev/null; then exit 9; fi
       if culvert lab up \(network)+xdp --queues 2 2> /dev/null; then exit 9; fi
       ping hostA 198.18.0.2
@@ -86,7 +87,8 @@ struct LifecycleTests {
       # A process inside keeps its namespace, but neither devices nor rules.
       "$exe" lab exec hostA -- sleep 30 & inside=$!
       until [ "$(readlink /proc/$inside/ns/net)" != "$(readlink /proc/self/ns/net)" ]; do sleep 0.05; done
-      culvert lab down 2>&1 | grep -q 'still inside hostA'
+      culvert lab down 2> /run/state.said
+      grep -q 'still inside hostA' /run/state.said
       test "$(nsenter --net=/proc/$inside/ns/net ip -o link | wc -l)" = 1
       kill -9 $inside
       wait $inside || true
