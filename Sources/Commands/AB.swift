@@ -93,9 +93,14 @@ struct AB: CulvertCommand {
   }
 
   private func settings(_ plan: Plan) -> ABReport.Settings {
-    var pinning: [String: [String: Int]] = [:]
+    var pinning: [String: [String: Int]] = [
+      "packet-rate": ["generator": Placement.oneCore.clientCPU, "worker": Placement.liveFramesWorkerCPU]
+    ]
     for placement in Placement.allCases {
-      pinning[placement.rawValue] = ["client": placement.clientCPU, "server": placement.serverCPU]
+      pinning[placement.rawValue] = [
+        "client": placement.clientCPU, "server": placement.serverCPU,
+        "client_host_worker": placement.clientCPU, "server_host_worker": placement.serverCPU,
+      ]
     }
     return ABReport.Settings(
       repeats: plan.repeats, durationS: plan.duration, pinning: pinning,

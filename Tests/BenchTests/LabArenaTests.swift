@@ -16,10 +16,15 @@ struct LabArenaTests {
   static let tiered = Network(base: "vxlan", tier: "xdp")
   static let bare = Network(base: "bare")
 
+  private let measures: [Measure] = [
+    .packetRate(.encap), .packetRate(.decap), .udpRoundTrip, .tcpRoundTrip, .tcpConnectRoundTrip, .udpStream,
+    .tcpStream,
+  ]
+
   private func arena() -> LabArena {
     LabArena(
       .init(duration: 0.1, warmUp: 0.02, asShipped: false, searchSteps: 3, searchDuration: 0.05),
-      drivers: [.fastPath(.xdp, bypassPolicy: false)])
+      drivers: Tier.allCases.map { .fastPath($0, bypassPolicy: false) })
   }
 
   private func cell(_ measure: Measure, offloads: Offloads = .on) -> Cell {
@@ -28,29 +33,39 @@ struct LabArenaTests {
       placement: measure.isLiveFrames || CPU.count < 2 ? .oneCore : .twoCore)
   }
 
-  @Test(arguments: [vxlan, tiered, bare])
+  static let networks = (Network.bases + Tier.allCases.map { "vxlan+\($0.rawValue)" })
+    .compactMap { try? Network($0, tiers: Tier.allCases.map(\.rawValue)) }
+
+  @Test(arguments: networks)
   func everyNetworkPassesTheGateAndCarriesEveryWorkload(network: Network) throws {
     let arena = arena()
     defer { try? arena.close() }
+    guard network.base != "none" else {
+      for measure in measures { #expect(arena.reasonToSkip(network, cell(measure)) != nil) }
+      return
+    }
     let gate = try arena.gate(network, cell(.udpStream))
     #expect(gate.passed, "\(gate.summary)")
-    let measures: [Measure] = [
-      .packetRate(.encap), .packetRate(.decap), .udpRoundTrip, .tcpRoundTrip, .tcpConnectRoundTrip,
-      .udpStream, .tcpStream,
-    ]
+    let isPacketRate = ["bare", "bridge", "vxlan", Network.asShipped].contains(network.base)
     for measure in measures {
+      let reason = arena.reasonToSkip(network, cell(measure))
+      #expect((reason == nil) == (isPacketRate || !measure.isLiveFrames), "\(measure): \(reason ?? "-")")
+      guard reason == nil else { continue }
       let sample = try arena.trial(network, cell(measure))
       #expect(sample.value > 0, "\(measure)")
       #expect((sample.tierShare != nil) == (network.tier != nil))
       #expect((sample.histogram != nil) == [.udpRoundTrip, .tcpRoundTrip, .tcpConnectRoundTrip].contains(measure))
     }
+    #expect(arena.tier(of: network)?.requested == network.tier)
     #expect((arena.tier(of: network)?.obtained == "xdp native") == (network == Self.tiered))
   }
 
   @Test func liveFramesAreCountedToTheFrame() throws {
     let stage = try Stage(LabSpec(.vxlan))
     try stage.receiveLiveFrames(true)
-    try Gate(mtu: 1450).prime(Path(client: stage.station(stage.a1), server: stage.station(stage.b1), port: 7))
+    let ends = stage.ends(Self.vxlan)
+    try Gate(mtu: 1450).prime(
+      Path(client: stage.station(ends.client), server: stage.station(ends.server), port: 7))
     for direction in PacketDirection.allCases {
       let report = try stage.load(Self.vxlan, direction, size: 64).run(
         rate: 5000, timing: LoadTiming(warmUp: 0.02, duration: 0.1))
@@ -71,7 +86,7 @@ struct LabArenaTests {
   private func share(_ counts: TierCount...) throws -> Double? {
     let arena = LabArena(
       .init(duration: 0.05, warmUp: 0.01, asShipped: false),
-      drivers: [TierDriver(name: "scripted") { _ in Scripted(counts) }])
+      drivers: [TierDriver(name: "scripted") { _, _ in Scripted(counts) }])
     #expect(arena.reasonToSkip(Network(base: "vxlan", tier: "other"), cell(.udpStream)) != nil)
     return try arena.trial(Network(base: "vxlan", tier: "scripted"), cell(.udpStream)).tierShare
   }

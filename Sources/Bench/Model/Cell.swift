@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import LinuxSystem
 import Traffic
 
 public enum Placement: String, Codable, Sendable, CaseIterable {
@@ -9,6 +10,8 @@ public enum Placement: String, Codable, Sendable, CaseIterable {
 
   public var clientCPU: Int { 0 }
   public var serverCPU: Int { self == .oneCore ? 0 : 1 }
+  /// Of a tier's own threads where live frames take the whole of the client's.
+  public static var liveFramesWorkerCPU: Int { CPU.count > 1 ? 1 : 0 }
 }
 
 public enum Offloads: String, Codable, Sendable, CaseIterable {

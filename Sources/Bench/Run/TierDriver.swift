@@ -7,9 +7,10 @@ import LinuxSystem
 public struct TierDriver: Sendable {
   /// As in "vxlan+NAME".
   public var name: String
-  public var attach: @Sendable (_ host: LabNode) throws -> any TierAttachment
+  /// `cpu` is for what of the tier runs in threads of its own.
+  public var attach: @Sendable (_ host: LabNode, _ cpu: Int) throws -> any TierAttachment
 
-  public init(name: String, attach: @escaping @Sendable (LabNode) throws -> any TierAttachment) {
+  public init(name: String, attach: @escaping @Sendable (LabNode, Int) throws -> any TierAttachment) {
     self.name = name
     self.attach = attach
   }
@@ -29,9 +30,9 @@ extension TierDriver {
   /// Culvert itself, in this process.
   /// - Parameter bypassPolicy: serve ports although netfilter could decide otherwise (`--as-shipped`).
   public static func fastPath(_ tier: Tier, bypassPolicy: Bool) -> TierDriver {
-    TierDriver(name: tier.rawValue) { host in
+    TierDriver(name: tier.rawValue) { host, cpu in
       let options = FastPathOptions(
-        overlay: LabNames.bridge, namespace: host.reference, tier: tier, bypassPolicy: bypassPolicy)
+        overlay: LabNames.bridge, namespace: host.reference, tier: tier, bypassPolicy: bypassPolicy, cpu: cpu)
       return FastPathAttachment(try FastPathService.start(options))
     }
   }
