@@ -8,19 +8,45 @@ struct PlanTests {
   @Test func quickCoversTheRequiredRows() throws {
     var request = Plan.Request()
     request.quick = true
-    let plan = try Plan(request, tiers: ["xdp"])
-    let rows = plan.cells.map(\.description)
-    for row in [
-      "packet-rate:encap 64 offloads on one-core packets_per_second",
-      "packet-rate:encap 64 offloads on one-core ndr_packets_per_second",
-      "packet-rate:decap 64 offloads on one-core packets_per_second",
-      "tcp-stream 65536 offloads off two-core bytes_per_second",
-      "udp-stream 64 offloads on two-core packets_per_second",
-      "udp-rr 64 offloads on one-core round_trip_p50_us",
-    ] {
-      #expect(rows.contains(row), "\(row)")
-    }
-    #expect(plan.networks.map(\.description) == ["vxlan", "bare", "vxlan+xdp"])
+    let plan = try Plan(request, tiers: ["xdp", "afxdp", "tc"])
+    #expect(
+      plan.cells.map(\.description) == [
+        "packet-rate:encap 64 offloads on one-core packets_per_second",
+        "packet-rate:decap 64 offloads on one-core packets_per_second",
+        "udp-rr 64 offloads on one-core round_trip_p50_us",
+        "udp-rr 64 offloads on two-core round_trip_p50_us",
+        "udp-stream 64 offloads on two-core packets_per_second",
+        "udp-stream 1400 offloads on two-core packets_per_second",
+        "tcp-stream 65536 offloads on two-core bytes_per_second",
+        "tcp-stream 65536 offloads off two-core bytes_per_second",
+      ])
+    #expect(plan.networks.map(\.description) == ["vxlan", "bare", "vxlan+xdp", "vxlan+afxdp", "vxlan+tc"])
+    #expect(plan.repeats >= RatioEstimate.pairsForVerdict)
+    #expect(!plan.measuresCost && plan.leftOut.count == 2)
+    #expect(Estimate(plan).seconds < 180)
+    // What is asked for by name is not searched either.
+    request.workloads = ["packet-rate"]
+    #expect(try Plan(request, tiers: ["xdp"]).cells.map(\.measure) == [.packetRate(.encap), .packetRate(.decap)])
+  }
+
+  @Test func theWholePlanLeavesNothingOut() throws {
+    let plan = try Plan(Plan.Request(), tiers: ["xdp"])
+    #expect(plan.measuresCost && plan.leftOut.isEmpty)
+    #expect(Set(plan.cells.map(\.measure.workload)) == Set(Measure.workloads))
+    #expect(plan.cells.contains { $0.measure.isSearch })
+    var request = Plan.Request()
+    request.networks = ["all"]
+    let all = try Plan(request, tiers: ["xdp", "tc"])
+    #expect(Set(all.networks.map(\.description)) == Set(Network.all(tiers: ["xdp", "tc"])))
+    #expect(Set(all.networks.map(\.description)).isSuperset(of: ["nat", "bridge", "vxlan@as-shipped"]))
+    #expect(Estimate(all).seconds > 2 * Estimate(plan).seconds)
+    #expect(Estimate(plan, isHeld: { _ in true }).trials == 0)
+  }
+
+  @Test func workloadsNamedTwiceAreMeasuredOnce() throws {
+    var request = Plan.Request()
+    request.workloads = ["packet-rate", "packet-rate:encap"]
+    #expect(try Plan(request, tiers: ["xdp"]).cells.count == 4)
   }
 
   @Test func whatCannotBeMeasuredIsAUsageError() {

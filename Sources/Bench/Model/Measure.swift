@@ -63,6 +63,11 @@ public enum Measure: Hashable, Sendable {
     }
   }
 
+  /// A trial is a search of many short ones.
+  public var isSearch: Bool {
+    if case .noDropRate = self { true } else { false }
+  }
+
   /// Streams can be several at once.
   public var takesFlows: Bool { self == .udpStream || self == .tcpStream }
 

@@ -5,7 +5,10 @@ import Traffic
 /// What was seen of one cell.
 struct Observations: Sendable {
   var cell: Cell
+  /// Of trials whose pairs count.
   var samples: [Network: [Sample]] = [:]
+  /// Of trials whose pairs were spoilt.
+  private var spoilt: [Network: [Sample]] = [:]
   var pairs: [Network: [(a: Double, b: Double)]] = [:]
   var dropped: [Network: Int] = [:]
   var costs: [Network: (sample: Sample, busyCPUs: Double?)] = [:]
@@ -14,10 +17,37 @@ struct Observations: Sendable {
 
   init(cell: Cell) { self.cell = cell }
 
-  /// As the JSON has it: nothing for one.
-  private var flows: Int? { cell.flows == 1 ? nil : cell.flows }
+  private var flows: Int? { cell.severalFlows }
 
   func isOut(_ network: Network) -> Bool { skipped[network] != nil || failed[network] != nil }
+
+  /// One pass; `flipped` are the pairs in which the machine changed its state.
+  mutating func add(_ pass: Schedule.Pass, _ trials: [Sample?], flipped: [Schedule.Pair]) {
+    var counted: Set<Int> = []
+    for pair in pass.pairs {
+      if flipped.contains(pair) {
+        dropped[pair.network, default: 0] += 1
+      } else if let a = trials[pair.trial], let b = trials[pair.baselineTrial] {
+        pairs[pair.network, default: []].append((a: a.value, b: b.value))
+        counted.formUnion([pair.trial, pair.baselineTrial])
+      } else if trials[pair.trial] != nil {
+        counted.insert(pair.trial)
+      }
+    }
+    for (index, network) in pass.trials.enumerated() {
+      guard let sample = trials[index] else { continue }
+      if counted.contains(index) {
+        samples[network, default: []].append(sample)
+      } else {
+        spoilt[network, default: []].append(sample)
+      }
+    }
+  }
+
+  /// Where the machine never settled, figures that compare with nothing are still better than none.
+  mutating func keepWhatThereIs() {
+    for (network, trials) in spoilt where samples[network] == nil { samples[network] = trials }
+  }
 
   func result(of network: Network, tier: ABReport.Tier?) -> ABReport.Result {
     let seen = samples[network] ?? []
