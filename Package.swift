@@ -79,7 +79,8 @@ let package = Package(
       name: "TrafficTests",
       dependencies: ["LinuxSystem", "Netlink", "PacketHeaders", "TestSupport", "Traffic", system, histogram]),
     .testTarget(
-      name: "BenchTests", dependencies: ["Bench", "FastPath", "Lab", "LinuxSystem", "TestSupport", "Traffic"]),
+      name: "BenchTests",
+      dependencies: ["Bench", "FastPath", "Lab", "LinuxSystem", "TestSupport", "Traffic", "culvert"]),
   ],
   swiftLanguageModes: [.v6]
 )
