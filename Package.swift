@@ -19,6 +19,7 @@ let package = Package(
   ],
   targets: [
     .systemLibrary(name: "CLibNL", pkgConfig: "libnl-3.0", providers: [.apt(["libnl-3-dev"])]),
+    .systemLibrary(name: "CLibNFTables", pkgConfig: "libnftables", providers: [.apt(["libnftables-dev"])]),
     .target(
       name: "CLibXDP",
       linkerSettings: [.linkedLibrary("bpf"), .linkedLibrary("elf"), .linkedLibrary("z")]),
@@ -38,7 +39,8 @@ let package = Package(
         "BPFLoader", "CBPFObjects", "CLinuxSystem", "DataPlane", "LinuxSystem", "Netlink", "PacketHeaders",
         "XDPSocket", system,
       ]),
-    .target(name: "Lab", dependencies: ["LinuxSystem", "Netlink", "PacketHeaders", system]),
+    .target(
+      name: "Lab", dependencies: ["CLibNFTables", "LinuxSystem", "Netlink", "PacketHeaders", system]),
     .target(
       name: "Traffic",
       dependencies: [
@@ -67,7 +69,9 @@ let package = Package(
       name: "NetlinkTests", dependencies: ["Netlink", "PacketHeaders", "LinuxSystem", "TestSupport", system]),
     .testTarget(
       name: "LabTests",
-      dependencies: ["Lab", "Netlink", "PacketHeaders", "LinuxSystem", "TestSupport", "culvert", system]),
+      dependencies: [
+        "Lab", "Netlink", "PacketHeaders", "LinuxSystem", "TestSupport", "Traffic", "culvert", system,
+      ]),
     .testTarget(name: "PacketHeadersTests", dependencies: ["PacketHeaders"]),
     .testTarget(
       name: "BPFProgramTests",
@@ -78,7 +82,8 @@ let package = Package(
       name: "TrafficTests",
       dependencies: ["LinuxSystem", "Netlink", "PacketHeaders", "TestSupport", "Traffic", system, histogram]),
     .testTarget(
-      name: "BenchTests", dependencies: ["Bench", "FastPath", "Lab", "LinuxSystem", "TestSupport", "Traffic"]),
+      name: "BenchTests",
+      dependencies: ["Bench", "FastPath", "Lab", "LinuxSystem", "TestSupport", "Traffic", "culvert"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -7,16 +7,8 @@ extension AB {
     var request = Plan.Request()
     request.networks = networks.map(Self.list)
     request.workloads = workloads.map(Self.list)
-    if let sizes {
-      var numbers: [Int] = []
-      for text in Self.list(sizes) {
-        guard let number = Int(text) else {
-          throw Failure("read --sizes", sizes, advice: "Give numbers, as in 64,1400.", status: .usage)
-        }
-        numbers.append(number)
-      }
-      request.sizes = numbers
-    }
+    request.sizes = try Self.numbers("--sizes", sizes, "64,1400")
+    request.flows = try Self.numbers("--flows", flows, "1,4")
     request.offloads = try Self.choice("--offloads", offloads)
     request.placements = try Self.choice("--placement", placement)
     request.repeats = repeats
@@ -27,6 +19,18 @@ extension AB {
   }
 
   private static func list(_ text: String) -> [String] { text.split(separator: ",").map(String.init) }
+
+  private static func numbers(_ option: String, _ text: String?, _ example: String) throws(Failure) -> [Int]? {
+    guard let text else { return nil }
+    var numbers: [Int] = []
+    for word in list(text) {
+      guard let number = Int(word) else {
+        throw Failure("read \(option)", text, advice: "Give numbers, as in \(example).", status: .usage)
+      }
+      numbers.append(number)
+    }
+    return numbers
+  }
 
   /// One of the cases, or "both" for all; nil stays nil.
   private static func choice<T: RawRepresentable<String> & CaseIterable>(

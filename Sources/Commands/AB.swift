@@ -16,15 +16,20 @@ struct AB: CulvertCommand {
       measures the networks in turns, paired in time. The table goes to standard output. Nothing of the labs stays.
       """)
 
-  @Option(help: "Comma-separated: bare, vxlan, vxlan+xdp (default: all).")
+  @Option(
+    help:
+      "Comma-separated, or all: bare, host, container, bridge, nat, none, vxlan, vxlan+TIER, vxlan@as-shipped (default: bare, vxlan and every tier)."
+  )
   var networks: String?
   @Option(
     help:
-      "Comma-separated: packet-rate, packet-rate:encap, packet-rate:decap, udp-rr, udp-stream, tcp-stream (default: all)."
+      "Comma-separated: packet-rate, packet-rate:encap, packet-rate:decap, udp-rr, tcp-rr, tcp-crr, udp-stream, tcp-stream (default: all)."
   )
   var workloads: String?
   @Option(help: "Comma-separated bytes: UDP payload, TCP write, inner frame (default: by workload).")
   var sizes: String?
+  @Option(help: "Comma-separated numbers of parallel flows, 1 to 8, of udp-stream and tcp-stream (default: 1).")
+  var flows: String?
   @Option(help: "Of the containers' interfaces and the wire: on, off or both (default: by workload).")
   var offloads: String?
   @Option(help: "Pairs of trials per comparison.")
@@ -33,38 +38,57 @@ struct AB: CulvertCommand {
   var duration: Double?
   @Option(help: "The network that the others are compared with.")
   var baseline = "vxlan"
-  @Flag(help: "Leave the kernel's network as it ships: bridge netfilter on, outer UDP checksums on.")
+  @Flag(
+    help:
+      "Leave every network as it ships: bridge netfilter on, outer UDP checksums on. (To have such an overlay beside the tuned one: --networks vxlan@as-shipped,…)"
+  )
   var asShipped = false
   @Option(help: "Both ends on one CPU or on two: one-core, two-core or both (default: by workload).")
   var placement: String?
-  @Option(help: "Tier afxdp: what its workers do without packets: \(WaitMode.allCases.map(\.rawValue).joined(separator: ", ")).")
+  @Option(
+    help:
+      "Tier afxdp: what its workers do without packets: \(WaitMode.allCases.map(\.rawValue).joined(separator: ", "))."
+  )
   var wait = WaitMode.adaptive
-  @Option(help: "Tier afxdp: the CPU of its workers (default: wherever the scheduler puts them).")
-  var cpu: Int?
-  @Flag(help: "Fewer and shorter trials, each workload once: under three minutes.")
+  @Flag(
+    help:
+      "The main rows with fewer and shorter trials, without loss-free rates and CPU time: under three minutes.")
   var quick = false
+  @Option(
+    help: ArgumentHelp(
+      "Exit with status 2 if a row of NETWORK and WORKLOAD falls below RATIO times the baseline's speed; repeatable.",
+      discussion:
+        "A ratio of speeds, so more is better of every workload: of latency it is the baseline's over the network's. vxlan+tc:udp-rr:1.33 asks for round trips of at most 1/1.33 of the baseline's.",
+      valueName: "network:workload:ratio"))
+  var failBelow: [String] = []
   @Option(help: "Write the result there as JSON, after each comparison and at the end.")
   var json: String?
+  @Flag(help: "Keep the rows that are whole in the file of --json, and measure the others.")
+  var resume = false
 
   func execute() throws {
     let plan = try Plan(request(), tiers: Tier.allCases.map(\.rawValue))
+    let thresholds = try failBelow.map { try Threshold(parsing: $0, plan: plan) }
+    var report = ABReport(environment: environment(), settings: settings(plan))
+    try takeUp(&report)
     guard geteuid() == 0 else {
       throw Failure("measure", "networks", errno: .notPermitted, advice: "Run as root: it builds namespaces.")
     }
+    announce(plan, report)
     let interruption = try Interruption()
     let arena = LabArena(
       LabArena.Settings(
-        duration: plan.duration, warmUp: plan.warmUp, asShipped: asShipped, searchSteps: quick ? 6 : 8,
-        searchDuration: quick ? 0.1 : 0.2),
-      drivers: Tier.allCases.map { .fastPath($0, bypassPolicy: asShipped, wait: wait, cpu: cpu) })
+        duration: plan.duration, warmUp: plan.warmUp, asShipped: asShipped, searchSteps: plan.searchSteps,
+        searchDuration: plan.searchDuration),
+      drivers: Tier.allCases.map { .fastPath($0, bypassPolicy: asShipped, wait: wait) })
     let progress = LiveProgress()
     var campaign = Campaign(
       schedule: Schedule(baseline: plan.baseline, networks: plan.networks), cells: plan.cells,
-      repeats: plan.repeats, searchRepeats: plan.searchRepeats, measuresCost: true, arena: arena)
+      repeats: plan.repeats, searchRepeats: plan.searchRepeats, measuresCost: plan.measuresCost, arena: arena)
+    campaign.budget = plan.budget
     campaign.isInterrupted = { interruption.happened }
     campaign.onProgress = { progress.show($0) }
     if let json { campaign.onCell = { try $0.write(to: json) } }
-    var report = ABReport(environment: environment(), settings: settings(plan))
     // A path that cannot be written is known before the first trial, not after the last.
     if let json { try report.write(to: json) }
     defer { progress.clear() }
@@ -78,30 +102,11 @@ struct AB: CulvertCommand {
     progress.clear()
     let isColoured = isatty(1) == 1 && ProcessInfo.processInfo.environment["NO_COLOR"].map(\.isEmpty) ?? true
     FileHandle.standardOutput.write(Data(ABTable(report, coloured: isColoured).text.utf8))
+    let misses = thresholds.flatMap { $0.misses(in: report) }
+    for miss in misses { Terminal.note("below --fail-below: \(miss)") }
+    if !misses.isEmpty { throw ExitCode(ExitStatus.missedThreshold.rawValue) }
     if report.results.contains(where: { $0.failed != nil }) || !report.complete {
       throw ExitCode(ExitStatus.failed.rawValue)
     }
-  }
-
-  private func environment() -> ABReport.Environment {
-    ABReport.Environment(
-      machine: .read(), baseline: asShipped ? "as-shipped" : "tuned",
-      offloads: [
-        "on":
-          "as the kernel makes them, and GRO on the wire; packet-rate: at the port of the sending container too",
-        "off":
-          "no checksum or segmentation offload in the containers and on the wire; GRO there merges nothing",
-      ])
-  }
-
-  private func settings(_ plan: Plan) -> ABReport.Settings {
-    var pinning: [String: [String: Int]] = [:]
-    for placement in Placement.allCases {
-      pinning[placement.rawValue] = ["client": placement.clientCPU, "server": placement.serverCPU]
-    }
-    return ABReport.Settings(
-      repeats: plan.repeats, durationS: plan.duration, pinning: pinning,
-      baselineNetwork: plan.baseline.description, networks: plan.networks.map(\.description),
-      bypassPolicy: asShipped && plan.networks.contains { $0.tier != nil })
   }
 }

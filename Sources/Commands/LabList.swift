@@ -14,15 +14,15 @@ struct LabList: CulvertCommand {
     if json { return try Terminal.json(["labs": labs.map(Entry.init)]) }
     guard !labs.isEmpty else { return Terminal.note("no labs; `culvert lab up vxlan` builds one") }
     Self.table(
-      [["NAME", "STATE", "NETWORK", "CONTAINERS", "MTU", "OFFLOADS", "UDPCSUM"]] + labs.map(Self.row))
+      [["NAME", "STATE", "NETWORK", "CONTAINERS", "MTU", "OFFLOADS", "UDPCSUM", "QUEUES"]] + labs.map(Self.row))
   }
 
   private static func row(_ lab: LabSummary) -> [String] {
     let row = [lab.name, lab.state.rawValue]
-    guard let spec = lab.spec else { return row + [String](repeating: "?", count: 5) }
+    guard let spec = lab.spec else { return row + [String](repeating: "?", count: 6) }
     return row + [
       spec.network.rawValue, String(spec.containers), String(spec.mtu), spec.offloads ? "on" : "off",
-      spec.udpChecksum ? "on" : "off",
+      spec.udpChecksum ? "on" : "off", String(spec.queues),
     ]
   }
 
@@ -48,6 +48,7 @@ struct LabList: CulvertCommand {
     var mtu: UInt32?
     var offloads: String?
     var udpcsum: String?
+    var queues: Int?
     var nodes: [Node]
 
     init(_ lab: LabSummary) {
@@ -58,6 +59,7 @@ struct LabList: CulvertCommand {
       mtu = lab.spec?.mtu
       offloads = lab.spec.map { $0.offloads ? "on" : "off" }
       udpcsum = lab.spec.map { $0.udpChecksum ? "on" : "off" }
+      queues = lab.spec?.queues
       nodes = lab.nodes.map {
         Node(name: $0.name, address: "\($0.address)", mac: "\($0.mac)", netns: $0.reference)
       }

@@ -7,10 +7,10 @@ struct LabUp: CulvertCommand {
   static let configuration = CommandConfiguration(
     commandName: "up", abstract: "Build a lab, or find it as it was built.")
 
-  @Argument(help: "bare or vxlan, optionally with +TIER.")
+  @Argument(help: "bare, none, host, container, bridge, nat or vxlan; vxlan optionally with +TIER.")
   var network: String
-  @Option(help: "Containers per host.")
-  var containers = 1
+  @Option(help: "Containers per host (default: 1; on bridge and container, which are of one host, 2).")
+  var containers: Int?
   @Option(help: "MTU of the wire; containers of an overlay get 50 fewer.")
   var mtu: UInt32 = 1500
   @Option(help: "Checksum, segmentation and receive offloads: on or off.")
@@ -19,13 +19,15 @@ struct LabUp: CulvertCommand {
   var udpcsum: Switch?
   @Flag(help: "The kernel's defaults in place of the tuned baseline: outer checksums, netfilter on bridges.")
   var asShipped = false
+  @Option(help: "Receive and transmit queues of the wire's and the containers' interfaces.")
+  var queues = 1
   @OptionGroup var lab: LabName
 
   func execute() throws {
     let choice = try NetworkChoice(parsing: network)
     let spec = LabSpec(
       choice.network, containers: containers, mtu: mtu, offloads: offloads == .on,
-      udpChecksum: udpcsum.map { $0 == .on }, asShipped: asShipped)
+      udpChecksum: udpcsum.map { $0 == .on }, asShipped: asShipped, queues: queues)
     let tier = try choice.tier.map { try LabTier($0, on: choice.network) }
     let (lab, isNew) = try Lab.up(spec, name: self.lab.name)
     Terminal.note(isNew ? "built \(self.lab.name):" : "\(self.lab.name) stands already:")

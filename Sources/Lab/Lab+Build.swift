@@ -2,6 +2,7 @@
 import LinuxSystem
 import Netlink
 import PacketHeaders
+import PacketHeaders
 
 extension Lab {
   /// Makes the devices inside namespaces that are yet empty. Nothing ever appears in
@@ -10,8 +11,10 @@ extension Lab {
     for node in nodes { try Quiet.prepare(node, spec) }
     try buildWire()
     for host in LabHost.allCases {
+      if spec.network.isBridged { try buildBridge(host) }
       if spec.network == .vxlan { try buildOverlay(host) }
       for container in containers(of: host) { try attach(container, to: self.host(host)) }
+      if spec.network == .nat { try buildTranslation(host) }
     }
     try setOffloads()
     try Quiet.settle(nodes)
@@ -22,20 +25,37 @@ extension Lab {
     let other = b.namespace.descriptor.raw
     try a.run {
       try RouteConnection().createVeth(
-        LinkSettings(LabNames.uplink, mtu: spec.mtu, mac: a.mac),
-        LinkSettings(LabNames.uplink, mtu: spec.mtu, mac: b.mac, namespace: other))
+        settings(LabNames.uplink, spec.mtu, a.mac),
+        settings(LabNames.uplink, spec.mtu, b.mac, namespace: other))
     }
     for node in [a, b] { try address(node) }
   }
 
-  /// A bridge and a VXLAN device that floods to the other host and learns.
-  private func buildOverlay(_ host: LabHost) throws {
+  /// One end of a veth pair, with as many queues as the lab has.
+  private func settings(
+    _ name: String, _ mtu: UInt32, _ mac: MACAddress, namespace: Int32? = nil
+  ) -> LinkSettings {
+    let queues = spec.queues > 1 ? UInt32(spec.queues) : nil
+    return LinkSettings(
+      name, mtu: mtu, mac: mac, namespace: namespace, transmitQueues: queues, receiveQueues: queues)
+  }
+
+  private func buildBridge(_ host: LabHost) throws {
     let node = self.host(host)
     try node.run {
       let route = try RouteConnection()
       let settings = BridgeSettings(multicastSnooping: false, stp: false)
       try route.createBridge(
         LinkSettings(LabNames.bridge, mtu: spec.containerMTU, mac: node.identity.bridgeMAC), settings)
+      try route.setUp(try route.link(named: LabNames.bridge).index)
+    }
+  }
+
+  /// A VXLAN device that floods to the other host and learns.
+  private func buildOverlay(_ host: LabHost) throws {
+    let node = self.host(host)
+    try node.run {
+      let route = try RouteConnection()
       var vxlan = VXLANSettings(vni: LabNames.vni)
       vxlan.port = LabNames.port
       vxlan.local = node.address
@@ -53,18 +73,21 @@ extension Lab {
           state: FDBRequest.permanent))
       try route.setMaster(device, bridge)
       try route.setUp(device)
-      try route.setUp(bridge)
     }
   }
 
   private func attach(_ container: LabNode, to host: LabNode) throws {
+    guard let port = container.hostPort else {
+      // On `host` it has its host's address, on `none` no one to tell of one.
+      if spec.network == .container { try address(container) }
+      return
+    }
     let inside = container.namespace.descriptor.raw
     try host.run {
       let route = try RouteConnection()
-      let port = container.hostPort!
       try route.createVeth(
-        LinkSettings(port, mtu: container.mtu, mac: container.identity.hostPortMAC),
-        LinkSettings(container.interface, mtu: container.mtu, mac: container.mac, namespace: inside))
+        settings(port, container.mtu, container.identity.hostPortMAC),
+        settings(container.interface, container.mtu, container.mac, namespace: inside))
       let index = try route.link(named: port).index
       try route.setMaster(index, try route.link(named: LabNames.bridge).index)
       try route.setUp(index)
@@ -76,8 +99,10 @@ extension Lab {
     try node.run {
       let route = try RouteConnection()
       let index = try route.link(named: node.interface).index
-      try route.addAddress(index, .v4(node.address), prefix: node.identity.prefix)
-      if let six = node.address6 { try route.addAddress(index, .v6(six), prefix: 64) }
+      try route.addAddress(index, .v4(node.address), prefix: node.prefix)
+      if let six = node.address6 {
+        try route.addAddress(index, .v6(six), prefix: node.interface == "lo" ? 128 : 64)
+      }
       try route.setUp(index)
     }
   }
@@ -90,7 +115,7 @@ extension Lab {
 }
 
 extension LabNode {
-  /// Of a host; its containers' ends go with their ports.
+  /// Of a host, with its rules; its containers' ends go with their ports.
   func removeDevices(_ spec: LabSpec) throws {
     let ports = spec.identities.filter { $0.host == host }.compactMap(\.hostPort)
     let names = ports + [LabNames.vxlan, LabNames.bridge, LabNames.uplink]
@@ -104,6 +129,7 @@ extension LabNode {
           guard error.errno == .operationNotSupportedByDevice else { throw error }
         }
       }
+      if spec.network == .nat { try NFTables.remove(table: LabNames.table, on: name) }
     }
   }
 }

@@ -51,12 +51,13 @@ extension Lab {
   private static func build(_ spec: LabSpec, _ record: LabRecord) throws -> Lab {
     try LabRecord.prepareNamespaceDirectory()
     try record.begin(spec)
-    let nodes = try spec.identities.map { identity in
-      let namespace = try NetworkNamespace.makeAnonymous()
+    var nodes: [LabNode] = []
+    for identity in spec.identities {
+      let namespace = try namespace(for: identity, spec, among: nodes)
       let name = NamespaceName(name: "\(record.name)-\(identity.name)", token: NamespaceName.makeToken())
       try record.begin(identity.name, LabRecord.Node(name: name, identity: namespace.identity))
       try name.mount(namespace)
-      return LabNode(identity, spec: spec, namespace: namespace, reference: name.path)
+      nodes.append(LabNode(identity, spec: spec, namespace: namespace, reference: name.path))
     }
     let lab = Lab(spec: spec, nodes: nodes)
     try lab.build()

@@ -33,7 +33,9 @@ extension Lab {
   /// looked at, is none.
   private static func occupants(of nodes: [LabNode]) -> [LabOccupant] {
     var names: [NetworkNamespace.Identity: String] = [:]
-    for node in nodes { names[node.namespace.identity] = node.name }
+    for node in nodes where names[node.namespace.identity] == nil {
+      names[node.namespace.identity] = node.name
+    }
     return Folder.names("/proc").compactMap { Int32($0) }.compactMap { process in
       var status = stat()
       guard stat("/proc/\(process)/ns/net", &status) == 0 else { return nil }

@@ -17,14 +17,24 @@ public final class Lab: Sendable {
   /// descriptors of this process only, and go with it however it ends.
   public static func make(_ spec: LabSpec) throws -> Lab {
     try spec.validate()
-    let nodes = try spec.identities.map { identity in
-      let namespace = try NetworkNamespace.makeAnonymous()
+    var nodes: [LabNode] = []
+    for identity in spec.identities {
+      let namespace = try namespace(for: identity, spec, among: nodes)
       let reference = "/proc/\(getpid())/fd/\(namespace.descriptor.raw)"
-      return LabNode(identity, spec: spec, namespace: namespace, reference: reference)
+      nodes.append(LabNode(identity, spec: spec, namespace: namespace, reference: reference))
     }
     let lab = Lab(spec: spec, nodes: nodes)
     try lab.build()
     return lab
+  }
+
+  /// A new one, or that of the node whose namespace it shares.
+  static func namespace(
+    for identity: LabIdentity, _ spec: LabSpec, among nodes: [LabNode]
+  ) throws -> NetworkNamespace {
+    let resident = spec.resident(identity)
+    guard let owner = nodes.first(where: { $0.identity == resident }) else { return try .makeAnonymous() }
+    return try owner.namespace.duplicate()
   }
 
   /// "hostA", "hostB", "a1", "b1" …
@@ -40,8 +50,11 @@ public final class Lab: Sendable {
 
   public func containers(of host: LabHost) -> [LabNode] { nodes.filter { !$0.isHost && $0.host == host } }
 
-  /// Who talks to whom in a comparison: the first containers, or on `bare` the hosts.
+  /// Who talks to whom in a comparison: the first containers, of one host where those of two cannot; on
+  /// `bare` the hosts.
   public var pair: (client: LabNode, server: LabNode) {
-    (containers(of: .a).first ?? host(.a), containers(of: .b).first ?? host(.b))
+    let near = containers(of: .a)
+    guard let first = near.first, let other = containers(of: .b).first else { return (host(.a), host(.b)) }
+    return (first, spec.network.isOfOneHost ? near.last! : other)
   }
 }

@@ -8,28 +8,50 @@ public final class LabNode: Sendable {
   public let namespace: NetworkNamespace
   /// The namespace as commands take NS: a path.
   public let reference: String
+  /// The interface through which the node is reached.
+  public let interface: String
   /// Layer 3 bytes of `interface`.
   public let mtu: UInt32
-  /// Nil where IPv6 is off: hosts that only carry an overlay.
+  public let address: IPv4Address
+  let prefix: UInt8
+  /// Nil where IPv6 is off: hosts that only carry an overlay, and all of `nat`.
   public let address6: IPv6Address?
+  /// Where other hosts meet a container of `nat`: its host's address.
+  public let published: IPv4Address?
+  /// Of `interface`; zero of loopback.
+  public let mac: MACAddress
+  /// The container's port in its host's namespace.
+  public let hostPort: String?
 
   public var name: String { identity.name }
   public var host: LabHost { identity.host }
   public var isHost: Bool { identity.container == nil }
-  public var interface: String { identity.interface }
-  public var hostPort: String? { identity.hostPort }
-  public var address: IPv4Address { identity.address }
-  public var mac: MACAddress { identity.mac }
 
   init(_ identity: LabIdentity, spec: LabSpec, namespace: consuming NetworkNamespace, reference: String) {
     self.identity = identity
     self.namespace = namespace
     self.reference = reference
-    let isHost = identity.container == nil
-    self.mtu = isHost ? spec.mtu : spec.containerMTU
-    self.address6 = isHost && spec.network != .bare ? nil : identity.address6
+    let network = spec.network
+    let isContainer = identity.container != nil
+    let isOnLoopback = isContainer && (network == .container || network == .none)
+    // On `host` a container is what its host is.
+    let reached = network == .host ? LabIdentity(host: identity.host, container: nil) : identity
+    interface = isOnLoopback ? "lo" : LabNames.interface
+    // Loopback's own default.
+    mtu = isOnLoopback ? 65_536 : isContainer ? spec.containerMTU : spec.mtu
+    address = isContainer && network == .none ? .loopback : reached.address
+    prefix = isOnLoopback ? 32 : isContainer ? (network == .nat ? 17 : 16) : 24
+    let hasSix = isContainer ? network != .nat && network != .none : network == .bare || network == .host
+    address6 = hasSix ? reached.address6 : nil
+    published = isContainer && network == .nat ? LabIdentity(host: identity.host, container: nil).address : nil
+    mac = isOnLoopback ? .zero : reached.mac
+    hostPort = network.isBridged ? identity.hostPort : nil
   }
 
   /// Runs `body` inside the node's namespace on a thread of its own.
   public func run<T>(_ body: () throws -> T) throws -> T { try namespace.run(body) }
+}
+
+extension IPv4Address {
+  fileprivate static let loopback = IPv4Address([127, 0, 0, 1] as [UInt8])!
 }

@@ -22,9 +22,6 @@ public struct LabIdentity: Hashable, Sendable {
 
   public var name: String { container.map { "\(host.letter)\($0)" } ?? host.rawValue }
 
-  /// The interface through which the node is reached.
-  public var interface: String { LabNames.interface }
-
   /// The container's port in its host's namespace.
   public var hostPort: String? { container.map { "v\(host.letter)\($0)" } }
 
@@ -37,7 +34,6 @@ public struct LabIdentity: Hashable, Sendable {
     return IPv4Address(octets)!
   }
 
-  var prefix: UInt8 { container == nil ? 24 : 16 }
 
   /// 2001:2::a:N and 2001:2::b:N are the containers; 2001:2:0:1::1 and ::2 the hosts.
   public var address6: IPv6Address {
@@ -52,7 +48,7 @@ public struct LabIdentity: Hashable, Sendable {
     return IPv6Address(octets)!
   }
 
-  /// Of `interface`; locally administered.
+  /// Locally administered.
   public var mac: MACAddress {
     MACAddress([0x02, 0xc0, 0, host == .a ? 0x0a : 0x0b, 0, UInt8(container ?? 0)] as [UInt8])!
   }
@@ -72,6 +68,10 @@ public enum LabNames {
   public static let vxlan = "vx0"
   public static let vni: UInt32 = 42
   public static let port: UInt16 = 4789
+  /// Of `nat`: divided among a host's containers.
+  public static let publishedPorts: ClosedRange<UInt16> = 20_000...59_999
+  /// The nftables table of `nat`.
+  static let table = "culvert"
 }
 
 extension LabSpec {
@@ -81,5 +81,22 @@ extension LabSpec {
       + LabHost.allCases.flatMap { host in
         (0..<containers).map { LabIdentity(host: host, container: $0 + 1) }
       }
+  }
+
+  /// Whose namespace a node lives in: another's, which comes before it, or its own.
+  func resident(_ identity: LabIdentity) -> LabIdentity {
+    guard identity.container != nil else { return identity }
+    return switch network {
+    case .host: LabIdentity(host: identity.host, container: nil)
+    case .container: LabIdentity(host: identity.host, container: 1)
+    default: identity
+    }
+  }
+
+  /// On `nat`, the ports of its host's address that lead to a container; TCP and UDP.
+  public func publishedPorts(of container: Int) -> ClosedRange<UInt16> {
+    let share = LabNames.publishedPorts.count / max(1, containers)
+    let first = Int(LabNames.publishedPorts.lowerBound) + (container - 1) * share
+    return UInt16(first)...UInt16(first + share - 1)
   }
 }

@@ -7,8 +7,24 @@ public struct LabSpec: Hashable, Sendable {
   public enum Network: String, CaseIterable, Sendable {
     /// Host to host: no containers, the wire alone.
     case bare
+    /// Containers have loopback alone.
+    case none
+    /// Containers share their host's namespace.
+    case host
+    /// A host's containers share one namespace, as a pod's do, and talk over its loopback.
+    case container
+    /// A host's containers are ports of its bridge, and talk with each other.
+    case bridge
+    /// As `bridge`, with a subnet per host behind the host's address: masqueraded on the way out, a range of
+    /// ports published to each container on the way in. IPv4 only.
+    case nat
     /// Container, veth, bridge, VXLAN device, uplink: a Docker overlay's hierarchy.
     case vxlan
+
+    /// Containers are ports of a bridge.
+    public var isBridged: Bool { [.bridge, .nat, .vxlan].contains(self) }
+    /// Containers reach those of their own host only.
+    public var isOfOneHost: Bool { self == .bridge || self == .container }
   }
 
   public var network: Network
@@ -23,24 +39,29 @@ public struct LabSpec: Hashable, Sendable {
   public var udpChecksum: Bool
   /// Bridged packets pass netfilter, as new namespaces have it.
   public var bridgeNetfilter: Bool
+  /// Transmit and receive queues of the wire's and the containers' interfaces.
+  public var queues: Int
 
   /// The tuned baseline, or with `asShipped` the kernel's defaults.
+  /// - Parameter containers: nil is as many as it takes to have two that reach each other.
   public init(
-    _ network: Network, containers: Int = 1, mtu: UInt32 = 1500, offloads: Bool = true,
-    udpChecksum: Bool? = nil, asShipped: Bool = false
+    _ network: Network, containers: Int? = nil, mtu: UInt32 = 1500, offloads: Bool = true,
+    udpChecksum: Bool? = nil, asShipped: Bool = false, queues: Int = 1
   ) {
     self.network = network
-    self.containers = network == .bare ? 0 : containers
+    self.containers = network == .bare ? 0 : containers ?? (network.isOfOneHost ? 2 : 1)
     self.mtu = mtu
     self.offloads = offloads
     self.udpChecksum = udpChecksum ?? asShipped
     self.bridgeNetfilter = asShipped
+    self.queues = queues
   }
 
   /// Bytes of outer Ethernet, IPv4, UDP and VXLAN headers that a wire's MTU must leave
   /// room for: the inner Ethernet header in place of the outer one.
   public static let overhead: UInt32 = 50
   public static let containerLimit = 250
+  public static let queueLimit = 64
 
   public var containerMTU: UInt32 { network == .vxlan ? mtu - Self.overhead : mtu }
 
@@ -54,6 +75,10 @@ public struct LabSpec: Hashable, Sendable {
       throw Failure(
         "build", "a lab of \(containers) containers", advice: "Give 1 to \(Self.containerLimit).",
         status: .usage)
+    }
+    guard (1...Self.queueLimit).contains(queues) else {
+      throw Failure(
+        "build", "a lab of \(queues) queues", advice: "Give 1 to \(Self.queueLimit).", status: .usage)
     }
   }
 }
@@ -87,6 +112,7 @@ extension LabSpec {
     offloads \(offloads)
     udpcsum \(udpChecksum)
     bridge-netfilter \(bridgeNetfilter)
+    queues \(queues)
 
     """
   }
@@ -104,7 +130,11 @@ extension LabSpec {
       let mtu = values["mtu"].flatMap({ UInt32($0) }), let offloads = bool("offloads"),
       let checksum = bool("udpcsum"), let netfilter = bool("bridge-netfilter")
     else { return nil }
-    self.init(network, containers: containers, mtu: mtu, offloads: offloads, udpChecksum: checksum)
+    // Labs of earlier versions had one.
+    let queues = values["queues"].map { Int($0) } ?? 1
+    guard let queues else { return nil }
+    self.init(
+      network, containers: containers, mtu: mtu, offloads: offloads, udpChecksum: checksum, queues: queues)
     self.bridgeNetfilter = netfilter
   }
 }

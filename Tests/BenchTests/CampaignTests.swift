@@ -5,37 +5,6 @@ import Traffic
 
 @testable import Bench
 
-/// Answers from a script instead of a network.
-private final class ScriptedArena: Arena {
-  var speed: (Network, Int) -> Double = { network, _ in network.tier == nil ? 100 : 300 }
-  var distances: [Double] = []
-  var failing: Network?
-  var broken: Network?
-  private(set) var trials: [Network] = []
-  private(set) var gated: [Network] = []
-
-  func reasonToSkip(_ network: Network, _ cell: Cell) -> String? { nil }
-  func gate(_ network: Network, _ cell: Cell) throws(Failure) -> ABReport.Gate {
-    gated.append(network)
-    return ABReport.Gate(
-      network: network.description, offloads: cell.offloads.rawValue, hosts: "A B", passed: network != broken,
-      summary: network == broken ? "echo 1473 bytes: no answer" : "fine")
-  }
-  func trial(_ network: Network, _ cell: Cell) throws(Failure) -> Sample {
-    trials.append(network)
-    if network == failing { throw Failure("send", "datagrams") }
-    return Sample(value: speed(network, trials.count), lostFraction: 0)
-  }
-  func trialWithCost(_ network: Network, _ cell: Cell) throws(Failure) -> (sample: Sample, busyCPUs: Double?)
-  {
-    (try trial(network, cell), 1.5)
-  }
-  func tier(of network: Network) -> ABReport.Tier? {
-    network.tier.map { ABReport.Tier(requested: $0, obtained: "\($0) native") }
-  }
-  func distance() throws(Failure) -> Double? { distances.isEmpty ? 60 : distances.removeFirst() }
-}
-
 struct CampaignTests {
   static let baseline = Network(base: "vxlan")
   static let tiered = Network(base: "vxlan", tier: "xdp")
@@ -75,6 +44,34 @@ struct CampaignTests {
     #expect(report.environment.cpuDistanceRangeNs == [60, 200])
   }
 
+  @Test func onlyWhatLacksPairsIsRepeated() throws {
+    let arena = ScriptedArena()
+    let bare = Network(base: "bare")
+    // [vxlan vxlan bare xdp], and the state flips in the last trial of the first pass.
+    arena.distances = [60, 60, 60, 60, 200]
+    var report = ABReport.sample()
+    var campaign = campaign(arena)
+    campaign.schedule = Schedule(baseline: Self.baseline, networks: [bare, Self.tiered])
+    try campaign.run(&report)
+    #expect(report.comparisons.map(\.a) == ["bare", "vxlan+xdp"])
+    #expect(report.comparisons.map(\.pairs) == [4, 4])
+    #expect(report.comparisons.map(\.droppedPairs) == [0, 1])
+    #expect(arena.trials.count == 4 * 4 + 3)
+    #expect(arena.trials.suffix(3) == [Self.baseline, Self.baseline, Self.tiered])
+  }
+
+  @Test func withoutTimeLeftNothingIsRepeated() throws {
+    let arena = ScriptedArena()
+    arena.distances = [60, 60, 60, 200]
+    var campaign = campaign(arena)
+    campaign.budget = 0
+    var report = ABReport.sample()
+    try campaign.run(&report)
+    #expect(arena.trials.count == 12)
+    #expect(report.comparisons.first?.pairs == 3)
+    #expect(report.complete)
+  }
+
   @Test func aMachineThatNeverSettlesEndsTheRunAnyway() throws {
     let arena = ScriptedArena()
     arena.distances = (0..<400).map { $0 % 2 == 0 ? 60 : 200 }
@@ -82,7 +79,7 @@ struct CampaignTests {
     try campaign(arena).run(&report)
     #expect(arena.trials.count == 24, "repeats and as many again")
     #expect(report.comparisons.isEmpty)
-    #expect(report.results.first?.samples.count == 8)
+    #expect(report.results.first?.samples.count == 16)
   }
 
   @Test func whatFailsTheGateIsNotTimed() throws {
@@ -114,6 +111,38 @@ struct CampaignTests {
     try campaign.run(&report)
     #expect(!report.complete)
     #expect(report.comparisons.first?.pairs == 2)
+    #expect(report.results.allSatisfy { $0.interrupted == true })
     #expect(try ABReport.decoded(report.encoded()) == report)
+  }
+
+  @Test func whatIsKeptOfEveryTrialIsTheWorstShareAndAllRoundTrips() throws {
+    var cell = Self.cell
+    (cell.measure, cell.flows) = (.udpRoundTrip, 2)
+    var seen = Observations(cell: cell)
+    seen.samples[Self.tiered] = (1...4).map { trial in
+      var sample = Sample(value: 1)
+      sample.tierShare = 1 - Double(trial) / 100
+      var histogram = LatencyHistogram()
+      for _ in 0..<25 { histogram.record(nanoseconds: UInt64(trial) * 10_000) }
+      sample.histogram = histogram
+      return sample
+    }
+    seen.pairs[Self.tiered] = [(1, 2)]
+    seen.pairs[Self.baseline] = [(1, 1)]
+    let result = seen.result(of: Self.tiered, tier: ABReport.Tier(requested: "xdp", obtained: "xdp native"))
+    #expect(result.tier?.share == 0.96)
+    let distribution = try #require(result.latencyDistribution)
+    #expect(distribution.map { $0[0] } == distribution.map { $0[0] }.sorted())
+    #expect(distribution.map { $0[1] } == distribution.map { $0[1] }.sorted())
+    for (percentile, value) in [(25.0, 10.0), (50, 20), (100, 40)] {
+      #expect(abs(distribution.first { $0[0] == percentile }![1] - value) < 0.1)
+    }
+    #expect(result.flows == 2)
+    #expect(seen.comparison(of: Self.tiered, with: Self.baseline)?.flows == 2)
+    #expect(seen.noiseFloor(of: Self.baseline)?.flows == 2)
+    #expect(seen.comparison(of: Self.tiered, with: Self.baseline)?.isOf(result) == true)
+    var alone = result
+    alone.flows = nil
+    #expect(seen.comparison(of: Self.tiered, with: Self.baseline)?.isOf(alone) == false)
   }
 }

@@ -2,6 +2,7 @@
 import FastPath
 import Lab
 import LinuxSystem
+import Synchronization
 import TestSupport
 import Testing
 import Traffic
@@ -15,10 +16,15 @@ struct LabArenaTests {
   static let tiered = Network(base: "vxlan", tier: "xdp")
   static let bare = Network(base: "bare")
 
+  private let measures: [Measure] = [
+    .packetRate(.encap), .packetRate(.decap), .udpRoundTrip, .tcpRoundTrip, .tcpConnectRoundTrip, .udpStream,
+    .tcpStream,
+  ]
+
   private func arena() -> LabArena {
     LabArena(
       .init(duration: 0.1, warmUp: 0.02, asShipped: false, searchSteps: 3, searchDuration: 0.05),
-      drivers: [.fastPath(.xdp, bypassPolicy: false)])
+      drivers: Tier.allCases.map { .fastPath($0, bypassPolicy: false) })
   }
 
   private func cell(_ measure: Measure, offloads: Offloads = .on) -> Cell {
@@ -27,26 +33,39 @@ struct LabArenaTests {
       placement: measure.isLiveFrames || CPU.count < 2 ? .oneCore : .twoCore)
   }
 
-  @Test(arguments: [vxlan, tiered, bare])
+  static let networks = (Network.bases + Tier.allCases.map { "vxlan+\($0.rawValue)" })
+    .compactMap { try? Network($0, tiers: Tier.allCases.map(\.rawValue)) }
+
+  @Test(arguments: networks)
   func everyNetworkPassesTheGateAndCarriesEveryWorkload(network: Network) throws {
     let arena = arena()
     defer { try? arena.close() }
+    guard network.base != "none" else {
+      for measure in measures { #expect(arena.reasonToSkip(network, cell(measure)) != nil) }
+      return
+    }
     let gate = try arena.gate(network, cell(.udpStream))
     #expect(gate.passed, "\(gate.summary)")
-    let measures: [Measure] = [
-      .packetRate(.encap), .packetRate(.decap), .udpRoundTrip, .udpStream, .tcpStream,
-    ]
+    let isPacketRate = ["bare", "bridge", "vxlan", Network.asShipped].contains(network.base)
     for measure in measures {
+      let reason = arena.reasonToSkip(network, cell(measure))
+      #expect((reason == nil) == (isPacketRate || !measure.isLiveFrames), "\(measure): \(reason ?? "-")")
+      guard reason == nil else { continue }
       let sample = try arena.trial(network, cell(measure))
       #expect(sample.value > 0, "\(measure)")
+      #expect((sample.tierShare != nil) == (network.tier != nil))
+      #expect((sample.histogram != nil) == [.udpRoundTrip, .tcpRoundTrip, .tcpConnectRoundTrip].contains(measure))
     }
+    #expect(arena.tier(of: network)?.requested == network.tier)
     #expect((arena.tier(of: network)?.obtained == "xdp native") == (network == Self.tiered))
   }
 
   @Test func liveFramesAreCountedToTheFrame() throws {
     let stage = try Stage(LabSpec(.vxlan))
     try stage.receiveLiveFrames(true)
-    try Gate(mtu: 1450).prime(Path(client: stage.station(stage.a1), server: stage.station(stage.b1), port: 7))
+    let ends = stage.ends(Self.vxlan)
+    try Gate(mtu: 1450).prime(
+      Path(client: stage.station(ends.client), server: stage.station(ends.server), port: 7))
     for direction in PacketDirection.allCases {
       let report = try stage.load(Self.vxlan, direction, size: 64).run(
         rate: 5000, timing: LoadTiming(warmUp: 0.02, duration: 0.1))
@@ -55,19 +74,46 @@ struct LabArenaTests {
     }
   }
 
-  @Test func aTierThatCarriesNothingIsNoResult() throws {
-    final class Idle: TierAttachment {
-      let obtained = "nothing"
-      func forwarded() throws -> UInt64 { 7 }
-      func detach() throws {}
-    }
+  /// Counts as it is told to, at each question.
+  private final class Scripted: TierAttachment {
+    let obtained = "nothing"
+    private let counts: Mutex<[TierCount]>
+    init(_ counts: [TierCount]) { self.counts = Mutex(counts) }
+    func count() throws -> TierCount { counts.withLock { $0.count > 1 ? $0.removeFirst() : $0[0] } }
+    func detach() throws {}
+  }
+
+  private func share(_ counts: TierCount...) throws -> Double? {
     let arena = LabArena(
       .init(duration: 0.05, warmUp: 0.01, asShipped: false),
-      drivers: [TierDriver(name: "idle") { _ in Idle() }])
-    #expect(throws: Failure.self) {
-      try arena.trial(Network(base: "vxlan", tier: "idle"), cell(.udpStream))
-    }
+      drivers: [TierDriver(name: "scripted") { _, _ in Scripted(counts) }])
     #expect(arena.reasonToSkip(Network(base: "vxlan", tier: "other"), cell(.udpStream)) != nil)
+    return try arena.trial(Network(base: "vxlan", tier: "scripted"), cell(.udpStream)).tierShare
+  }
+
+  @Test func aTierThatCarriesNothingIsNoResult() throws {
+    #expect(throws: Failure.self) { try share(TierCount(carried: 7)) }
+  }
+
+  @Test func aTierThatLeavesTooMuchToTheKernelIsNoResultAndSaysWhy() throws {
+    let before = TierCount(carried: 1000, passed: ["refresh": 5])
+    #expect(try share(before, TierCount(carried: 1095, passed: ["refresh": 10])) == 0.95)
+    let failure = #expect(throws: Failure.self) {
+      try share(before, TierCount(carried: 1085, passed: ["refresh": 6, "checksum": 14]))
+    }
+    #expect(failure?.description.contains("hostA") == true || failure?.description.contains("hostB") == true)
+    #expect(failure?.description.contains("85 %") == true)
+    #expect(failure?.description.contains("checksum 14, refresh 1") == true)
+  }
+
+  @Test func severalFlowsAreSeveralPorts() throws {
+    let arena = arena()
+    defer { try? arena.close() }
+    for measure in [Measure.udpStream, .tcpStream] {
+      var cell = cell(measure)
+      cell.flows = 3
+      #expect(try arena.trial(Self.vxlan, cell).value > 0)
+    }
   }
 
   @Test func theMeterSeesWork() throws {
@@ -83,46 +129,5 @@ struct LabArenaTests {
     // One thread that never sleeps takes one CPU, and so does whatever keeps it from running; what the
     // machine took while it was calibrated is added back.
     #expect(busy + meter.idleShare > 0.5)
-  }
-}
-
-struct PlanTests {
-  @Test func quickCoversTheRequiredRows() throws {
-    var request = Plan.Request()
-    request.quick = true
-    let plan = try Plan(request, tiers: ["xdp"])
-    let rows = plan.cells.map(\.description)
-    for row in [
-      "packet-rate:encap 64 offloads on one-core packets_per_second",
-      "packet-rate:encap 64 offloads on one-core ndr_packets_per_second",
-      "packet-rate:decap 64 offloads on one-core packets_per_second",
-      "tcp-stream 65536 offloads off two-core bytes_per_second",
-      "udp-stream 64 offloads on two-core packets_per_second",
-      "udp-rr 64 offloads on one-core round_trip_p50_us",
-    ] {
-      #expect(rows.contains(row), "\(row)")
-    }
-    #expect(plan.networks.map(\.description) == ["vxlan", "bare", "vxlan+xdp"])
-  }
-
-  @Test func whatCannotBeMeasuredIsAUsageError() {
-    func status(_ change: (inout Plan.Request) -> Void) -> LinuxSystem.ExitStatus? {
-      var request = Plan.Request()
-      change(&request)
-      do {
-        _ = try Plan(request, tiers: ["xdp"])
-        return nil
-      } catch {
-        return error.status
-      }
-    }
-    #expect(status { _ in } == nil)
-    #expect(status { $0.networks = ["token-ring"] } == .usage)
-    #expect(status { $0.networks = ["vxlan+warp"] } == .usage)
-    #expect(status { $0.networks = ["vxlan"] } == .usage)
-    #expect(status { $0.workloads = ["smtp"] } == .usage)
-    #expect(status { $0.sizes = [4] } == .usage)
-    #expect(status { $0.repeats = 0 } == .usage)
-    #expect(status { $0.duration = -1 } == .usage)
   }
 }

@@ -29,6 +29,23 @@ struct ScheduleTests {
     }
   }
 
+  @Test func amongManyTheBaselineIsNeverFar() {
+    let networks = (1...11).map { Network(base: "n\($0)") }
+    let schedule = Schedule(baseline: a, networks: networks)
+    for index in 0...1 {
+      let pass = schedule.pass(index)
+      #expect(pass.trials.count == schedule.passLength)
+      #expect(schedule.passLength == 15, "eleven, and the baseline twice at first and twice more")
+      #expect(Set(pass.pairs.map(\.network)) == Set([a] + networks))
+      for pair in pass.pairs {
+        #expect(pass.trials[pair.trial] == pair.network && pass.trials[pair.baselineTrial] == a)
+        #expect(pair.trial != pair.baselineTrial)
+        #expect(pair.span.count <= Schedule.stretch)
+      }
+    }
+    #expect(schedule.pass(1).trials == schedule.pass(0).trials.reversed())
+  }
+
   @Test func aFlipCountsOnlyInsideThePairsSpan() {
     let near: [Double?] = [60, 62, 61, 200, 210]
     #expect(!StateFlip.happened(in: 0...1, distances: near))

@@ -34,7 +34,8 @@ struct LifecycleTests {
     let head = """
       set -euo pipefail
       mount -t tmpfs none /run
-      culvert() { "\(folder.path)/.build/\(configuration)/culvert" "$@"; }
+      exe="\(folder.path)/.build/\(configuration)/culvert"
+      culvert() { "$exe" "$@"; }
 
       """
     try (head + state + script).write(to: file, atomically: true, encoding: .utf8)
@@ -58,6 +59,39 @@ struct LifecycleTests {
       culvert lab down
       same
       culvert lab down
+      same
+      """)
+  }
+
+  /// Every network: what `up` says stands is found again, and removed whole.
+  @Test(arguments: ["none", "host", "container", "bridge", "nat"])
+  func everyNetworkIsFoundAgainAndRemovedWhole(network: String) throws {
+    try Self.isolated(
+      """
+      state > /run/state.before
+      culvert lab up \(network) --queues 2
+      stat -L -c %i /run/netns/culvert-* > /run/state.one
+      culvert lab up \(network) --queues 2
+      stat -L -c %i /run/netns/culvert-* > /run/state.two
+      cmp /run/state.one /run/state.two
+      culvert lab list > /run/state.listed
+      grep -q '\(network) .* 2$' /run/state.listed
+      if culvert lab up \(network) 2> /dev/null; then exit 9; fi
+      if culvert lab up \(network)+xdp --queues 2 2> /dev/null; then exit 9; fi
+      ping hostA 198.18.0.2
+      case \(network) in
+        host|nat) ping a1 198.18.0.2 ;;
+        bridge|container) ping a1 198.19.0.2 ;;
+        none) ping a1 127.0.0.1 ;;
+      esac
+      # A process inside keeps its namespace, but neither devices nor rules.
+      "$exe" lab exec hostA -- sleep 30 & inside=$!
+      until [ "$(readlink /proc/$inside/ns/net)" != "$(readlink /proc/self/ns/net)" ]; do sleep 0.05; done
+      culvert lab down 2> /run/state.said
+      grep -q 'still inside hostA' /run/state.said
+      test "$(nsenter --net=/proc/$inside/ns/net ip -o link | wc -l)" = 1
+      kill -9 $inside
+      wait $inside || true
       same
       """)
   }
@@ -110,21 +144,20 @@ struct LifecycleTests {
   }
 
   /// Killed at many points, begun again or removed: the same as if it had not been.
-  @Test(arguments: [false, true])
-  func killedHalfWayNothingIsLeft(othersUseTheFolder: Bool) throws {
+  @Test(arguments: [("vxlan", false), ("vxlan", true), ("nat", false), ("container", false)])
+  func killedHalfWayNothingIsLeft(network: String, othersUseTheFolder: Bool) throws {
     let output = try Self.isolated(
       """
       \(othersUseTheFolder ? "ip netns add foreign" : "")
-      exe=$(declare -f culvert | grep -o '"/[^"]*"' | tr -d '"')
       state > /run/state.before
       started=$EPOCHREALTIME
-      culvert lab up vxlan
+      culvert lab up \(network)
       took=$(( ${EPOCHREALTIME/./} - ${started/./} ))
       culvert lab down
       same
       unfinished=0
       for step in $(seq 1 24); do
-        "$exe" lab up vxlan & child=$!
+        "$exe" lab up \(network) & child=$!
         sleep "$(printf '0.%06d' $(( took * step / 25 < 999999 ? took * step / 25 : 999999 )))"
         kill -9 $child || true
         wait $child || true
@@ -132,7 +165,7 @@ struct LifecycleTests {
           unfinished=$(( unfinished + 1 ))
           culvert lab list | grep -q unfinished
         fi
-        if [ $(( step % 4 )) = 0 ]; then culvert lab up vxlan; ping a1 198.19.128.1; fi
+        if [ $(( step % 4 )) = 0 ]; then culvert lab up \(network); ping hostA 198.18.0.2; fi
         # And killed in the middle of \\`down\\`.
         "$exe" lab down & child=$!
         sleep "$(printf '0.%06d' $(( took * (step % 8) / 16 < 999999 ? took * (step % 8) / 16 : 999999 )))"

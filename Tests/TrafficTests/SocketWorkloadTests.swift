@@ -49,9 +49,9 @@ struct SocketWorkloadTests {
     let report = try UDPRoundTrip(size: 64, timing: timing).run(path)
     #expect(report.timeouts == 0)
     #expect(report.requests > 0)
-    #expect(report.histogram.totalCount == report.requests)
-    #expect(report.microseconds(50) > 0)
-    #expect(report.microseconds(50) <= report.microseconds(99.9))
+    #expect(report.latency.count == report.requests)
+    #expect(report.latency.microseconds(50) > 0)
+    #expect(report.latency.microseconds(50) <= report.latency.microseconds(99.9))
   }
 
   @Test func requestsWithoutAnswerAreLosses() throws {
@@ -71,12 +71,16 @@ struct SocketWorkloadTests {
     path.server.ipv4 = .init("198.18.78.9")!
     #expect(throws: Failure.self) { try UDPStream(size: 64, timing: timing).run(path) }
     #expect(throws: Failure.self) { try TCPStream(size: 64, timing: timing).run(path) }
+    #expect(throws: Failure.self) { try UDPStream(size: 64, flows: 3, timing: timing).run(path) }
     #expect(throws: Failure.self) { try UDPRoundTrip(size: 64, timing: timing).run(path) }
+    #expect(throws: Failure.self) { try TCPRoundTrip(size: 64, timing: timing).run(path) }
   }
 
   @Test func sizesThatCannotBeNumberedAreRefused() throws {
     let path = Path(client: try loopback(), server: try loopback(), port: 5001)
     #expect(throws: Failure.self) { try UDPStream(size: 7, timing: timing).run(path) }
+    #expect(throws: Failure.self) { try UDPStream(size: 64, flows: 9, timing: timing).run(path) }
     #expect(throws: Failure.self) { try UDPRoundTrip(size: 65508, timing: timing).run(path) }
+    #expect(throws: Failure.self) { try TCPRoundTrip(size: 0, timing: timing).run(path) }
   }
 }

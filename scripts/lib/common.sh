@@ -20,7 +20,7 @@ need_packages() {
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
-build_packages=(libbpf-dev libxdp-dev libelf-dev zlib1g-dev libnl-3-dev linux-libc-dev libc6-dev pkg-config)
+build_packages=(libbpf-dev libxdp-dev libelf-dev zlib1g-dev libnl-3-dev libnftables-dev linux-libc-dev libc6-dev pkg-config)
 # iproute2 and the others are the tests' second opinion; Culvert itself runs none of them.
 test_packages=(iproute2 ethtool tcpdump iputils-ping bpftool procps)
 

@@ -54,6 +54,10 @@ public struct ABReport: Codable, Sendable, Equatable {
     public var networks: [String]
     /// The tiers served ports although netfilter could have decided otherwise (`--as-shipped`).
     public var bypassPolicy: Bool
+    public var warmUpS: Double?
+    public var quick: Bool?
+    /// What a quick comparison left out.
+    public var leftOut: [String]?
     public init(
       repeats: Int, durationS: Double, pinning: [String: [String: Int]], baselineNetwork: String,
       networks: [String], bypassPolicy: Bool = false
@@ -70,9 +74,13 @@ public struct ABReport: Codable, Sendable, Equatable {
   public struct Tier: Codable, Sendable, Equatable {
     public var requested: String
     public var obtained: String
-    public init(requested: String, obtained: String) {
+    /// Of the packets that it decided on, the part that it carried, the rest it left to the kernel: the least
+    /// over the row's trials and hosts.
+    public var share: Double?
+    public init(requested: String, obtained: String, share: Double? = nil) {
       self.requested = requested
       self.obtained = obtained
+      self.share = share
     }
   }
 
@@ -103,6 +111,8 @@ public struct ABReport: Codable, Sendable, Equatable {
     /// changed.
     public var cpuCheckRatio: Double?
     public var tier: Tier?
+    /// An interruption cut the row short.
+    public var interrupted: Bool?
     /// Why there are no samples.
     public var skipped: String?
     /// The correctness gate, or a trial, failed.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import Lab
 import LinuxSystem
 
 /// A kernel network and, optionally, the tier that Culvert attaches to it: "vxlan+xdp".
@@ -11,14 +12,21 @@ public struct Network: Hashable, Sendable, CustomStringConvertible {
     self.tier = tier
   }
 
+  /// The overlay as the kernel makes it, beside the tuned one.
+  public static let asShipped = "vxlan@as-shipped"
+
   /// What this version builds; the tiers are those it is given.
-  public static let bases = ["bare", "vxlan"]
+  public static let bases =
+    ["bare", "host", "container", "bridge", "nat", "none", "vxlan", asShipped]
+
+  /// Everything: the bases and, on the overlay, the tiers.
+  public static func all(tiers: [String]) -> [String] { bases + tiers.map { "vxlan+\($0)" } }
 
   /// Throws for a name that is none of `bases`, or a tier that cannot serve it.
   public init(_ text: String, tiers: [String]) throws(Failure) {
     let parts = text.split(separator: "+", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
     self.init(base: parts[0], tier: parts.count > 1 ? parts[1] : nil)
-    let known = Self.bases + tiers.map { "vxlan+\($0)" }
+    let known = Self.all(tiers: tiers)
     guard known.contains(description) else {
       throw Failure(
         "compare network", text, advice: "Known: \(known.joined(separator: " ")).", status: .usage)
@@ -26,4 +34,30 @@ public struct Network: Hashable, Sendable, CustomStringConvertible {
   }
 
   public var description: String { tier.map { "\(base)+\($0)" } ?? base }
+
+  /// The lab it is found on: what needs nothing but the overlay's hosts and containers shares one.
+  var lab: LabSpec.Network {
+    switch base {
+    case "container": .container
+    case "bridge": .bridge
+    case "nat": .nat
+    case "none": .none
+    default: .vxlan
+    }
+  }
+
+  /// Its ends are the hosts themselves.
+  var isOfHosts: Bool { base == "bare" || base == "host" }
+
+  /// Why it cannot carry a workload; nil where it can.
+  func reasonToSkip(_ measure: Measure) -> String? {
+    switch base {
+    case "none": return "loopback alone leads nowhere: none is for launch"
+    case _ where !measure.isLiveFrames: return nil
+    case "host": return "no container's port is on the way: that is bare"
+    case "container": return "loopback takes no live frames"
+    case "nat": return "a translation begins with a socket's packets and needs the answers too"
+    default: return nil
+    }
+  }
 }

@@ -123,8 +123,5 @@ public struct ABTable {
 }
 
 extension ABReport.Comparison {
-  func isOf(_ result: ABReport.Result) -> Bool {
-    workload == result.workload && size == result.size && offloads == result.offloads
-      && placement == result.placement && metric == result.metric
-  }
+  func isOf(_ result: ABReport.Result) -> Bool { row == result.row }
 }

@@ -11,6 +11,9 @@ public struct Campaign {
   public var searchRepeats: Int
   /// Also measure the CPU time per packet, in trials of their own.
   public var measuresCost: Bool
+  /// Seconds for the whole: each cell repeats what a change of the machine's state spoilt while its part of
+  /// them lasts. nil: up to as many passes again as it has repeats.
+  public var budget: Double?
   public var arena: any Arena
   /// Asked between trials.
   public var isInterrupted: () -> Bool = { false }
@@ -37,29 +40,31 @@ public struct Campaign {
 
   private struct Interrupted: Error {}
 
-  private func repeats(of cell: Cell) -> Int {
-    if case .noDropRate = cell.measure { searchRepeats } else { repeats }
-  }
+  private func repeats(of cell: Cell) -> Int { cell.measure.isSearch ? searchRepeats : repeats }
 
   private var networks: [Network] { [schedule.baseline] + schedule.others }
 
-  private var planned: Int {
+  private func planned(_ cells: [Cell]) -> Int {
     cells.reduce(0) { sum, cell in
-      sum + repeats(of: cell) * (networks.count + 1) + (costs(cell) ? networks.count : 0)
+      sum + repeats(of: cell) * schedule.passLength + (costs(cell) ? networks.count : 0)
     }
   }
 
-  private func costs(_ cell: Cell) -> Bool {
-    if case .noDropRate = cell.measure { false } else { measuresCost }
-  }
+  private func costs(_ cell: Cell) -> Bool { measuresCost && !cell.measure.isSearch }
 
-  /// Fills in results, comparisons and noise floors. Returns what it has when interrupted, `complete` false.
+  /// Fills in results, comparisons and noise floors; rows that the report holds already are kept as they are.
+  /// Returns what it has when interrupted, `complete` false.
   public func run(_ report: inout ABReport) throws {
+    let cells = cells.filter { !report.holds($0, of: networks) }
     var distances: [Double] = []
-    var progress = Progress(done: 0, planned: planned, what: "")
+    var progress = Progress(done: 0, planned: planned(cells), what: "")
+    let start = Clock.monotonicNanoseconds
     do {
-      for cell in cells {
-        try run(cell, &report, &distances, &progress)
+      for (index, cell) in cells.enumerated() {
+        let until = budget.map { budget in
+          start + UInt64(budget * 1e9 * Double(index + 1) / Double(cells.count))
+        }
+        try run(cell, spareUntil: until ?? .max, &report, &distances, &progress)
         try onCell(report)
       }
       report.complete = true
@@ -71,13 +76,16 @@ public struct Campaign {
 
   /// What an interruption left of the cell is reported as well.
   private func run(
-    _ cell: Cell, _ report: inout ABReport, _ distances: inout [Double], _ progress: inout Progress
+    _ cell: Cell, spareUntil: UInt64, _ report: inout ABReport, _ distances: inout [Double],
+    _ progress: inout Progress
   ) throws {
     var seen = Observations(cell: cell)
-    defer { close(seen, distances, &report) }
+    var isWhole = false
+    defer { close(seen, isWhole, distances, &report) }
     try admit(&seen, &report, &progress)
-    try measure(&seen, &distances, &progress)
+    try measure(&seen, spareUntil: spareUntil, &distances, &progress)
     if costs(cell) { try measureCost(&seen, &progress) }
+    isWhole = true
   }
 
   private func step(_ progress: inout Progress, _ what: String) throws {
@@ -105,14 +113,21 @@ public struct Campaign {
     }
   }
 
+  /// Passes until every network has its pairs. What a change of the machine's state spoilt is repeated with the
+  /// networks that lack pairs, as often as there are spare passes.
   private func measure(
-    _ seen: inout Observations, _ distances: inout [Double], _ progress: inout Progress
+    _ seen: inout Observations, spareUntil: UInt64, _ distances: inout [Double], _ progress: inout Progress
   ) throws {
     let repeats = repeats(of: seen.cell)
-    // Extra passes for those that a change of the machine's state spoilt.
-    var spare = repeats
-    var index = 0
-    while index < repeats {
+    defer { seen.keepWhatThereIs() }
+    for index in 0..<2 * repeats {
+      var schedule = schedule
+      if index >= repeats {
+        let lacking = networks.filter { !seen.isOut($0) && seen.pairs[$0, default: []].count < repeats }
+        guard !lacking.isEmpty, Clock.monotonicNanoseconds < spareUntil else { return }
+        schedule = Schedule(baseline: schedule.baseline, networks: lacking)
+        progress.planned += schedule.passLength
+      }
       let pass = schedule.pass(index)
       var samples: [Sample?] = []
       var around: [Double?] = [try arena.distance()]
@@ -130,23 +145,7 @@ public struct Campaign {
       }
       distances += around.compactMap { $0 }
       let flipped = pass.pairs.filter { StateFlip.happened(in: $0.span, distances: around) }
-      if !flipped.isEmpty && spare > 0 {
-        spare -= 1
-        progress.done -= pass.trials.count
-        for pair in pass.pairs { seen.dropped[pair.network, default: 0] += 1 }
-        continue
-      }
-      for (network, sample) in zip(pass.trials, samples) {
-        if let sample { seen.samples[network, default: []].append(sample) }
-      }
-      for pair in pass.pairs {
-        if flipped.contains(pair) {
-          seen.dropped[pair.network, default: 0] += 1
-        } else if let a = samples[pair.trial], let b = samples[pair.baselineTrial] {
-          seen.pairs[pair.network, default: []].append((a: a.value, b: b.value))
-        }
-      }
-      index += 1
+      seen.add(pass, samples, flipped: flipped)
     }
   }
 
@@ -162,20 +161,23 @@ public struct Campaign {
     }
   }
 
-  private func close(_ seen: Observations, _ distances: [Double], _ report: inout ABReport) {
+  private func close(
+    _ seen: Observations, _ isWhole: Bool, _ distances: [Double], _ report: inout ABReport
+  ) {
     let started = networks.contains { seen.samples[$0] != nil || seen.isOut($0) }
     guard started else { return }
     for network in networks {
-      report.results.append(seen.result(of: network, tier: arena.tier(of: network)))
+      var result = seen.result(of: network, tier: arena.tier(of: network))
+      if !isWhole { result.interrupted = true }
+      report.results.append(result)
       if network != schedule.baseline, let comparison = seen.comparison(of: network, with: schedule.baseline)
       {
         report.comparisons.append(comparison)
       }
     }
     if let noise = seen.noiseFloor(of: schedule.baseline) { report.noiseFloor.append(noise) }
-    report.environment.cpuDistanceNs = Statistics.median(distances)
-    if let low = distances.min(), let high = distances.max() {
-      report.environment.cpuDistanceRangeNs = [low, high]
-    }
+    report.environment.cpuDistanceNs = Statistics.median(distances) ?? report.environment.cpuDistanceNs
+    let range = distances + (report.environment.cpuDistanceRangeNs ?? [])
+    if let low = range.min(), let high = range.max() { report.environment.cpuDistanceRangeNs = [low, high] }
   }
 }

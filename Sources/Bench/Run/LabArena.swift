@@ -4,8 +4,8 @@ import Lab
 import LinuxSystem
 import Traffic
 
-/// Trials on labs: one per setting of the offloads, made when first needed, standing until the end. Networks
-/// are toggled on them; `bare` is host to host over the same wire.
+/// Trials on labs: one per kind of lab and setting of the offloads, made when first needed, standing until the
+/// end. Networks are toggled on them; `bare` and `host` are host to host over the overlay's wire.
 public final class LabArena: Arena {
   public struct Settings: Sendable {
     /// Seconds.
@@ -32,10 +32,10 @@ public final class LabArena: Arena {
 
   let settings: Settings
   private let drivers: [String: TierDriver]
-  private var stages: [Offloads: Stage] = [:]
+  private var stages: [LabSpec: Stage] = [:]
   private var obtained: [Network: String] = [:]
   private var gates: [Arrangement: ABReport.Gate] = [:]
-  private var nextPort: UInt16 = 20_000
+  private var nextPort = LabNames.publishedPorts.lowerBound
   /// Highest rate seen, where the search for the loss-free one starts.
   private var ceilings: [Arrangement: Double] = [:]
 
@@ -47,21 +47,27 @@ public final class LabArena: Arena {
   /// What a network looks like in a cell.
   struct Arrangement: Hashable {
     var network: Network
-    var offloads: Offloads
-    var hosts: Set<LabHost>
+    var spec: LabSpec
+    /// The hosts that its tier is on, and the CPU of each one's workers.
+    var workers: [LabHost: Int]
     var size: Int?
-    var hostNames: String { hosts.map(\.rawValue).sorted().joined(separator: " ") }
+    var hostNames: String { workers.keys.map(\.rawValue).sorted().joined(separator: " ") }
   }
 
   private func arrangement(_ network: Network, _ cell: Cell) -> Arrangement {
-    let hosts: Set<LabHost> =
+    let placement = cell.placement
+    let workers: [LabHost: Int] =
       switch cell.measure {
-      case _ where network.tier == nil: []
-      case .packetRate(.encap), .noDropRate(.encap): [.a]
-      case .packetRate(.decap), .noDropRate(.decap): [.b]
-      default: [.a, .b]
+      case _ where network.tier == nil: [:]
+      case .packetRate(.encap), .noDropRate(.encap): [.a: Placement.liveFramesWorkerCPU]
+      case .packetRate(.decap), .noDropRate(.decap): [.b: Placement.liveFramesWorkerCPU]
+      // Each with its container.
+      default: [.a: placement.clientCPU, .b: placement.serverCPU]
       }
-    return Arrangement(network: network, offloads: cell.offloads, hosts: hosts)
+    let isAsShipped = settings.asShipped || network.base == Network.asShipped
+    let spec = LabSpec(
+      network.lab, mtu: settings.mtu, offloads: cell.offloads == .on, asShipped: isAsShipped)
+    return Arrangement(network: network, spec: spec, workers: workers)
   }
 
   /// Takes off everything that is attached; the labs go with this value.
@@ -76,7 +82,14 @@ public final class LabArena: Arena {
   public func reasonToSkip(_ network: Network, _ cell: Cell) -> String? {
     if cell.placement == .twoCore && CPU.count < 2 { return "needs two CPUs" }
     if let tier = network.tier, drivers[tier] == nil { return "no tier \(tier) in this version" }
-    return nil
+    if let reason = network.reasonToSkip(cell.measure) { return reason }
+    do {
+      _ = try stage(arrangement(network, cell).spec)
+      return nil
+    } catch {
+      // Anything else fails again where it is reported as a failure.
+      return error.status == .unavailable ? "\(error)" : nil
+    }
   }
 
   public func tier(of network: Network) -> ABReport.Tier? {
@@ -88,11 +101,12 @@ public final class LabArena: Arena {
 
   public func gate(_ network: Network, _ cell: Cell) throws(Failure) -> ABReport.Gate {
     var arrangement = arrangement(network, cell)
-    // Live frames put a tier on one host; what is to be right is the network, with the tier on both.
-    if network.tier != nil { arrangement.hosts = [.a, .b] }
+    // Live frames put a tier on one host; what is to be right is the network, with the tier on both. Where its
+    // workers run decides nothing.
+    if network.tier != nil { arrangement.workers = [.a: 0, .b: 0] }
     if let known = gates[arrangement] { return known }
     let stage = try prepare(arrangement, liveFrames: false)
-    let report = Gate(mtu: Int(network.base == "bare" ? stage.hostA.mtu : stage.a1.mtu))
+    let report = Gate(mtu: Int(stage.ends(network).client.mtu))
       .run(path(network, on: stage, cell.placement, ports: 16))
     let gate = ABReport.Gate(
       network: network.description, offloads: cell.offloads.rawValue, hosts: arrangement.hostNames,
@@ -117,39 +131,40 @@ public final class LabArena: Arena {
 
   // MARK: - Staging
 
-  private func stage(_ offloads: Offloads) throws(Failure) -> Stage {
-    if let stage = stages[offloads] { return stage }
-    let spec = LabSpec(.vxlan, mtu: settings.mtu, offloads: offloads == .on, asShipped: settings.asShipped)
-    let stage = try asFailure("build", "a lab") { try Stage(spec) }
-    stages[offloads] = stage
+  private func stage(_ spec: LabSpec) throws(Failure) -> Stage {
+    if let stage = stages[spec] { return stage }
+    let stage = try asFailure("build", "a lab of \(spec.network.rawValue)") { try Stage(spec) }
+    stages[spec] = stage
     return stage
   }
 
   /// The stage with the network on it, its addresses resolved and learned on both hosts.
   private func prepare(_ arrangement: Arrangement, liveFrames: Bool) throws(Failure) -> Stage {
-    let stage = try stage(arrangement.offloads)
+    let stage = try stage(arrangement.spec)
     let network = arrangement.network
     let driver = network.tier.flatMap { drivers[$0] }
-    for (offloads, other) in stages where offloads != arrangement.offloads {
+    for (spec, other) in stages where spec != arrangement.spec {
       try asFailure("detach", "a tier") { try other.detachAll() }
     }
     try asFailure("attach", "\(network)") {
-      _ = try stage.arrange(network, on: arrangement.hosts, driver: driver)
+      _ = try stage.arrange(network, workers: arrangement.workers, driver: driver)
     }
     try asFailure("prepare", "\(network)") { try stage.receiveLiveFrames(liveFrames) }
     if let text = stage.obtained { obtained[network] = text }
     let path = path(network, on: stage, .oneCore, ports: 1)
-    try Gate(mtu: Int(stage.a1.mtu)).prime(path)
+    try Gate(mtu: Int(stage.ends(network).client.mtu)).prime(path)
     return stage
   }
 
   private func path(_ network: Network, on stage: Stage, _ placement: Placement, ports: UInt16) -> Path {
-    let ends = network.base == "bare" ? (stage.hostA, stage.hostB) : (stage.a1, stage.b1)
-    if nextPort > 60_000 { nextPort = 20_000 }
+    let ends = stage.ends(network)
+    // Where a network publishes ports, it is these.
+    let usable = LabNames.publishedPorts
+    if nextPort > usable.upperBound - ports { nextPort = usable.lowerBound }
     defer { nextPort += ports }
     return Path(
-      client: stage.station(ends.0).pinned(to: placement.clientCPU),
-      server: stage.station(ends.1).pinned(to: placement.serverCPU), port: nextPort)
+      client: stage.station(ends.client).pinned(to: placement.clientCPU),
+      server: stage.station(ends.server).pinned(to: placement.serverCPU), port: nextPort)
   }
 
   // MARK: - Trials
@@ -159,14 +174,15 @@ public final class LabArena: Arena {
   ) throws(Failure) -> Sample {
     let arrangement = arrangement(network, cell)
     let stage = try prepare(arrangement, liveFrames: cell.measure.isLiveFrames)
-    var path = path(network, on: stage, cell.placement, ports: 1)
+    var path = path(network, on: stage, cell.placement, ports: UInt16(cell.flows))
     path.onWindow = onWindow
-    let before = try asFailure("ask", "\(network)") { try stage.forwarded() }
-    let sample = try measure(cell, arrangement, path, stage, onWindow)
-    let after = try asFailure("ask", "\(network)") { try stage.forwarded() }
-    guard network.tier == nil || after > before else {
-      throw Failure(
-        "measure", "\(network)", advice: "Not one packet went through the tier: all took the kernel's path.")
+    let before = try asFailure("ask", "\(network)") { try stage.counts() }
+    var sample = try measure(cell, arrangement, path, stage, onWindow)
+    let after = try asFailure("ask", "\(network)") { try stage.counts() }
+    for (host, count) in after {
+      let count = count.since(before[host] ?? TierCount())
+      try count.check(network, on: host.rawValue)
+      sample.tierShare = min(sample.tierShare ?? 1, count.share)
     }
     return sample
   }
@@ -178,9 +194,16 @@ public final class LabArena: Arena {
     var arrangement = given
     let network = given.network
     switch cell.measure {
-    case .udpStream: return Sample(try UDPStream(size: cell.size, timing: settings.timing).run(path))
-    case .tcpStream: return Sample(try TCPStream(size: cell.size, timing: settings.timing).run(path))
-    case .udpRoundTrip: return Sample(try UDPRoundTrip(size: cell.size, timing: settings.timing).run(path))
+    case .udpStream:
+      return Sample(try UDPStream(size: cell.size, flows: cell.flows, timing: settings.timing).run(path))
+    case .tcpStream:
+      return Sample(try TCPStream(size: cell.size, flows: cell.flows, timing: settings.timing).run(path))
+    case .udpRoundTrip:
+      return Sample(try UDPRoundTrip(size: cell.size, timing: settings.timing).run(path), of: cell.measure)
+    case .tcpRoundTrip, .tcpConnectRoundTrip:
+      let load = TCPRoundTrip(
+        size: cell.size, connectsEachTime: cell.measure == .tcpConnectRoundTrip, timing: settings.timing)
+      return Sample(try load.run(path), of: cell.measure)
     case .packetRate(let direction):
       var load = stage.load(network, direction, size: cell.size)
       load.onWindow = onWindow
@@ -220,14 +243,17 @@ extension Sample {
 
   init(_ report: TCPStream.Report) { self.init(value: report.receivedBytesPerSecond) }
 
-  init(_ report: UDPRoundTrip.Report) {
+  init(_ report: RoundTripReport, of measure: Measure) {
+    let latency = report.latency
     self.init(
-      value: report.microseconds(50), unitsPerSecond: report.transactionsPerSecond,
+      value: measure.better == .lower ? latency.microseconds(50) : report.transactionsPerSecond,
+      unitsPerSecond: report.transactionsPerSecond,
       lostFraction: report.lostFraction)
-    latency = [
-      "p50": report.microseconds(50), "p90": report.microseconds(90), "p99": report.microseconds(99),
-      "p99.9": report.microseconds(99.9), "max": Double(report.histogram.max) / 1000,
+    self.latency = [
+      "p50": latency.microseconds(50), "p90": latency.microseconds(90), "p99": latency.microseconds(99),
+      "p99.9": latency.microseconds(99.9), "max": latency.maxMicroseconds,
     ]
+    histogram = latency
     transactionsPerSecond = report.transactionsPerSecond
   }
 }

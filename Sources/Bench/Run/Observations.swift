@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import LinuxSystem
+import Traffic
 
 /// What was seen of one cell.
 struct Observations: Sendable {
   var cell: Cell
+  /// Of trials whose pairs count.
   var samples: [Network: [Sample]] = [:]
+  /// Of trials whose pairs were spoilt.
+  private var spoilt: [Network: [Sample]] = [:]
   var pairs: [Network: [(a: Double, b: Double)]] = [:]
   var dropped: [Network: Int] = [:]
   var costs: [Network: (sample: Sample, busyCPUs: Double?)] = [:]
@@ -13,7 +17,37 @@ struct Observations: Sendable {
 
   init(cell: Cell) { self.cell = cell }
 
+  private var flows: Int? { cell.severalFlows }
+
   func isOut(_ network: Network) -> Bool { skipped[network] != nil || failed[network] != nil }
+
+  /// One pass; `flipped` are the pairs in which the machine changed its state.
+  mutating func add(_ pass: Schedule.Pass, _ trials: [Sample?], flipped: [Schedule.Pair]) {
+    var counted: Set<Int> = []
+    for pair in pass.pairs {
+      if flipped.contains(pair) {
+        dropped[pair.network, default: 0] += 1
+      } else if let a = trials[pair.trial], let b = trials[pair.baselineTrial] {
+        pairs[pair.network, default: []].append((a: a.value, b: b.value))
+        counted.formUnion([pair.trial, pair.baselineTrial])
+      } else if trials[pair.trial] != nil {
+        counted.insert(pair.trial)
+      }
+    }
+    for (index, network) in pass.trials.enumerated() {
+      guard let sample = trials[index] else { continue }
+      if counted.contains(index) {
+        samples[network, default: []].append(sample)
+      } else {
+        spoilt[network, default: []].append(sample)
+      }
+    }
+  }
+
+  /// Where the machine never settled, figures that compare with nothing are still better than none.
+  mutating func keepWhatThereIs() {
+    for (network, trials) in spoilt where samples[network] == nil { samples[network] = trials }
+  }
 
   func result(of network: Network, tier: ABReport.Tier?) -> ABReport.Result {
     let seen = samples[network] ?? []
@@ -29,6 +63,8 @@ struct Observations: Sendable {
           (name, Statistics.median(seen.compactMap { $0.latency?[name] }) ?? 0)
         })
     }
+    result.flows = flows
+    result.latencyDistribution = distribution(seen.compactMap(\.histogram))
     result.transactionsPerSecond = Statistics.median(seen.compactMap(\.transactionsPerSecond))
     result.sentPerSecond = Statistics.median(seen.compactMap(\.sentPerSecond))
     let losses = seen.compactMap(\.lostFraction)
@@ -45,6 +81,7 @@ struct Observations: Sendable {
       }
     }
     result.tier = tier
+    result.tier?.share = seen.compactMap(\.tierShare).min()
     result.skipped = skipped[network]
     result.failed = failed[network]
     return result
@@ -57,8 +94,8 @@ struct Observations: Sendable {
     guard let estimate = RatioEstimate(pairs: pairs[network] ?? []) else { return nil }
     return ABReport.Comparison(
       a: network.description, b: baseline.description, workload: cell.measure.workload, size: cell.size,
-      offloads: cell.offloads.rawValue, placement: cell.placement.rawValue, metric: cell.measure.metric,
-      ratio: estimate.ratio, ci95: [estimate.interval.lowerBound, estimate.interval.upperBound],
+      offloads: cell.offloads.rawValue, placement: cell.placement.rawValue, flows: flows,
+      metric: cell.measure.metric, ratio: estimate.ratio, ci95: [estimate.interval.lowerBound, estimate.interval.upperBound],
       better: cell.measure.better,
       verdict: Verdict(estimate, noise: noise(baseline), better: cell.measure.better),
       pairs: pairs[network]?.count ?? 0, droppedPairs: dropped[network] ?? 0)
@@ -68,7 +105,19 @@ struct Observations: Sendable {
     guard let estimate = noise(baseline) else { return nil }
     return ABReport.NoiseFloor(
       network: baseline.description, workload: cell.measure.workload, size: cell.size,
-      offloads: cell.offloads.rawValue, placement: cell.placement.rawValue, metric: cell.measure.metric,
-      ratio: estimate.ratio, ci95: [estimate.interval.lowerBound, estimate.interval.upperBound])
+      offloads: cell.offloads.rawValue, placement: cell.placement.rawValue, flows: flows,
+      metric: cell.measure.metric, ratio: estimate.ratio, ci95: [estimate.interval.lowerBound, estimate.interval.upperBound])
+  }
+
+  /// From the fastest to the slowest, dense where tails are told apart.
+  static let percentiles =
+    [0, 1, 5] + stride(from: 10.0, through: 90, by: 5) + [92.5, 95, 97.5, 98, 99, 99.5, 99.75, 99.9, 99.95, 99.99, 100]
+
+  /// Of all trials together, in microseconds.
+  private func distribution(_ trials: [LatencyHistogram]) -> [[Double]]? {
+    guard var all = trials.first else { return nil }
+    for trial in trials.dropFirst() { all.add(trial) }
+    guard all.count > 0 else { return nil }
+    return Self.percentiles.map { [$0, all.microseconds($0)] }
   }
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// The order of trials that are paired in time. One pass runs the baseline twice (against itself: the A/A
-/// noise floor) and every other network once; the next pass runs the same backwards, so that two passes are A
-/// B B A and a drift cancels out of the pairs.
+/// noise floor) and every other network once, with the baseline again after every few, so that each is near
+/// one; the next pass runs the same backwards, so that two passes are A B B A and a drift cancels out of the
+/// pairs.
 public struct Schedule: Sendable, Equatable {
   public var baseline: Network
   /// Without the baseline, those without a tier first: fewest changes of what is attached.
@@ -32,16 +33,34 @@ public struct Schedule: Sendable, Equatable {
     public var span: ClosedRange<Int> { min(trial, baselineTrial)...max(trial, baselineTrial) }
   }
 
-  public func pass(_ index: Int) -> Pass {
-    let forward = [baseline, baseline] + others
-    let last = forward.count - 1
-    let isBackward = index % 2 == 1
-    func place(_ position: Int) -> Int { isBackward ? last - position : position }
-    var pairs = [Pair(network: baseline, trial: place(0), baselineTrial: place(1))]
-    for (offset, network) in others.enumerated() {
-      pairs.append(Pair(network: network, trial: place(offset + 2), baselineTrial: place(1)))
+  /// Networks between two trials of the baseline.
+  static let stretch = 4
+
+  private var forward: [Network] {
+    var trials = others.isEmpty ? [baseline, baseline] : [baseline]
+    for (index, network) in others.enumerated() {
+      if index % Self.stretch == 0 { trials.append(baseline) }
+      trials.append(network)
     }
-    return Pass(trials: isBackward ? forward.reversed() : forward, pairs: pairs)
+    return trials
+  }
+
+  /// How many trials a pass has.
+  public var passLength: Int { forward.count }
+
+  public func pass(_ index: Int) -> Pass {
+    let isBackward = index % 2 == 1
+    let trials = isBackward ? forward.reversed() : forward
+    let baselines = trials.indices.filter { trials[$0] == baseline }
+    // The two that lie side by side.
+    let itself = isBackward ? (trials.count - 1, trials.count - 2) : (0, 1)
+    var pairs = [Pair(network: baseline, trial: itself.0, baselineTrial: itself.1)]
+    for network in others {
+      let trial = trials.firstIndex(of: network)!
+      let nearest = baselines.min { abs($0 - trial) < abs($1 - trial) }!
+      pairs.append(Pair(network: network, trial: trial, baselineTrial: nearest))
+    }
+    return Pass(trials: trials, pairs: pairs)
   }
 }
 

@@ -13,26 +13,27 @@ extension Stage {
   ///
   /// encap: out of a1, counted behind hostA, at hostB's uplink. decap: out of hostA's uplink as hostA would
   /// have encapsulated them, counted behind hostB, in b1. `bare`: out of hostA's uplink, counted at hostB's.
+  /// `bridge`: out of a1, counted in a2.
   /// - Parameter size: bytes of the inner frame with its Ethernet header, without its check sequence.
   func load(_ network: Network, _ direction: PacketDirection, size: Int) -> PacketRate {
-    let wire = (
-      from: FlowEnd(mac: hostA.mac, ipv4: hostA.address, port: Self.outerSourcePort),
-      to: FlowEnd(mac: hostB.mac, ipv4: hostB.address, port: LabNames.port)
-    )
-    if network.base == "bare" {
-      var to = wire.to
-      to.port = Self.innerPorts.destination
-      return rate(hostA, hostB, port: to.port, .udp(from: wire.from, to: to, size: size))
+    let (hostA, hostB) = (lab.host(.a), lab.host(.b))
+    let ends = ends(network)
+    let plain = FrameTemplate.udp(
+      from: FlowEnd(mac: ends.client.mac, ipv4: ends.client.address, port: Self.innerPorts.source),
+      to: FlowEnd(mac: ends.server.mac, ipv4: ends.server.address, port: Self.innerPorts.destination),
+      size: size)
+    guard lab.spec.network == .vxlan, !network.isOfHosts else {
+      return rate(ends.client, ends.server, port: Self.innerPorts.destination, plain)
     }
-    let inner = FrameTemplate.udp(
-      from: FlowEnd(mac: a1.mac, ipv4: a1.address, port: Self.innerPorts.source),
-      to: FlowEnd(mac: b1.mac, ipv4: b1.address, port: Self.innerPorts.destination), size: size)
     switch direction {
-    case .encap: return rate(a1, hostB, port: LabNames.port, inner)
+    case .encap: return rate(ends.client, hostB, port: LabNames.port, plain)
     case .decap:
       let outer = FrameTemplate.vxlan(
-        inner, vni: LabNames.vni, from: wire.from, to: wire.to, withChecksum: lab.spec.udpChecksum)
-      return rate(hostA, b1, port: Self.innerPorts.destination, outer)
+        plain, vni: LabNames.vni,
+        from: FlowEnd(mac: hostA.mac, ipv4: hostA.address, port: Self.outerSourcePort),
+        to: FlowEnd(mac: hostB.mac, ipv4: hostB.address, port: LabNames.port),
+        withChecksum: lab.spec.udpChecksum)
+      return rate(hostA, ends.server, port: Self.innerPorts.destination, outer)
     }
   }
 

@@ -8,9 +8,10 @@ import LinuxSystem
 public struct TierDriver: Sendable {
   /// As in "vxlan+NAME".
   public var name: String
-  public var attach: @Sendable (_ host: LabNode) throws -> any TierAttachment
+  /// `cpu` is for what of the tier runs in threads of its own.
+  public var attach: @Sendable (_ host: LabNode, _ cpu: Int) throws -> any TierAttachment
 
-  public init(name: String, attach: @escaping @Sendable (LabNode) throws -> any TierAttachment) {
+  public init(name: String, attach: @escaping @Sendable (LabNode, Int) throws -> any TierAttachment) {
     self.name = name
     self.attach = attach
   }
@@ -20,20 +21,21 @@ public struct TierDriver: Sendable {
 public protocol TierAttachment: AnyObject, Sendable {
   /// Tier and mode, as "xdp native".
   var obtained: String { get }
-  /// Packets that did not go through the kernel's stack so far.
-  func forwarded() throws -> UInt64
+  /// What became of the packets that it saw so far.
+  func count() throws -> TierCount
   /// Gives the packets back to the kernel.
   func detach() throws
 }
 
 extension TierDriver {
   /// Culvert itself, in this process.
-  /// - Parameter bypassPolicy: serve ports although netfilter could decide otherwise (`--as-shipped`).
-  ///   - wait, cpu: of tier `afxdp`'s worker.
+  /// - Parameters:
+  ///   - bypassPolicy: serve ports although netfilter could decide otherwise (`--as-shipped`).
+  ///   - wait: of tier `afxdp`'s worker.
   public static func fastPath(
-    _ tier: Tier, bypassPolicy: Bool, wait: WaitMode = .adaptive, cpu: Int? = nil
+    _ tier: Tier, bypassPolicy: Bool, wait: WaitMode = .adaptive
   ) -> TierDriver {
-    TierDriver(name: tier.rawValue) { host in
+    TierDriver(name: tier.rawValue) { host, cpu in
       let options = FastPathOptions(
         overlay: LabNames.bridge, namespace: host.reference, tier: tier, bypassPolicy: bypassPolicy,
         wait: wait, cpu: cpu)
@@ -47,9 +49,10 @@ final class FastPathAttachment: TierAttachment {
   init(_ service: FastPathService) { self.service = service }
   var obtained: String { service.obtained }
   func detach() throws { try service.stop() }
-  func forwarded() throws -> UInt64 {
-    try service.stats().ports.reduce(0) { sum, port in
-      sum + port.forwarded.values.reduce(0) { $0 + $1.packets }
+  func count() throws -> TierCount {
+    try service.stats().ports.reduce(into: TierCount()) { sum, port in
+      sum.carried += port.forwarded.values.reduce(0) { $0 + $1.packets }
+      for (reason, count) in port.passed { sum.passed[reason, default: 0] += count.packets }
     }
   }
 }

@@ -21,11 +21,11 @@ struct EchoCheck: Sendable {
   }
 
   private func answer(_ path: Path, _ meeting: Meeting) throws(Failure) {
-    let local = try path.endpoint(of: path.server)
+    let local = try path.local(path.server)
     let socket = try Socket(.udp, family: local.family)
     try socket.setTimeout(milliseconds: 50)
     try socket.bind(local)
-    try socket.connect(path.endpoint(of: path.client))
+    try socket.connect(path.remote(path.client))
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Self.largest, alignment: 8)
     defer { buffer.deallocate() }
     meeting.serverIsReady()
@@ -36,12 +36,12 @@ struct EchoCheck: Sendable {
   }
 
   private func ask(_ path: Path, _ meeting: Meeting) throws(Failure) {
-    let local = try path.endpoint(of: path.client)
+    let local = try path.local(path.client)
     let socket = try Socket(.udp, family: local.family)
     try socket.setTimeout(milliseconds: 200)
     try socket.bind(local)
     guard meeting.waitForServer() else { throw Failure("start", "UDP echo: no server") }
-    try socket.connect(path.endpoint(of: path.server))
+    try socket.connect(path.remote(path.server))
     let sent = UnsafeMutableRawBufferPointer.allocate(byteCount: Self.largest, alignment: 8)
     let received = UnsafeMutableRawBufferPointer.allocate(byteCount: Self.largest, alignment: 8)
     defer {

@@ -48,9 +48,11 @@ public struct Gate: Sendable {
       guard check("ping", { () throws(Failure) in try ping(path) }) else { return report }
       let header = overIPv6 ? 40 : 20
       let fits = mtu - header - 8
+      // Loopback takes more than a datagram over IPv4 can hold.
+      let sizes = [1, 64, fits - 1, fits, fits + 1, 8000].map { min($0, 65_507) }
       path.port += 1
       _ = check("UDP") { () throws(Failure) in
-        try EchoCheck(sizes: [1, 64, fits - 1, fits, fits + 1, 8000], attempts: attempts).run(path)
+        try EchoCheck(sizes: sizes, attempts: attempts).run(path)
       }
       // TCP's time stamps take 12 of the segment's bytes.
       let segment = mtu - header - 20 - 12

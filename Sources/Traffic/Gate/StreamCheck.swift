@@ -23,7 +23,7 @@ struct StreamCheck: Sendable {
   private var seed: UInt64 { UInt64(writeSize) << 32 | UInt64(total) }
 
   private func serve(_ path: Path, _ meeting: Meeting) throws(Failure) {
-    let local = try path.endpoint(of: path.server)
+    let local = try path.local(path.server)
     let listener = try Socket(.tcp, family: local.family)
     try listener.setTimeout(milliseconds: 2000)
     try listener.bind(local)
@@ -36,7 +36,7 @@ struct StreamCheck: Sendable {
   }
 
   private func load(_ path: Path, _ meeting: Meeting) throws(Failure) {
-    let remote = try path.endpoint(of: path.server)
+    let remote = try path.remote(path.server)
     let socket = try Socket(.tcp, family: remote.family)
     try socket.setTimeout(milliseconds: 100)
     try socket.set(Int32(IPPROTO_TCP), TCP_NODELAY, 1)

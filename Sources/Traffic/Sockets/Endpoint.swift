@@ -54,11 +54,15 @@ public struct Station: Sendable {
   public let namespace: SharedNamespace
   public var ipv4: IPv4Address
   public var ipv6: IPv6Address?
+  /// The address that the other end meets it at, where a translation is in between; nil: its own.
+  public var seenAs: IPv4Address?
   public var cpu: Int?
 
   public init(
-    name: String, namespace: SharedNamespace, ipv4: IPv4Address, ipv6: IPv6Address? = nil, cpu: Int? = nil
+    name: String, namespace: SharedNamespace, ipv4: IPv4Address, ipv6: IPv6Address? = nil,
+    seenAs: IPv4Address? = nil, cpu: Int? = nil
   ) {
+    self.seenAs = seenAs
     self.name = name
     self.namespace = namespace
     self.ipv4 = ipv4

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import Glibc
 import LinuxSystem
+import PacketHeaders
 import Synchronization
 import SystemPackage
 
-/// A client, a server and the port that one run uses on both.
+/// A client, a server and the port that one run uses on both; parallel flows use those above it too.
 public struct Path: Sendable {
   public var client: Station
   public var server: Station
@@ -20,8 +21,23 @@ public struct Path: Sendable {
     self.port = port
   }
 
-  func endpoint(of station: Station) throws(Failure) -> Endpoint {
-    guard overIPv6 else { return Endpoint(.v4(station.ipv4), port: port) }
+  /// Flow `index` of several: the same ends, a port of its own.
+  func flow(_ index: Int) -> Path {
+    var path = self
+    path.port += UInt16(index)
+    return path
+  }
+
+  /// Where `station` binds.
+  func local(_ station: Station) throws(Failure) -> Endpoint { try endpoint(station, station.ipv4) }
+
+  /// What the other end connects to in order to reach `station`.
+  func remote(_ station: Station) throws(Failure) -> Endpoint {
+    try endpoint(station, station.seenAs ?? station.ipv4)
+  }
+
+  private func endpoint(_ station: Station, _ ipv4: IPv4Address) throws(Failure) -> Endpoint {
+    guard overIPv6 else { return Endpoint(.v4(ipv4), port: port) }
     guard let ipv6 = station.ipv6 else {
       throw Failure(
         "use IPv6 between", "\(client.name) and \(server.name)", advice: "One has no IPv6 address.")
@@ -40,63 +56,6 @@ public struct LoadTiming: Sendable {
   }
 }
 
-/// What the two threads of a run tell each other.
-final class Meeting: Sendable {
-  private let serverReady = Atomic(false)
-  private let clientDone = Atomic(false)
-  private let failed = Atomic(false)
-  private let failures = Mutex<[Failure]>([])
-  private let windowFrom = Atomic<UInt64>(.max)
-  private let windowUntil = Atomic<UInt64>(.max)
-
-  /// Nothing waits past this, whatever happens (CLOCK_MONOTONIC, ns).
-  let deadline: UInt64
-
-  private let onWindow: (@Sendable (UInt64, UInt64) -> Void)?
-
-  init(timing: LoadTiming, onWindow: (@Sendable (UInt64, UInt64) -> Void)? = nil) {
-    self.onWindow = onWindow
-    deadline = Clock.monotonicNanoseconds + nanoseconds(timing.warmUp + timing.duration + 5)
-  }
-
-  var isOver: Bool { Clock.monotonicNanoseconds > deadline || failed.load(ordering: .acquiring) }
-  var isClientDone: Bool { clientDone.load(ordering: .acquiring) }
-
-  func serverIsReady() { serverReady.store(true, ordering: .releasing) }
-  func clientIsDone() { clientDone.store(true, ordering: .releasing) }
-
-  /// What failed first explains the rest.
-  func fail(_ failure: Failure) {
-    failures.withLock { $0.append(failure) }
-    failed.store(true, ordering: .releasing)
-  }
-  var firstFailure: Failure? { failures.withLock { $0.first } }
-
-  /// The client's first step: false when the server never came up.
-  func waitForServer() -> Bool {
-    while !serverReady.load(ordering: .acquiring) {
-      if isOver { return false }
-      usleep(200)
-    }
-    return true
-  }
-
-  /// Both threads count what happens between these two instants.
-  func openWindow(_ timing: LoadTiming) -> Window {
-    let from = Clock.monotonicNanoseconds + nanoseconds(timing.warmUp)
-    let until = from + nanoseconds(timing.duration)
-    windowUntil.store(until, ordering: .relaxed)
-    windowFrom.store(from, ordering: .releasing)
-    onWindow?(from, until)
-    return Window(from: from, until: until)
-  }
-
-  var window: Window {
-    let from = windowFrom.load(ordering: .acquiring)
-    return Window(from: from, until: windowUntil.load(ordering: .relaxed))
-  }
-}
-
 /// An interval of CLOCK_MONOTONIC in nanoseconds.
 struct Window: Sendable {
   var from: UInt64
@@ -106,47 +65,3 @@ struct Window: Sendable {
 }
 
 func nanoseconds(_ seconds: Double) -> UInt64 { UInt64(max(0, seconds) * 1e9) }
-
-extension Path {
-  /// Runs the two ends on threads of their own, each in its namespace and on its CPU. The first failure ends
-  /// both.
-  func run<S: Sendable, C: Sendable>(
-    _ timing: LoadTiming,
-    server serve: @escaping @Sendable (Meeting) throws(Failure) -> S,
-    client load: @escaping @Sendable (Meeting) throws(Failure) -> C
-  ) throws(Failure) -> (server: S, client: C) {
-    let meeting = Meeting(timing: timing, onWindow: onWindow)
-    let served = Mutex<Result<S, Failure>?>(nil)
-    let loaded = Mutex<Result<C, Failure>?>(nil)
-    let ends = self
-    @Sendable func body<T: Sendable>(
-      _ station: Station, _ work: @escaping @Sendable (Meeting) throws(Failure) -> T
-    ) -> Result<T, Failure> {
-      let result = Result { () throws(Failure) -> T in
-        try station.enter()
-        return try work(meeting)
-      }
-      if case .failure(let failure) = result { meeting.fail(failure) }
-      return result
-    }
-    let server = try DedicatedThread {
-      let result = body(ends.server, serve)
-      served.withLock { $0 = result }
-    }
-    do throws(Failure) {
-      let client = try DedicatedThread {
-        let result = body(ends.client, load)
-        loaded.withLock { $0 = result }
-        meeting.clientIsDone()
-      }
-      client.join()
-    } catch {
-      meeting.fail(error)
-      server.join()
-      throw error
-    }
-    server.join()
-    if let failure = meeting.firstFailure { throw failure }
-    return try (served.withLock { $0! }.get(), loaded.withLock { $0! }.get())
-  }
-}

@@ -74,14 +74,25 @@ struct Socket: ~Copyable {
     }
   }
 
-  func listen() throws(Failure) {
-    guard Glibc.listen(raw, 1) == 0 else { throw Failure("listen", "on a socket", errno: .last) }
+  func listen(backlog: Int32 = 1) throws(Failure) {
+    guard Glibc.listen(raw, backlog) == 0 else { throw Failure("listen", "on a socket", errno: .last) }
   }
 
   /// Waits for one connection.
   func accept() throws(Failure) -> Socket {
     let connection = Glibc.accept(raw, nil, nil)
     guard connection >= 0 else { throw Failure("accept", "a connection", errno: .last) }
+    return Socket(adopting: OwnedDescriptor(adopting: connection))
+  }
+
+  /// The next connection, or nil where none came in time; one that is over already is none.
+  func acceptIfAny() throws(Failure) -> Socket? {
+    let connection = Glibc.accept(raw, nil, nil)
+    guard connection >= 0 else {
+      let reason = Errno.last
+      if [EAGAIN, EINTR, ECONNABORTED].contains(reason.rawValue) { return nil }
+      throw Failure("accept", "a connection", errno: reason)
+    }
     return Socket(adopting: OwnedDescriptor(adopting: connection))
   }
 

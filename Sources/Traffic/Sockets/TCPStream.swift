@@ -3,14 +3,17 @@ import Glibc
 import LinuxSystem
 import SystemPackage
 
-/// Workload `tcp-stream`: one connection, writes of `size` bytes, counted where they are read.
+/// Workload `tcp-stream`: connections at full speed, writes of `size` bytes, counted where they are read.
 public struct TCPStream: Sendable {
   /// Bytes per write.
   public var size: Int
+  /// Parallel connections, each with threads of its own; figures are sums.
+  public var flows: Int
   public var timing: LoadTiming
 
-  public init(size: Int, timing: LoadTiming) {
+  public init(size: Int, flows: Int = 1, timing: LoadTiming) {
     self.size = size
+    self.flows = flows
     self.timing = timing
   }
 
@@ -30,18 +33,18 @@ public struct TCPStream: Sendable {
     }
     let load = self
     let (received, sent) = try path.run(
-      timing,
-      server: { (meeting) throws(Failure) in try load.receive(path, meeting) },
-      client: { (meeting) throws(Failure) in try load.send(path, meeting) })
+      timing, flows: flows,
+      server: { (path, meeting) throws(Failure) in try load.receive(path, meeting) },
+      client: { (path, meeting) throws(Failure) in try load.send(path, meeting) })
     return Report(
-      receivedBytesPerSecond: Double(received.inWindow) / timing.duration,
-      sentBytes: sent, receivedBytes: received.total)
+      receivedBytesPerSecond: Double(received.reduce(0) { $0 + $1.inWindow }) / timing.duration,
+      sentBytes: sent.reduce(0, +), receivedBytes: received.reduce(0) { $0 + $1.total })
   }
 
   private func receive(
     _ path: Path, _ meeting: Meeting
   ) throws(Failure) -> (inWindow: UInt64, total: UInt64) {
-    let local = try path.endpoint(of: path.server)
+    let local = try path.local(path.server)
     let listener = try Socket(.tcp, family: local.family)
     try listener.setTimeout(milliseconds: 3000)
     try listener.bind(local)
@@ -67,7 +70,7 @@ public struct TCPStream: Sendable {
   }
 
   private func send(_ path: Path, _ meeting: Meeting) throws(Failure) -> UInt64 {
-    let remote = try path.endpoint(of: path.server)
+    let remote = try path.remote(path.server)
     let socket = try Socket(.tcp, family: remote.family)
     try socket.setTimeout(milliseconds: 100)
     guard meeting.waitForServer() else { throw Failure("start", "tcp-stream: no server") }

@@ -3,17 +3,20 @@ import Glibc
 import LinuxSystem
 import SystemPackage
 
-/// Workload `udp-stream`: one flow, open loop, sendmmsg(2) against recvmmsg(2), datagrams numbered.
+/// Workload `udp-stream`: open loop, sendmmsg(2) against recvmmsg(2), datagrams numbered.
 public struct UDPStream: Sendable {
   /// Bytes of UDP payload, 8 to 65507.
   public var size: Int
-  /// Datagrams per second; nil is as fast as the sender goes.
+  /// Datagrams per second of each flow; nil is as fast as the sender goes.
   public var rate: Double?
+  /// Parallel flows, each with threads, sockets and ports of its own; figures are sums.
+  public var flows: Int
   public var timing: LoadTiming
 
-  public init(size: Int, rate: Double? = nil, timing: LoadTiming) {
+  public init(size: Int, rate: Double? = nil, flows: Int = 1, timing: LoadTiming) {
     self.size = size
     self.rate = rate
+    self.flows = flows
     self.timing = timing
   }
 
@@ -52,18 +55,19 @@ public struct UDPStream: Sendable {
     }
     let load = self
     let (received, sent) = try path.run(
-      timing,
-      server: { (meeting) throws(Failure) in try load.receive(path, meeting) },
-      client: { (meeting) throws(Failure) in try load.send(path, meeting) })
+      timing, flows: flows,
+      server: { (path, meeting) throws(Failure) in try load.receive(path, meeting) },
+      client: { (path, meeting) throws(Failure) in try load.send(path, meeting) })
     return Report(
-      receivedPerSecond: Double(received.inWindow) / timing.duration,
-      sentPerSecond: Double(sent.inWindow) / timing.duration,
-      sent: sent.total, received: received.total, reordered: received.reordered)
+      receivedPerSecond: Double(received.reduce(0) { $0 + $1.inWindow }) / timing.duration,
+      sentPerSecond: Double(sent.reduce(0) { $0 + $1.inWindow }) / timing.duration,
+      sent: sent.reduce(0) { $0 + $1.total }, received: received.reduce(0) { $0 + $1.total },
+      reordered: received.reduce(0) { $0 + $1.reordered })
   }
 
   private func receive(_ path: Path, _ meeting: Meeting) throws(Failure) -> Received {
-    let local = try path.endpoint(of: path.server)
-    let remote = try path.endpoint(of: path.client)
+    let local = try path.local(path.server)
+    let remote = try path.remote(path.client)
     let socket = try Socket(.udp, family: local.family)
     try socket.setReceiveBuffer(Self.receiveBuffer)
     try socket.setTimeout(milliseconds: 50)
@@ -95,8 +99,8 @@ public struct UDPStream: Sendable {
   }
 
   private func send(_ path: Path, _ meeting: Meeting) throws(Failure) -> Sent {
-    let local = try path.endpoint(of: path.client)
-    let remote = try path.endpoint(of: path.server)
+    let local = try path.local(path.client)
+    let remote = try path.remote(path.server)
     let socket = try Socket(.udp, family: local.family)
     try socket.setTimeout(milliseconds: 100)
     try socket.bind(local)

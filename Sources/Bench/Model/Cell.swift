@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+import LinuxSystem
+import Traffic
+
+public enum Placement: String, Codable, Sendable, CaseIterable {
+  /// Both ends on CPU 0.
+  case oneCore = "one-core"
+  /// The client on CPU 0, the server on CPU 1.
+  case twoCore = "two-core"
+
+  public var clientCPU: Int { 0 }
+  public var serverCPU: Int { self == .oneCore ? 0 : 1 }
+  /// Of a tier's own threads where live frames take the whole of the client's.
+  public static var liveFramesWorkerCPU: Int { CPU.count > 1 ? 1 : 0 }
+}
+
+public enum Offloads: String, Codable, Sendable, CaseIterable {
+  case on, off
+}
+
+/// One row of the comparison: everything but the network.
+public struct Cell: Hashable, Sendable, CustomStringConvertible {
+  public var measure: Measure
+  /// Payload, write or frame bytes, as the workload defines.
+  public var size: Int
+  public var offloads: Offloads
+  public var placement: Placement
+  /// Parallel ones.
+  public var flows: Int
+
+  public init(measure: Measure, size: Int, offloads: Offloads, placement: Placement, flows: Int = 1) {
+    self.flows = flows
+    self.measure = measure
+    self.size = size
+    self.offloads = offloads
+    self.placement = placement
+  }
+
+  public var description: String {
+    let what = flows == 1 ? "\(size)" : "\(size) × \(flows) flows"
+    return "\(measure.workload) \(what) offloads \(offloads.rawValue) \(placement.rawValue) \(measure.metric)"
+  }
+}
+
+/// What one trial gave.
+public struct Sample: Sendable, Equatable {
+  public var value: Double
+  public var lostFraction: Double?
+  /// Microseconds: "p50", "p90", "p99", "p99.9", "max".
+  public var latency: [String: Double]?
+  /// All round trips of the trial.
+  public var histogram: LatencyHistogram?
+  public var transactionsPerSecond: Double?
+  /// Sent by the open loop, per second.
+  public var sentPerSecond: Double?
+  /// Of the packets that the network's tier decided on, the part that it carried, on the host where that is
+  /// least.
+  public var tierShare: Double?
+  /// What the value counts (packets, round trips, bytes) over the window, for cost per unit.
+  public var unitsPerSecond: Double
+
+  public init(value: Double, unitsPerSecond: Double? = nil, lostFraction: Double? = nil) {
+    self.value = value
+    self.unitsPerSecond = unitsPerSecond ?? value
+    self.lostFraction = lostFraction
+  }
+}

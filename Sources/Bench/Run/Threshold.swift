@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+import LinuxSystem
+
+/// What a network has to reach against the baseline: `--fail-below NETWORK:WORKLOAD:RATIO`.
+///
+/// The ratio is one of speeds, so that more is better of every workload: a/b where more of the metric is
+/// better, b/a where less is (latency). `vxlan+tc:udp-rr:1.33` asks that a round trip take at most 1/1.33 of
+/// the baseline's.
+public struct Threshold: Sendable, Equatable, CustomStringConvertible {
+  public var network: String
+  /// As in the options: "packet-rate" is both directions.
+  public var workload: String
+  public var ratio: Double
+
+  public var description: String { "\(network):\(workload):\(ratio)" }
+
+  /// - Parameter plan: what will be measured; a threshold on anything else is a usage error.
+  public init(parsing text: String, plan: Plan) throws(Failure) {
+    let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+    guard parts.count >= 3, let ratio = Double(parts.last!), ratio > 0, ratio.isFinite else {
+      throw Failure(
+        "read --fail-below", text, advice: "Give NETWORK:WORKLOAD:RATIO, as in vxlan+xdp:packet-rate:encap:2.",
+        status: .usage)
+    }
+    network = String(parts[0])
+    workload = parts[1..<(parts.count - 1)].joined(separator: ":")
+    self.ratio = ratio
+    let others = plan.networks.filter { $0 != plan.baseline }.map(\.description)
+    guard others.contains(network) else {
+      throw Failure(
+        "read --fail-below", text,
+        advice: "\(network) is not compared with \(plan.baseline) here; \(others.joined(separator: ", ")) are.",
+        status: .usage)
+    }
+    let wanted = self
+    guard plan.cells.contains(where: { wanted.covers($0.measure.workload) }) else {
+      throw Failure("read --fail-below", text, advice: "\(workload) is not measured here.", status: .usage)
+    }
+  }
+
+  private func covers(_ name: String) -> Bool { name == workload || name.hasPrefix(workload + ":") }
+
+  /// The comparisons that miss it, and rows it was set for that gave none, a line each; what failed or was
+  /// interrupted is not among them: that is another error.
+  public func misses(in report: ABReport) -> [String] {
+    var misses: [String] = []
+    for result in report.results where result.network == network && covers(result.workload) {
+      let what = "\(network) \(result.row)"
+      if let comparison = report.comparisons.first(where: { $0.a == network && $0.row == result.row }) {
+        if comparison.speedRatio < ratio {
+          misses.append(
+            "\(what): \(Quantity.number(comparison.speedRatio))× the speed of \(comparison.b), not \(ratio)×")
+        }
+      } else if let reason = result.skipped {
+        misses.append("\(what): skipped, \(reason)")
+      } else if result.failed == nil && result.interrupted != true {
+        misses.append("\(what): no pair of trials to compare")
+      }
+    }
+    return misses
+  }
+}
+
+extension ABReport.Comparison {
+  /// More is better, whatever the metric.
+  var speedRatio: Double {
+    switch better {
+    case .higher: ratio
+    case .lower: ratio > 0 ? 1 / ratio : .infinity
+    }
+  }
+}
+
+extension Row: CustomStringConvertible {
+  var description: String {
+    let several = flows.map { " × \($0) flows" } ?? ""
+    return "\(workload) \(size) B\(several) offloads \(offloads) \(placement) \(metric)"
+  }
+}

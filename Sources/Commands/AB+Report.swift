@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+import Bench
+import FastPath
+import Foundation
+import LinuxSystem
+
+/// What a result says of itself, and where it goes on.
+extension AB {
+  func environment() -> ABReport.Environment {
+    ABReport.Environment(
+      machine: .read(), baseline: asShipped ? "as-shipped" : "tuned",
+      offloads: [
+        "on":
+          "as the kernel makes them, and GRO on the wire; packet-rate: at the port of the sending container too",
+        "off":
+          "no checksum or segmentation offload in the containers and on the wire; GRO there merges nothing",
+      ])
+  }
+
+  func settings(_ plan: Plan) -> ABReport.Settings {
+    var pinning: [String: [String: Int]] = [
+      "packet-rate": ["generator": Placement.oneCore.clientCPU, "worker": Placement.liveFramesWorkerCPU]
+    ]
+    for placement in Placement.allCases {
+      pinning[placement.rawValue] = [
+        "client": placement.clientCPU, "server": placement.serverCPU,
+        "client_host_worker": placement.clientCPU, "server_host_worker": placement.serverCPU,
+      ]
+    }
+    var settings = ABReport.Settings(
+      repeats: plan.repeats, durationS: plan.duration, pinning: pinning,
+      baselineNetwork: plan.baseline.description, networks: plan.networks.map(\.description),
+      bypassPolicy: asShipped && plan.networks.contains { $0.tier != nil })
+    settings.warmUpS = plan.warmUp
+    settings.quick = plan.isQuick
+    settings.leftOut = plan.leftOut.isEmpty ? nil : plan.leftOut
+    return settings
+  }
+
+  /// --resume: what the file holds already.
+  func takeUp(_ report: inout ABReport) throws(Failure) {
+    guard resume else { return }
+    guard let json else {
+      throw Failure("resume", "nothing", advice: "Name the file: --json FILE --resume.", status: .usage)
+    }
+    guard let data = FileManager.default.contents(atPath: json) else {
+      throw Failure(
+        "resume", json, errno: .noSuchFileOrDirectory, advice: "Leave --resume out to begin it.", status: .usage)
+    }
+    let earlier: ABReport
+    do {
+      earlier = try ABReport.decoded(data)
+    } catch {
+      throw Failure("resume", json, advice: "It is no result of `culvert ab`: \(error)", status: .usage)
+    }
+    try report.resume(earlier)
+  }
+
+  /// What will be done and how long that takes, on standard error.
+  func announce(_ plan: Plan, _ report: ABReport) {
+    for note in plan.notes { Terminal.note(note) }
+    if !plan.leftOut.isEmpty { Terminal.note("--quick leaves out \(plan.leftOut.joined(separator: " and "))") }
+    let held = plan.cells.count { report.holds($0, of: plan.networks) }
+    let estimate = Estimate(plan, isHeld: { report.holds($0, of: plan.networks) })
+    let rows = "\(plan.cells.count) rows" + (held > 0 ? " (\(held) kept)" : "")
+    Terminal.note("\(plan.networks.count) networks, \(rows), \(estimate.trials) trials: \(estimate.text)")
+  }
+}
