@@ -76,7 +76,8 @@ let package = Package(
     .testTarget(
       name: "BPFProgramTests",
       dependencies: [
-        "BPFLoader", "CBPFObjects", "CLibXDP", "LinuxSystem", "PacketHeaders", "TestSupport", system,
+        "BPFLoader", "CBPFObjects", "CLibXDP", "DataPlane", "LinuxSystem", "PacketHeaders", "TestSupport",
+        "XDPSocket", system,
       ]),
     .testTarget(
       name: "TrafficTests",

@@ -150,31 +150,21 @@ struct Forwarder: ~Copyable {
       let frame = base + Int(received.addr)
       var leaving = received
       leaving.options = 0
+      serial &+= 1
+      let done = Handover.carryOut(frame, bytes: Int(received.len), snapshot, seed: seed, serial: serial)
       var out = Lane.none
-      let target = Int(frame.u32(-8))
-      switch frame.u32(-4) {
-      case CULVERT_FORWARDED_ENCAP.rawValue:
-        if target < snapshot.count, snapshot.tunnels[target].valid != 0 {
-          let inner = InnerFrame(frame, bytes: Int(received.len))
-          inner.completeChecksum()
-          serial &+= 1
-          OuterHeader.write(inner, snapshot.tunnels[target], seed: seed, serial: serial)
-          leaving.addr &-= UInt64(Layout.outer)
-          leaving.len &+= UInt32(Layout.outer)
-          out = uplink
-        }
-      case CULVERT_FORWARDED_DECAP.rawValue:
-        let outerTOS = frame.u8(Layout.outerIP + 1)
-        let inner = InnerFrame(frame + Layout.outer, bytes: Int(received.len) &- Layout.outer)
-        inner.completeChecksum()
-        OuterHeader.inheritECN(inner, outerTOS: outerTOS)
+      switch done {
+      case .encapsulated:
+        leaving.addr &-= UInt64(Layout.outer)
+        leaving.len &+= UInt32(Layout.outer)
+        out = uplink
+      case .decapsulated(let slot):
         leaving.addr &+= UInt64(Layout.outer)
         leaving.len &-= UInt32(Layout.outer)
-        if target < slotCapacity { out = laneOfSlot[target] }
-      case CULVERT_FORWARDED_LOCAL.rawValue:
-        InnerFrame(frame, bytes: Int(received.len)).completeChecksum()
-        if target < slotCapacity { out = laneOfSlot[target] }
-      default: break
+        if slot < slotCapacity { out = laneOfSlot[slot] }
+      case .local(let slot):
+        if slot < slotCapacity { out = laneOfSlot[slot] }
+      case .stale: break
       }
       if out == Lane.none {
         losses.addNotForwarded(lanes[index].slot)

@@ -20,6 +20,45 @@ struct Case: Sendable {
   var out = Out.unchanged
   var prepare: @Sendable (Fixture) throws -> Void = { _ in }
 
+  /// The outer checksum needs a pass over the whole frame, which only some families have.
+  var needsSum = false
+  /// It is about the map of devices that only tier `xdp` redirects by.
+  var isAboutDevices = false
+  var aboutDevices: Case {
+    var copy = self
+    copy.isAboutDevices = true
+    return copy
+  }
+
+  /// The case as a family of programs sees it, where it does otherwise than tier `xdp` by design; nil where
+  /// it cannot be tried.
+  func seen(by family: Family) -> Case? {
+    var copy = self
+    if isAboutDevices && family != .xdp { return nil }
+    switch family {
+    case .xdp: break
+    case .afxdp:
+      if verdict == CULVERT_PASS_CHECKSUM && program == .port {
+        // User space sums what BPF cannot.
+        copy.verdict = CULVERT_FORWARDED_ENCAP
+        copy.out = .encapsulated(Case.with { $0.checksum = true })
+      }
+      if frame.count > Fixture.frameLimit && copy.action == .redirect {
+        copy.verdict = CULVERT_PASS_MULTI_BUFFER
+        copy.out = .unchanged
+      }
+    case .tc:
+      // BPF_PROG_TEST_RUN makes skbs of one page at most, and none without a whole IP header.
+      let header = frame[12..<14] == [8, 0] ? 34 : frame[12..<14] == [0x86, 0xdd] ? 54 : 14
+      if frame.count > 3000 || frame.count < header { return nil }
+      if needsSum {
+        copy.verdict = CULVERT_PASS_CHECKSUM
+        copy.out = .unchanged
+      }
+    }
+    return copy
+  }
+
   var action: XDPAction {
     switch verdict {
     case CULVERT_FORWARDED_LOCAL, CULVERT_FORWARDED_ENCAP, CULVERT_FORWARDED_DECAP: .redirect

@@ -4,10 +4,12 @@ import PacketHeaders
 
 /// The outer UDP checksum (`udpcsum`), with and without one inside to derive it from.
 extension Case {
-  private static func checksum(_ name: String, _ frame: [UInt8], passed: Bool = false) -> Case {
+  private static func checksum(
+    _ name: String, _ frame: [UInt8], summed: Bool = false, passed: Bool = false
+  ) -> Case {
     var outer = Outer.sent
     outer.checksum = true
-    return Case(
+    var one = Case(
       name: "port: outer checksum, \(name)", program: .port, frame: frame,
       verdict: passed ? CULVERT_PASS_CHECKSUM : CULVERT_FORWARDED_ENCAP, slot: 1,
       out: passed ? .unchanged : .encapsulated(outer),
@@ -19,6 +21,8 @@ extension Case {
         try fixture.setPort(
           0, ifindex: 9, mtu: 9000, flags: CULVERT_PORT_MULTI_BUFFER.rawValue, mac: Outer.uplink)
       })
+    one.needsSum = summed
+    return one
   }
 
   private static let odd = [UInt8](repeating: 0xa5, count: 333)
@@ -34,21 +38,22 @@ extension Case {
     checksum("ICMPv6", Frames.v6(Frames.icmp(odd, v6: true))),
     checksum("several buffers", Frames.v4(Frames.udp(many))),
     // No checksum over all of the inside: the frame is summed.
-    checksum("UDP without", Frames.v4(Frames.udp(odd, checksum: false))),
+    checksum("UDP without", Frames.v4(Frames.udp(odd, checksum: false)), summed: true),
     checksum("UDP shorter than its packet", Frames.v4(Frames.udp(odd, length: 16))),
-    checksum("fragment", Frames.v4(Frames.udp(odd), fragment: 0x2000)),
-    checksum("later fragment", Frames.v4(Frames.raw(IPProtocol.udp, odd), fragment: 185)),
+    checksum("fragment", Frames.v4(Frames.udp(odd), fragment: 0x2000), summed: true),
+    checksum("later fragment", Frames.v4(Frames.raw(IPProtocol.udp, odd), fragment: 185), summed: true),
     checksum("options", Frames.v4(Frames.udp(odd), options: [1, 1, 1, 0])),
-    checksum("SCTP", Frames.v4(Frames.raw(IPProtocol.sctp, odd))),
-    checksum("ICMPv6 over IPv4", Frames.v4(Frames.raw(IPProtocol.icmpv6, odd))),
-    checksum("UDP cut short", Frames.v4(Frames.raw(IPProtocol.udp, [1, 2, 3]))),
+    checksum("SCTP", Frames.v4(Frames.raw(IPProtocol.sctp, odd)), summed: true),
+    checksum("ICMPv6 over IPv4", Frames.v4(Frames.raw(IPProtocol.icmpv6, odd)), summed: true),
+    checksum("UDP cut short", Frames.v4(Frames.raw(IPProtocol.udp, [1, 2, 3])), summed: true),
     checksum(
       "extension header",
       Frames.v6(
-        Frames.udp(odd), extensions: [IPProtocol.udp, 0, 1, 4, 0, 0, 0, 0], next: 0)),
+        Frames.udp(odd), extensions: [IPProtocol.udp, 0, 1, 4, 0, 0, 0, 0], next: 0), summed: true),
     checksum(
-      "the longest that is summed", Frames.v4(Frames.raw(IPProtocol.sctp, [UInt8](repeating: 7, count: 3000)))
-    ),
+      "the longest that is summed",
+      Frames.v4(Frames.raw(IPProtocol.sctp, [UInt8](repeating: 7, count: 3000))),
+      summed: true),
     // Neither derived nor summed.
     checksum("padding", Frames.v4() + [0, 0], passed: true),
     checksum("cut short", Array(Frames.v4().dropLast()), passed: true),

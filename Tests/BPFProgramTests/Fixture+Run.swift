@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import BPFLoader
 import CBPFObjects
+import DataPlane
 import Testing
 
 /// What became of one frame, and the one counter that says so.
@@ -43,13 +44,40 @@ extension Fixture {
     return totals
   }
 
+  /// Forwarded frames of tier `afxdp` as the forwarder would send them.
+  private func run(
+    _ program: borrowing BPFProgram, _ frame: [UInt8], _ ingress: UInt32?
+  ) throws -> (XDPAction?, [UInt8]) {
+    guard family == .tc else {
+      let result = try program.testRun(frame, ingress: ingress)
+      guard family == .afxdp, result.action == .redirect else { return (result.action, result.data) }
+      return (result.action, try forwarded(result.data))
+    }
+    let result = try program.testRunSKB(frame, ifindex: ingress ?? Self.lo)
+    let action: XDPAction? =
+      switch Int32(bitPattern: result.value) {
+      case 7: .redirect  // TC_ACT_REDIRECT
+      case -1: .pass  // TC_ACT_UNSPEC
+      case 2: .drop  // TC_ACT_SHOT
+      default: nil
+      }
+    return (action, result.data)
+  }
+
+  /// `data` begins with the program's words.
+  private func forwarded(_ data: [UInt8]) throws -> [UInt8] {
+    var slots: [culvert_tunnel] = []
+    while let tunnel = try tunnels.lookup(UInt32(slots.count)), slots.count < 4 { slots.append(tunnel) }
+    return try #require(FrameInMemory.carryOut(data, tunnels: slots))
+  }
+
   /// One frame through one program; fails unless exactly one counter went up by exactly one.
   func run(_ program: Program, _ frame: [UInt8], ingress: UInt32? = nil) throws -> Outcome {
     let before = try totals()
-    let result =
+    let (action, data) =
       switch program {
-      case .port: try port.testRun(frame, ingress: ingress)
-      case .uplink: try uplink.testRun(frame, ingress: ingress)
+      case .port: try run(port, frame, ingress)
+      case .uplink: try run(uplink, frame, ingress)
       }
     let after = try totals()
     var bumps: [(slot: Int, verdict: Int, packets: UInt64, bytes: UInt64)] = []
@@ -63,7 +91,7 @@ extension Fixture {
     try #require(bumps.count == 1, "one counter per packet, not \(bumps)")
     try #require(bumps[0].packets == 1)
     return Outcome(
-      action: result.action, data: result.data, verdict: UInt32(bumps[0].verdict),
+      action: action, data: data, verdict: UInt32(bumps[0].verdict),
       slot: UInt32(bumps[0].slot), bytes: bumps[0].bytes)
   }
 }

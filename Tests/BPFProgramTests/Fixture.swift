@@ -14,13 +14,29 @@ extension MACAddress {
   }
 }
 
+/// A tier's programs.
+enum Family: String, CaseIterable, Sendable {
+  case xdp, afxdp, tc
+
+  var object: culvert_bpf_object {
+    switch self {
+    case .xdp: culvert_bpf_xdp()
+    case .afxdp: culvert_bpf_afxdp()
+    case .tc: culvert_bpf_tc()
+    }
+  }
+}
+
 /// The programs, loaded, over a small table: containers a1 (slot 1) and a2 (slot 2) here, b1 behind
 /// tunnel 0 and b2 behind tunnel 1. Frames of `testRun` come in by `lo`, which is a1's port; `lo`
 /// also stands for every way out, as nothing is sent.
 final class Fixture {
   static let segment: UInt32 = 7
   static let lo: UInt32 = 1
+  /// Of tier `afxdp`, as in the program.
+  static let frameLimit = 1792
 
+  let family: Family
   let port: BPFProgram
   let uplink: BPFProgram
   let fdb: BPFMap<culvert_fdb_key, culvert_fdb_entry>
@@ -33,10 +49,12 @@ final class Fixture {
   let generation: BPFMap<UInt32, UInt64>
   let counters: BPFMap<UInt32, culvert_counters>
   let object: BPFObject
+  /// So that a frame can be redirected there.
+  private let sockets: Sockets?
 
-  init() throws {
-    let embedded = culvert_bpf_xdp()
-    var object = try BPFObject(name: "culvert_xdp", data: embedded.data, size: embedded.size)
+  init(_ family: Family) throws {
+    let embedded = family.object
+    var object = try BPFObject(name: String(cString: embedded.name), data: embedded.data, size: embedded.size)
     try object.resize("ports", to: 8)
     try object.resize("counters", to: 8)
     try object.resize("devices", to: 8)
@@ -44,7 +62,10 @@ final class Fixture {
       "config",
       to: culvert_config(
         segment: Self.segment, udp_port: VXLANHeader.port.bigEndian, zero: 0, hash_seed: 0x1234_5678_9abc))
+    if family == .afxdp { try object.resize("sockets", to: 8 * UInt32(CULVERT_QUEUES)) }
+    if family == .tc { try object.set("decap_flags", to: UInt64(1) << 8) }
     try object.load()
+    self.family = family
     port = try object.program("culvert_port")
     uplink = try object.program("culvert_uplink")
     fdb = try object.map("fdb")
@@ -56,6 +77,7 @@ final class Fixture {
     devices = try object.map("devices")
     generation = try object.map("generation")
     counters = try object.map("counters")
+    sockets = family == .afxdp ? try Sockets(object) : nil
     self.object = object
     try fill()
   }
@@ -132,8 +154,8 @@ final class Fixture {
 
   /// Runs `body` with a fixture in a network namespace of its own, on a thread of its own: a failed
   /// expectation in there names its line, but not its test.
-  static func run<T>(_ body: (Fixture) throws -> T) throws -> T {
+  static func run<T>(_ family: Family = .xdp, _ body: (Fixture) throws -> T) throws -> T {
     let namespace = try NetworkNamespace.makeAnonymous()
-    return try namespace.run { try body(try Fixture()) }
+    return try namespace.run { try body(try Fixture(family)) }
   }
 }

@@ -58,7 +58,7 @@ struct LiveTests {
     let namespace = try NetworkNamespace.makeAnonymous()
     try namespace.run {
       try Self.topology()
-      let fixture = try Fixture()
+      let fixture = try Fixture(.xdp)
       let bench = try Self.load(culvert_bpf_bench())
       let generator: BPFMap<UInt32, culvert_generator> = try bench.map("generator")
       let template: BPFMap<UInt32, culvert_template> = try bench.map("template")
@@ -98,7 +98,7 @@ struct LiveTests {
     let namespace = try NetworkNamespace.makeAnonymous()
     try namespace.run {
       try Self.topology()
-      let fixture = try Fixture()
+      let fixture = try Fixture(.xdp)
       let bench = try Self.load(culvert_bpf_bench())
       let generator: BPFMap<UInt32, culvert_generator> = try bench.map("generator")
       let template: BPFMap<UInt32, culvert_template> = try bench.map("template")
@@ -142,7 +142,7 @@ struct LiveTests {
     let namespace = try NetworkNamespace.makeAnonymous()
     try namespace.run {
       try Self.topology(gro: false)
-      let fixture = try Fixture()
+      let fixture = try Fixture(.xdp)
       let drops = try Self.load(culvert_bpf_drops())
       let map: BPFMap<culvert_device_key, culvert_xmit_drops> = try drops.map("xmit_drops")
       let na = try Self.index("na")

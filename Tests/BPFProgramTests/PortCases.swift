@@ -152,9 +152,11 @@ extension Case {
     },
     port("local, no device", Frames.v4(to: Frames.a2), CULVERT_PASS_UNKNOWN_PORT) {
       try $0.devices.delete(2)
-    },
+    }.aboutDevices,
     port("no uplink", Frames.v4(), CULVERT_PASS_UNKNOWN_PORT) { try $0.setPort(0, ifindex: 0) },
-    port("uplink, no device", Frames.v4(), CULVERT_PASS_UNKNOWN_PORT) { try $0.devices.delete(0) },
+    port("uplink, no device", Frames.v4(), CULVERT_PASS_UNKNOWN_PORT) {
+      try $0.devices.delete(0)
+    }.aboutDevices,
     port("next hop unresolved", Frames.v4(), CULVERT_PASS_UNSUPPORTED, prepare: tunnel { $0.valid = 0 }),
     port("tunnel out of bounds", Frames.v4(), CULVERT_PASS_UNSUPPORTED) {
       try $0.setFDB(Frames.b1, CULVERT_FDB_REMOTE, 4096)

@@ -176,7 +176,9 @@ extension Case {
     uplink("port not in use", Outer().around(inner), CULVERT_PASS_UNKNOWN_PORT) {
       try $0.setPort(1, ifindex: 0)
     },
-    uplink("no device", Outer().around(inner), CULVERT_PASS_UNKNOWN_PORT) { try $0.devices.delete(1) },
+    uplink("no device", Outer().around(inner), CULVERT_PASS_UNKNOWN_PORT) {
+      try $0.devices.delete(1)
+    }.aboutDevices,
     uplink(
       "over the port's MTU",
       Outer().around(

@@ -17,10 +17,10 @@ struct VerdictTests {
 
   /// Each case three times: with nothing remembered, then with the tables' generation known, where the
   /// third run may go by what the second remembered.
-  @Test(arguments: groups.keys.sorted())
-  func frames(group: String) throws {
-    let cases = try #require(Self.groups[group])
-    let outcomes = try Fixture.run { fixture in
+  @Test(arguments: groups.keys.sorted(), Family.allCases)
+  func frames(group: String, family: Family) throws {
+    let cases = try #require(Self.groups[group]).compactMap { $0.seen(by: family) }
+    let outcomes = try Fixture.run(family) { fixture in
       try cases.map { one in
         try fixture.fill()
         try one.prepare(fixture)
@@ -34,7 +34,7 @@ struct VerdictTests {
       }
     }
     for (one, outcomes) in zip(cases, outcomes) {
-      for outcome in outcomes { Self.check(outcome, one) }
+      for outcome in outcomes { Self.check(outcome, one, family) }
     }
   }
 
@@ -42,8 +42,8 @@ struct VerdictTests {
   private static func next() -> UInt64 { serial.wrappingAdd(1, ordering: .relaxed).newValue }
   private static let serial = Atomic<UInt64>(0)
 
-  private static func check(_ outcome: Outcome, _ one: Case) {
-    let name = Comment(rawValue: one.name)
+  private static func check(_ outcome: Outcome, _ one: Case, _ family: Family) {
+    let name = Comment(rawValue: "\(family): \(one.name)")
     #expect(outcome.verdict == one.verdict.rawValue, name)
     #expect(outcome.slot == one.slot, name)
     #expect(outcome.bytes == UInt64(one.frame.count), name)

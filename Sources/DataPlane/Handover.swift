@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+import CBPFObjects
+
+/// What a program decided for a frame, carried out on it in place. The program's words lie right before it
+/// (struct culvert_handover).
+enum Handover {
+  case encapsulated
+  /// To the port of a slot.
+  case decapsulated(slot: Int)
+  case local(slot: Int)
+  /// What the program meant is gone, or changed meanwhile.
+  case stale
+
+  /// Reads the words and does the work. An encapsulated frame begins 50 bytes earlier afterwards, a
+  /// decapsulated one 50 later.
+  @inline(__always)
+  static func carryOut(
+    _ frame: UnsafeMutableRawPointer, bytes: Int, _ snapshot: TunnelTable.Snapshot, seed: UInt64,
+    serial: UInt32
+  ) -> Handover {
+    let target = Int(frame.u32(-8))
+    switch frame.u32(-4) {
+    case CULVERT_FORWARDED_ENCAP.rawValue:
+      guard target < snapshot.count, snapshot.tunnels[target].valid != 0 else { return .stale }
+      let inner = InnerFrame(frame, bytes: bytes)
+      inner.completeChecksum()
+      OuterHeader.write(inner, snapshot.tunnels[target], seed: seed, serial: serial)
+      return .encapsulated
+    case CULVERT_FORWARDED_DECAP.rawValue:
+      let outerTOS = frame.u8(Layout.outerIP + 1)
+      let inner = InnerFrame(frame + Layout.outer, bytes: bytes &- Layout.outer)
+      inner.completeChecksum()
+      OuterHeader.inheritECN(inner, outerTOS: outerTOS)
+      return .decapsulated(slot: target)
+    case CULVERT_FORWARDED_LOCAL.rawValue:
+      InnerFrame(frame, bytes: bytes).completeChecksum()
+      return .local(slot: target)
+    default: return .stale
+    }
+  }
+}
