@@ -15,25 +15,28 @@ struct SameWireTests {
     "noudpcsum df set", "udpcsum df inherit", "noudpcsum srcport 50000 50010",
   ]
 
-  @Test(arguments: devices) func outerHeaderEqualsTheKernels(device: String) throws {
+  @Test(arguments: devices, Tier.allCases) func outerHeaderEqualsTheKernels(device: String, tier: Tier) throws {
     let overlay = try TestOverlay(vxlan: device)
     try overlay.ping("a1", "b1")
     let packets = Self.packets(overlay)
     let kernel = try Self.send(packets, overlay)
-    let service = try overlay.start("a")
+    let service = try overlay.start("a") { $0.tier = tier }
     // One packet of each source goes to the kernel first, to refresh it.
     _ = try Self.send([packets[0]], overlay)
     let ours = try Self.send(packets, overlay)
     let stats = try service.stats()
     try service.stop()
     let port = try #require(stats.ports.first { $0.name == "va1" })
+    // Tier tc leaves to the kernel what needs a sum over the whole frame.
+    let summed = tier == .tc && device.hasPrefix("udpcsum") ? port.passed["checksum"]?.packets ?? 0 : 0
     #expect(
-      port.forwarded["encapsulated"]?.packets == UInt64(packets.count),
+      (port.forwarded["encapsulated"]?.packets ?? 0) + summed == UInt64(packets.count),
       "all but the refresh went the fast path")
+    #expect(summed < packets.count / 2)
     for (index, packet) in packets.enumerated() {
       let name = "\(packet.kind) class \(packet.trafficClass) ttl \(packet.ttl) df \(packet.dontFragment)"
-      #expect(Self.masked(ours[index]) == Self.masked(kernel[index]), "\(device): \(name)")
-      #expect(Self.checksumsHold(ours[index]), "\(device): \(name)")
+      #expect(Self.masked(ours[index]) == Self.masked(kernel[index]), "\(tier), \(device): \(name)")
+      #expect(Self.checksumsHold(ours[index]), "\(tier), \(device): \(name)")
       let sourcePort = UInt16(ours[index][34]) << 8 | UInt16(ours[index][35])
       let range: ClosedRange<UInt16> = device.contains("srcport") ? 50000...50010 : 32768...60999
       #expect(range.contains(sourcePort))

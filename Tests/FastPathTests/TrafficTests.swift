@@ -17,11 +17,11 @@ struct TrafficTests {
     try #require(try service.stats().ports.first { $0.name == name })
   }
 
-  @Test func everyPacketIsAccountedFor() throws {
+  @Test(arguments: Tier.allCases) func everyPacketIsAccountedFor(tier: Tier) throws {
     let overlay = try TestOverlay(containers: ["a1", "a2", "b1"], ipv6: false)
     try overlay.ping("a1", "b1")
     try overlay.ping("a1", "a2")
-    let service = try overlay.start("a")
+    let service = try overlay.start("a") { $0.tier = tier }
     let sender = try socket(overlay, "a1")
     let far = try socket(overlay, "b1")
     // The source's refresh, and the far end's answer to it, are over before the count begins.
@@ -71,11 +71,11 @@ struct TrafficTests {
     #expect(after.received.bytes - before.received.bytes == UInt64(bytes))
   }
 
-  @Test func framesAroundTheMTUArriveOrGoToTheKernelAsBefore() throws {
+  @Test(arguments: Tier.allCases) func framesAroundTheMTUArriveOrGoToTheKernelAsBefore(tier: Tier) throws {
     let overlay = try TestOverlay()
     try overlay.ping("a1", "b1")
-    let a = try overlay.start("a")
-    let b = try overlay.start("b")
+    let a = try overlay.start("a") { $0.tier = tier }
+    let b = try overlay.start("b") { $0.tier = tier }
     for size in [1421, 1422] { try overlay.ping("a1", "b1", options: "-M do -s \(size)") }
     #expect(throws: ShellFailure.self) { try overlay.ping("a1", "b1", options: "-M do -s 1423") }
     // Fragments of a datagram larger than the MTU go the fast way too.
@@ -92,10 +92,10 @@ struct TrafficTests {
     try b.stop()
   }
 
-  @Test func aContainerThatMovesToTheOtherHostIsFoundThere() throws {
+  @Test(arguments: Tier.allCases) func aContainerThatMovesToTheOtherHostIsFoundThere(tier: Tier) throws {
     let overlay = try TestOverlay(containers: ["a1", "a2", "b1"])
-    let a = try overlay.start("a")
-    let b = try overlay.start("b")
+    let a = try overlay.start("a") { $0.tier = tier }
+    let b = try overlay.start("b") { $0.tier = tier }
     try overlay.ping("a1", "a2")
     try overlay.ping("a1", "a2", count: 3)
     #expect(try port("va1", a).forwarded["local"] != nil)
@@ -119,11 +119,11 @@ struct TrafficTests {
 
   /// Traffic that bypasses the kernel would starve its entries; one packet per source
   /// every third of the ageing time keeps them, and silence lets them age as ever.
-  @Test func entriesOutliveTheAgeingTimeWhileTrafficFlowsAndAgeWithoutIt() throws {
+  @Test(arguments: Tier.allCases) func entriesOutliveTheAgeingTimeWhileTrafficFlowsAndAgeWithoutIt(tier: Tier) throws {
     let overlay = try TestOverlay(ageing: 3)
     try overlay.ping("a1", "b1")
-    let a = try overlay.start("a")
-    let b = try overlay.start("b")
+    let a = try overlay.start("a") { $0.tier = tier }
+    let b = try overlay.start("b") { $0.tier = tier }
     func known(_ host: String) throws -> Int {
       let text = try overlay.hosts[host]!.shell("bridge fdb show dynamic")
       return overlay.containers.values.filter { text.contains($0.macText) }.count
@@ -144,11 +144,14 @@ struct TrafficTests {
     try b.stop()
   }
 
-  @Test func strictDropsVXLANFromSendersThatAreNoVTEP() throws {
+  @Test(arguments: Tier.allCases) func strictDropsVXLANFromSendersThatAreNoVTEP(tier: Tier) throws {
     for strict in [false, true] {
       let overlay = try TestOverlay()
       try overlay.ping("a1", "b1")
-      let service = try overlay.start("a") { $0.strict = strict }
+      let service = try overlay.start("a") {
+        $0.strict = strict
+        $0.tier = tier
+      }
       // Host B speaks from an address that no entry of host A names.
       try overlay.hosts["b"]!.shell("ip addr add 198.18.0.9/24 dev eth0")
       try overlay.hosts["b"]!.shell(
