@@ -63,7 +63,8 @@ let package = Package(
     .testTarget(
       name: "FastPathTests",
       dependencies: [
-        "CBPFObjects", "FastPath", "LinuxSystem", "Netlink", "PacketHeaders", "TestSupport",
+        "BPFLoader", "CBPFObjects", "DataPlane", "FastPath", "LinuxSystem", "Netlink", "PacketHeaders",
+        "TestSupport",
       ]),
     .testTarget(
       name: "NetlinkTests", dependencies: ["Netlink", "PacketHeaders", "LinuxSystem", "TestSupport", system]),

@@ -34,17 +34,25 @@ struct Up: CulvertCommand {
   var entries: UInt32 = 131_072
   @Option(help: "Tier afxdp: what the worker does without packets: \(WaitMode.allCases.map(\.rawValue).joined(separator: ", ")).")
   var wait = WaitMode.adaptive
-  @Option(help: "Tier afxdp: the CPU that its worker is pinned to (default: wherever the scheduler puts it).")
-  var cpu: Int?
+  @Option(help: "Tier afxdp: how many; each needs a queue of the uplink and of every port.")
+  var workers = 1
+  @Option(help: "Tier afxdp: the CPUs that its workers are pinned to, as in 1,2 (default: wherever the scheduler puts them).")
+  var cpus: String?
   @Flag(help: "Return once packets are carried; the fast path goes on in the background.")
   var detach = false
   @Flag(help: .hidden)
   var background = false
+  /// As on a kernel before 6.6; for tests.
+  @Flag(help: .hidden)
+  var withoutTcx = false
 
   /// Tiers that are designed, and not in this version.
   private static let later = ["hybrid"]
 
   func validate() throws {
+    if let cpus, cpuList.count != cpus.split(separator: ",").count {
+      throw ValidationError("--cpus \(cpus) is no list of CPU numbers, as in 1,2.")
+    }
     guard tier == "auto" || Tier(rawValue: tier) != nil || Self.later.contains(tier) else {
       throw ValidationError(
         "--tier \(tier) is not one of: auto, \(Tier.allCases.map(\.rawValue).joined(separator: ", ")).")
@@ -83,11 +91,14 @@ struct Up: CulvertCommand {
     Terminal.note("the kernel carries \(status.overlay)")
   }
 
+  private var cpuList: [Int] { (cpus ?? "").split(separator: ",").compactMap { Int($0) } }
+
   private var options: FastPathOptions {
     FastPathOptions(
       overlay: overlay, namespace: netns, uplink: uplink, uplinkNamespace: uplinkNetns,
       tier: Tier(rawValue: tier) ?? .xdp, mode: generic ? .generic : .native, strict: strict,
-      bypassPolicy: bypassPolicy, entryCapacity: entries, wait: wait, cpu: cpu)
+      bypassPolicy: bypassPolicy, entryCapacity: entries, wait: wait, workers: workers, cpus: cpuList,
+      avoidsTCX: withoutTcx)
   }
 }
 

@@ -51,9 +51,9 @@ extension Engine {
     if !tier.needsRawFrames { return report("\(uplink.name): tier \(tier.tier.rawValue), \(tier.mode), uplink") }
     if uplink.kind == "veth" {
       do {
-        let end = try VethEnd.find(of: uplink)
+        let end = try VethEnd.find(of: uplink, isRedirectTarget: tier.needsRedirectTargets)
         changes = try prepare(end, of: uplink, in: NetworkNamespace.current().identity)
-        if try !RedirectTarget.isReady(uplink, mode: options.mode) { try end.renewNAPI() }
+        if try !canRedirect(to: uplink) { try end.renewNAPI() }
         uplinkEnd = end
       } catch {
         let reason =
@@ -61,7 +61,7 @@ extension Engine {
         unseenUplinkEnd = reason.replacingOccurrences(of: "\n ", with: ":")
       }
     }
-    guard try RedirectTarget.isReady(uplink, mode: options.mode) else { throw RedirectTarget.failure(uplink) }
+    guard try canRedirect(to: uplink) else { throw RedirectTarget.failure(uplink) }
     let changed = changes.isEmpty ? "" : ", changed \(uplinkEnd?.name ?? "") at its far end: \(changes)"
     report("\(uplink.name): tier \(tier.tier.rawValue), \(tier.mode), uplink\(changed)")
   }
@@ -89,14 +89,18 @@ extension Engine {
     }
   }
 
+  /// Runs in the device's namespace.
+  func canRedirect(to link: Link) throws -> Bool {
+    try !tier.needsRedirectTargets || RedirectTarget.isReady(link, mode: options.mode)
+  }
+
   /// nil also while a device is about to vanish: that is netlink's news.
   private func objection(to link: Link, end: VethEnd?) -> String? {
     if let differing = try? end?.differing(), !differing.isEmpty {
       let names = differing.map { "\($0.key) \($0.value ? "on" : "off")" }.sorted().joined(separator: ", ")
       return "its other end was set to \(names)"
     }
-    guard tier.needsRawFrames else { return nil }
-    guard let isReady = try? RedirectTarget.isReady(link, mode: options.mode), !isReady else { return nil }
+    guard let isReady = try? canRedirect(to: link), !isReady else { return nil }
     return "\(RedirectTarget.failure(link))".replacingOccurrences(of: "\n ", with: ":")
   }
 }

@@ -83,10 +83,10 @@ extension Engine {
 
   /// Makes a container's port fit for raw frames. Returns its other end, and what was changed there.
   private func prepare(_ link: Link) throws -> (end: VethEnd?, changes: String) {
-    let end = try VethEnd.find(of: link)
+    let end = try VethEnd.find(of: link, isRedirectTarget: tier.needsRedirectTargets)
     let changes = try prepare(end, of: link, in: place.identity)
-    if try !RedirectTarget.isReady(link, mode: options.mode) { try end.renewNAPI() }
-    guard try RedirectTarget.isReady(link, mode: options.mode) else { throw RedirectTarget.failure(link) }
+    if try !canRedirect(to: link) { try end.renewNAPI() }
+    guard try canRedirect(to: link) else { throw RedirectTarget.failure(link) }
     return (end, changes)
   }
 

@@ -26,19 +26,22 @@ public struct FastPathOptions: Sendable {
   /// Forwarding entries that fit; more stay with the kernel.
   public var entryCapacity: UInt32
   public var portCapacity: UInt32
-  /// Tier `afxdp`: what the worker does when no packet is there, and on which CPU.
+  /// Tier `afxdp`: what the workers do when no packet is there.
   public var wait: WaitMode
-  public var cpu: Int?
-  /// Tier `afxdp`: frames of memory that its sockets share.
+  /// Tier `afxdp`: at most one per queue of the uplink and of each port; and a CPU for each, or none.
+  public var workers: Int
+  public var cpus: [Int]
+  /// Tier `afxdp`: frames of memory that a worker's sockets share.
   public var frames: Int
   /// Tier `tc`: attach as on a kernel without tcx; for tests.
-  var avoidsTCX = false
+  public var avoidsTCX: Bool
 
   public init(
     overlay: String, namespace: String? = nil, uplink: String? = nil, uplinkNamespace: String? = nil,
     tier: Tier = .xdp, mode: XDPMode = .native, strict: Bool = false, bypassPolicy: Bool = false,
     entryCapacity: UInt32 = 131_072, portCapacity: UInt32 = 1024, wait: WaitMode = .adaptive,
-    cpu: Int? = nil, frames: Int = 8192
+    workers: Int = 1, cpus: [Int] = [], frames: Int = 8192,
+    avoidsTCX: Bool = false
   ) {
     self.overlay = overlay
     self.namespace = namespace
@@ -51,7 +54,9 @@ public struct FastPathOptions: Sendable {
     self.entryCapacity = entryCapacity
     self.portCapacity = portCapacity
     self.wait = wait
-    self.cpu = cpu
+    self.workers = workers
+    self.cpus = cpus
     self.frames = frames
+    self.avoidsTCX = avoidsTCX
   }
 }

@@ -33,6 +33,8 @@ struct Journal: Codable, Equatable {
   /// Absent in journals of versions without.
   var filters: [Filter]?
 
+  var isEmpty: Bool { changes.isEmpty && (filters ?? []).isEmpty }
+
   static func read(_ directory: RuntimeDirectory) -> Journal? {
     guard let data = FileManager.default.contents(atPath: directory.journalPath) else { return nil }
     return try? JSONDecoder().decode(Journal.self, from: data)

@@ -66,7 +66,7 @@ public enum Overlays {
     let overlay = directory.owner?.overlay ?? directory.path
     var lines = ["\(overlay): its process has died; the kernel's path was back at once"]
     var owed = Journal()
-    if let journal = Journal.read(directory), !journal.changes.isEmpty {
+    if let journal = Journal.read(directory), !journal.isEmpty {
       if let inode = directory.namespaceInode, NamespaceSearch.find(inode: inode) != nil {
         let outcome = journal.restore()
         lines += outcome.lines
@@ -77,7 +77,7 @@ public enum Overlays {
     }
     if let owner = directory.owner { unlink(owner.logPath) }
     directory.remove(unlessOwed: owed)
-    guard owed.changes.isEmpty else {
+    guard owed.isEmpty else {
       throw Failure("restore", overlay, advice: lines.joined(separator: "\n  "))
     }
     return lines

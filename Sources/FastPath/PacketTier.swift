@@ -8,9 +8,10 @@ protocol PacketTier: TableSink {
   var tier: Tier { get }
   /// What was obtained, as "native", never what was hoped for.
   var mode: String { get }
-  /// Frames leave the skb behind: checksums must be complete when they arrive, and devices
-  /// must take redirected frames.
+  /// Frames leave the skb behind: checksums must be complete when they arrive.
   var needsRawFrames: Bool { get }
+  /// Frames leave by XDP's redirection, which a device must take.
+  var needsRedirectTargets: Bool { get }
   /// Programs of its own where others count as policy (tcx).
   var programIDs: Set<UInt32> { get }
   /// Attaches to the uplink (slot 0). Runs in the uplink's namespace.

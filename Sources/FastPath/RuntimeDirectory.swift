@@ -110,7 +110,7 @@ public struct RuntimeDirectory: Sendable, Hashable {
 
   /// A journal that is still owed stays for the next `up` or `down`.
   func remove(unlessOwed journal: Journal) {
-    guard !journal.changes.isEmpty || !(journal.filters ?? []).isEmpty, (try? journal.save(self)) != nil else { return remove() }
+    guard !journal.isEmpty, (try? journal.save(self)) != nil else { return remove() }
     unlink(socketPath)
   }
 

@@ -10,6 +10,7 @@ import PacketHeaders
 final class TCTier: TableTier {
   let tier = Tier.tc
   let needsRawFrames = false
+  let needsRedirectTargets = false
   let tables: BPFTables
   /// Called before a filter is made that would outlive this process.
   var onFilter: (Journal.Filter) throws -> Void = { _ in }

@@ -12,14 +12,18 @@ struct VethEnd {
   let index: Int32
   let name: String
   let namespaceInode: UInt64
+  /// What raw frames need of it, and what frames that are redirected there need besides.
+  private let wanted: [String: Bool]
   private let ethtool: Box<Ethtool>
 
-  static let wanted: [String: Bool] = [
-    "tx-checksum-ip-generic": false, "tx-checksum-sctp": false, "rx-gro": true,
-  ]
+  private static func wanted(isRedirectTarget: Bool) -> [String: Bool] {
+    var wanted = ["tx-checksum-ip-generic": false, "tx-checksum-sctp": false]
+    if isRedirectTarget { wanted["rx-gro"] = true }
+    return wanted
+  }
 
   /// Finds the other end of `port`; runs in the port's namespace.
-  static func find(of port: Link) throws -> VethEnd {
+  static func find(of port: Link, isRedirectTarget: Bool = true) throws -> VethEnd {
     guard port.kind == "veth", let peer = port.peer else {
       throw Failure(
         "serve", port.name,
@@ -28,7 +32,7 @@ struct VethEnd {
         status: .unavailable)
     }
     guard let id = port.peerNamespaceID else {
-      return try open(peer, inode: NetworkNamespace.current().identity.inode)
+      return try open(peer, inode: NetworkNamespace.current().identity.inode, isRedirectTarget)
     }
     guard let namespace = try NamespaceSearch.find(id, for: RouteConnection()) else {
       throw Failure(
@@ -38,27 +42,29 @@ struct VethEnd {
       )
     }
     let inode = namespace.identity.inode
-    return try namespace.run { try open(peer, inode: inode) }
+    return try namespace.run { try open(peer, inode: inode, isRedirectTarget) }
   }
 
   /// Runs in the other end's namespace.
-  private static func open(_ index: Int32, inode: UInt64) throws -> VethEnd {
+  private static func open(
+    _ index: Int32, inode: UInt64, _ isRedirectTarget: Bool
+  ) throws -> VethEnd {
     VethEnd(
       index: index, name: try RouteConnection().link(index: index).name, namespaceInode: inode,
-      ethtool: Box(try Ethtool()))
+      wanted: wanted(isRedirectTarget: isRedirectTarget), ethtool: Box(try Ethtool()))
   }
 
   /// The features to change and their present state.
   func present() throws -> [String: Bool] {
     let features = try ethtool.value.features(of: name)
-    return Self.wanted.keys.reduce(into: [:]) { result, feature in
+    return wanted.keys.reduce(into: [:]) { result, feature in
       if let state = features[feature] { result[feature] = state.isOn }
     }
   }
 
   /// The features that differ from what the fast path needs, as they are now.
   func differing() throws -> [String: Bool] {
-    try present().filter { Self.wanted[$0.key] != $0.value }
+    try present().filter { wanted[$0.key] != $0.value }
   }
 
   func set(_ features: [String: Bool]) throws { try ethtool.value.setFeatures(of: name, features) }

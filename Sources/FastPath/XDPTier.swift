@@ -9,6 +9,7 @@ import Netlink
 final class XDPTier: TableTier {
   let tier = Tier.xdp
   let needsRawFrames = true
+  let needsRedirectTargets = true
   var mode: String { xdpMode.description }
   let tables: BPFTables
   private let xdpMode: XDPMode

@@ -23,6 +23,6 @@ public struct FrameMemory: ~Copyable {
 
   public var base: UnsafeMutableRawPointer { mapping.address }
 
-  /// The longest frame that the kernel can receive: it keeps XDP_PACKET_HEADROOM in front.
-  public var receiveBytes: Int { frameBytes - 256 }
+  /// The longest frame that the kernel can receive into a frame of memory: it keeps XDP_PACKET_HEADROOM in front.
+  public static func receiveBytes(of frameBytes: Int) -> Int { frameBytes - 256 }
 }

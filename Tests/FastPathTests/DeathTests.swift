@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import BPFLoader
 import FastPath
 import Foundation
 import Glibc
@@ -35,8 +36,9 @@ struct DeathTests {
     return try JSONDecoder().decode([Running].self, from: Data(text.utf8))
   }
 
-  func up(_ overlay: TestOverlay, _ host: String) throws -> Int32 {
-    try shell(try Self.culvert, "up", "--overlay", "br0", "--netns", overlay.hosts[host]!.path, "--detach")
+  func up(_ overlay: TestOverlay, _ host: String, _ options: [String] = []) throws -> Int32 {
+    let basic = ["up", "--overlay", "br0", "--netns", overlay.hosts[host]!.path, "--detach"]
+    try shell([try Self.culvert] + basic + options)
     return try #require(try status(overlay, host).first).pid
   }
 
@@ -73,6 +75,41 @@ struct DeathTests {
     #expect(!FileManager.default.fileExists(atPath: "/run/culvert/log/up-\(a).log"))
   }
 
+  /// What a tier leaves behind when it is killed: nothing that touches a packet.
+  @Test(arguments: [["--tier", "afxdp"], ["--tier", "tc"], ["--tier", "tc", "--without-tcx"]])
+  func everyTierGivesThePacketsBackWhenItIsKilled(options: [String]) throws {
+    let overlay = try TestOverlay()
+    try overlay.inhabit()
+    try overlay.ping("a1", "b1")
+    let (a, b) = (try up(overlay, "a", options), try up(overlay, "b", options))
+    let host = overlay.hosts["a"]!
+    let isStub = options.contains("--without-tcx")
+    #expect(try host.shell("tc filter show dev va1 ingress").contains("culvert_stub") == isStub)
+    let transfer = try Transfer(
+      from: overlay.containers["a1"]!, to: overlay.containers["b1"]!, bytes: 300 << 20)
+    #expect(transfer.progress(atLeast: 10 << 20), "the transfer has begun")
+    kill(a, SIGKILL)
+    kill(b, SIGKILL)
+    #expect(transfer.finish() == .intact)
+    for pid in [a, b] { for _ in 0..<200 where Owner.startTime(of: pid) != nil { usleep(20_000) } }
+    #expect(try status(overlay, "a").first?.state == "dead")
+    #expect(try !host.shell("ip link").contains("xdp"))
+    #expect(TCXQuery.programs(at: .ingress, of: try host.run { try RouteConnection().link(named: "va1").index }).isEmpty)
+    // The filter is still there, and does nothing; the next `up` begins without it.
+    #expect(try host.shell("tc filter show dev va1 ingress").contains("culvert_stub") == isStub)
+    try overlay.ping("a1", "b1", count: 2)
+    let again = try up(overlay, "a", options)
+    #expect(again != a)
+    try overlay.ping("a1", "b1", count: 2)
+    for host in ["a", "b"] { try shell(try Self.culvert, "down", "--netns", overlay.hosts[host]!.path) }
+    for device in ["va1", "eth0"] {
+      #expect(try !host.shell("tc qdisc show dev \(device)").contains("clsact"))
+    }
+    #expect(
+      try overlay.containers["a1"]!.node.shell("ethtool -k eth0").contains("tx-checksum-ip-generic: on"))
+    #expect(try status(overlay, "a").isEmpty)
+  }
+
   @Test(arguments: [SIGTERM, SIGINT]) func aSignalGivesThePacketsBackAndRestores(signal: Int32) throws {
     let overlay = try TestOverlay()
     try overlay.inhabit()
@@ -100,7 +137,7 @@ struct DeathTests {
     #expect(try exit("up", "--overlay", "br9", "--netns", namespace) == 1)
     #expect(try exit("up", "--overlay", "eth0", "--netns", namespace) == 64)
     #expect(try exit("up", "--overlay", "br0", "--netns", namespace, "--tier", "warp") == 64)
-    #expect(try exit("up", "--overlay", "br0", "--netns", namespace, "--tier", "afxdp") == 69)
+    #expect(try exit("up", "--overlay", "br0", "--netns", namespace, "--tier", "hybrid") == 69)
     #expect(try exit("up") == 64)
     #expect(try exit("probe", "eth0", "--netns", namespace) == 0)
     #expect(try exit("probe", "eth9", "--netns", namespace) == 1)
@@ -149,6 +186,8 @@ final class Transfer: @unchecked Sendable {
   private static func socket() throws -> OwnedDescriptor {
     let raw = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     guard raw >= 0 else { throw Failure("open", "a socket", errno: .last) }
+    var again: Int32 = 1
+    setsockopt(raw, SOL_SOCKET, SO_REUSEADDR, &again, socklen_t(MemoryLayout<Int32>.size))
     // A path that fails must fail the test, not hang it.
     var limit = timeval(tv_sec: 20, tv_usec: 0)
     setsockopt(raw, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))

@@ -58,11 +58,12 @@ struct LifecycleTests {
     try service.stop()
   }
 
-  @Test func containersThatComeAreAttachedAndThoseThatGoDetachQuietly() throws {
+  @Test(arguments: Tier.allCases)
+  func containersThatComeAreAttachedAndThoseThatGoDetachQuietly(tier: Tier) throws {
     let overlay = try TestOverlay()
-    let service = try overlay.start("a")
+    let service = try overlay.start("a") { $0.tier = tier }
     let late = try overlay.addContainer("a2")
-    #expect(try eventually { try port("va2", service)?.tier == "xdp" })
+    #expect(try eventually { try port("va2", service)?.tier == tier.rawValue })
     try overlay.ping("a2", "b1")
     try overlay.ping("a2", "b1", count: 3)
     #expect(

@@ -38,6 +38,9 @@ final class TestOverlay {
 
   /// Without it, nothing is sent but by the test: no multicast listener reports.
   private let ipv6: Bool
+  /// Of each end of the wire and of each container's veth.
+  private let queues: Int
+  private var many: String { "numrxqueues \(queues) numtxqueues \(queues)" }
   private var inhabitants: [pid_t] = []
 
   deinit {
@@ -67,15 +70,16 @@ final class TestOverlay {
   /// `vxlan`: further words for `ip link add … type vxlan`; `containers`: such as a1, a2, b1.
   init(
     vxlan: String = "noudpcsum", ageing: Int = 300, containers names: [String] = ["a1", "b1"],
-    mtu: Int = 1500,
+    mtu: Int = 1500, queues: Int = 1,
     wire: Wire = .completeChecksums, ipv6: Bool = true
   ) throws {
     self.ipv6 = ipv6
+    self.queues = queues
     let a = try Node()
     let b = try Node()
     hosts = ["a": a, "b": b]
     for node in [a, b] { try Self.silence(node) }
-    try a.shell("ip link add eth0 mtu \(mtu) type veth peer name wire netns \(b.path)")
+    try a.shell("ip link add eth0 mtu \(mtu) \(many) type veth peer name wire \(many) netns \(b.path)")
     try b.shell("ip link set wire name eth0 mtu \(mtu)")
     for (name, node) in hosts {
       let (local, remote) =
@@ -142,7 +146,7 @@ final class TestOverlay {
     try Self.silence(node)
     let on = hosts[host]!
     try on.shell(
-      "ip link add \(container.port) mtu \(mtu) type veth peer name eth0 netns \(node.path)")
+      "ip link add \(container.port) mtu \(mtu) \(many) type veth peer name eth0 \(many) netns \(node.path)")
     if ipv6 {
       try node.run {
         try "0".write(

@@ -38,7 +38,7 @@ extension TierDriver {
     TierDriver(name: tier.rawValue) { host, cpu in
       let options = FastPathOptions(
         overlay: LabNames.bridge, namespace: host.reference, tier: tier, bypassPolicy: bypassPolicy,
-        wait: wait, cpu: cpu)
+        wait: wait, cpus: [cpu])
       return FastPathAttachment(try FastPathService.start(options))
     }
   }
