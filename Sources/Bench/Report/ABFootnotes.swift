@@ -113,6 +113,9 @@ struct ABFootnotes {
     if report.comparisons.contains(where: { $0.pairs < RatioEstimate.pairsForVerdict }) {
       remarks.append("Fewer than \(RatioEstimate.pairsForVerdict) pairs support no verdict.")
     }
+    if let leftOut = report.settings.leftOut {
+      remarks.append("Left out for want of time (--quick): \(leftOut.joined(separator: ", ")).")
+    }
     if report.settings.bypassPolicy {
       remarks.append(
         "As shipped, netfilter sees bridged packets: `culvert up` leaves such an overlay to the kernel unless it is "
