@@ -63,6 +63,7 @@ struct AB: CulvertCommand {
   var failBelow: [String] = []
   @Option(help: "Write the result there as JSON, after each comparison and at the end.")
   var json: String?
+  @OptionGroup var forms: ReportForms
   @Flag(help: "Keep the rows that are whole in the file of --json, and measure the others.")
   var resume = false
 
@@ -91,6 +92,7 @@ struct AB: CulvertCommand {
     if let json { campaign.onCell = { try $0.write(to: json) } }
     // A path that cannot be written is known before the first trial, not after the last.
     if let json { try report.write(to: json) }
+    try forms.check()
     defer { progress.clear() }
     do {
       try campaign.run(&report)
@@ -100,8 +102,8 @@ struct AB: CulvertCommand {
     }
     try arena.close()
     progress.clear()
-    let isColoured = isatty(1) == 1 && ProcessInfo.processInfo.environment["NO_COLOR"].map(\.isEmpty) ?? true
-    FileHandle.standardOutput.write(Data(ABTable(report, coloured: isColoured).text.utf8))
+    try forms.write(report)
+    Terminal.table(report)
     let misses = thresholds.flatMap { $0.misses(in: report) }
     for miss in misses { Terminal.note("below --fail-below: \(miss)") }
     if !misses.isEmpty { throw ExitCode(ExitStatus.missedThreshold.rawValue) }

@@ -7,7 +7,7 @@ public struct Culvert: ParsableCommand {
     abstract: "Takes a container network's packets out of the kernel's stack, and proves what that bought.",
     subcommands: [
       Up.self, Down.self, StatusCommand.self, StatsCommand.self, Probe.self, LabCommand.self, AB.self,
-      Cost.self,
+      Report.self, Cost.self,
     ])
   public init() {}
 }

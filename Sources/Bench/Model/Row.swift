@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// What a row of the report is about, whatever the network: a cell as the JSON has it.
-struct Row: Hashable {
+struct Row: Hashable, Sendable {
   var workload: String
   var metric: String
   var size: Int

@@ -26,8 +26,7 @@ struct ABFootnotes {
     var texts: [String: [String]] = [:]
     for result in report.results {
       guard let text = figure(result) else { continue }
-      let label = ABTable.label(
-        result.workload, result.metric, result.size, result.offloads, result.placement)
+      let label = ABTable.label(result.row)
       if texts[label] == nil { order.append(label) }
       texts[label, default: []].append("\(result.network) \(text)")
     }
@@ -64,7 +63,7 @@ struct ABFootnotes {
 
   private var noise: [String] {
     report.noiseFloor.map { floor in
-      let label = ABTable.label(floor.workload, floor.metric, floor.size, floor.offloads, floor.placement)
+      let label = ABTable.label(floor.row)
       let bounds = floor.ci95.map(Quantity.number).joined(separator: "–")
       return "\(label): \(Quantity.number(floor.ratio))× (\(bounds))"
     }

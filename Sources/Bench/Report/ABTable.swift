@@ -60,10 +60,10 @@ public struct ABTable {
 
   private func section(_ network: String) -> [String] {
     let title =
-      "".left(34) + baseline.right(9) + " " + network.right(10) + "  ratio" + "95 %".right(11) + " verdict"
+      network.left(34) + baseline.right(9) + " " + "this one".right(10) + "  ratio" + "95 %".right(11) + " verdict"
     var lines = ["", title]
     for result in report.results where result.network == network {
-      let label = Self.label(result.workload, result.metric, result.size, result.offloads, result.placement)
+      let label = Self.label(result.row)
       if let comparison = comparisons(network).first(where: { $0.isOf(result) }) {
         lines.append(line(label, result, comparison))
       } else {
@@ -95,18 +95,11 @@ public struct ABTable {
       + paint(verdict, colour)
   }
 
-  /// "packet-rate:encap 64 off one-core": what a row is, at most 34 columns after cutting.
-  static func label(
-    _ workload: String, _ metric: String, _ size: Int, _ offloads: String, _ placement: String
-  ) -> String {
-    let what =
-      switch metric {
-      case "ndr_packets_per_second": workload.replacing("packet-rate", with: "loss-free")
-      case "round_trip_p50_us": workload + " p50"
-      default: workload
-      }
-    let cores = placement == Placement.oneCore.rawValue ? "1-core" : "2-core"
-    return "\(what) \(size) B \(offloads) \(cores)"
+  /// "packet-rate:encap 64 B off 1-core": what a row is, at most 34 columns after cutting.
+  static func label(_ row: Row) -> String {
+    let flows = (row.flows ?? 1) > 1 ? " ×\(row.flows!)" : ""
+    let cores = row.placement == Placement.oneCore.rawValue ? "1-core" : "2-core"
+    return "\(row.title) \(row.size) B\(flows) \(row.offloads) \(cores)"
   }
 
   // MARK: - Colour

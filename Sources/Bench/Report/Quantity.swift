@@ -41,6 +41,20 @@ enum Quantity {
     value >= 999.5 && value < 99_999.5 ? String(format: "%.0f", value) : number(value)
   }
 
+  /// Every digit that a sample has.
+  static func plain(_ value: Double) -> String {
+    value == value.rounded() && abs(value) < 1e15 ? String(format: "%.0f", value) : "\(value)"
+  }
+
+  /// "64", "1.4k", "64k": a size on an axis.
+  static func bytes(_ count: Int) -> String {
+    switch count {
+    case ..<1000: "\(count)"
+    case _ where count % 1024 == 0: "\(count / 1024)Ki"
+    default: number(Double(count) / 1000) + "k"
+    }
+  }
+
   static func percent(_ fraction: Double) -> String {
     switch fraction * 100 {
     case 0: "0 %"

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// A report as GitHub-flavoured Markdown, for pull requests.
+public struct ABMarkdown {
+  public var report: ABReport
+
+  public init(_ report: ABReport) { self.report = report }
+
+  private var baseline: String { report.settings.baselineNetwork }
+
+  public var text: String {
+    var lines = ["### Against `\(baseline)` (\(report.environment.baseline))", ""]
+    lines.append(
+      "\(cell(report.environment.cpu)), \(report.environment.cpus) CPUs, Linux \(cell(report.environment.kernel)); "
+        + "\(report.settings.repeats) pairs of \(Quantity.number(report.settings.durationS)) s, interleaved; culvert "
+        + cell(report.environment.culvert))
+    if report.environment.debugBuild { lines += ["", "**Debug build: these timings say little.**"] }
+    if !report.complete { lines += ["", "**Interrupted: what is missing was not measured.**"] }
+    for network in report.settings.networks where network != baseline { lines += section(network) }
+    return lines.joined(separator: "\n") + "\n"
+  }
+
+  private func section(_ network: String) -> [String] {
+    var lines = [
+      "", "| `\(network)` | `\(baseline)` | this one | ratio | 95 % | noise floor | verdict |",
+      "|---|--:|--:|--:|--:|--:|---|",
+    ]
+    for result in report.results where result.network == network {
+      let label = "\(result.row.title) \(result.row.conditions)"
+      guard let one = report.comparisons.first(where: { $0.a == network && $0.row == result.row }) else {
+        let reason = result.failed.map { "failed: \($0)" } ?? result.skipped.map { "skipped: \($0)" } ?? "no pair"
+        lines.append("| \(cell(label)) | | | | | | \(cell(reason)) |")
+        continue
+      }
+      let reference = report.results.first { $0.network == baseline && $0.row == result.row }?.median
+      let floor = report.noiseFloor.first { $0.row == result.row }
+      func text(_ value: Double?) -> String { value.map { Quantity.text($0, unit: result.unit) } ?? "–" }
+      let interval = one.ci95.map(Quantity.number).joined(separator: "–")
+      let noise = floor.map { $0.ci95.map(Quantity.number).joined(separator: "–") } ?? "–"
+      lines.append(
+        "| \(cell(label)) | \(text(reference)) | \(text(result.median)) | **\(Quantity.number(one.ratio))×** | "
+          + "\(interval) | \(noise) | \(one.verdict.rawValue) |")
+    }
+    return lines
+  }
+
+  private func cell(_ text: String) -> String {
+    text.replacing("|", with: "\\|").replacing("\n", with: " ").replacing("<", with: "&lt;")
+  }
+}

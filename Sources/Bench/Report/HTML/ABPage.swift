@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+import Foundation
+
+/// A report as one HTML page that needs nothing else: no script, no font, no network.
+public struct ABPage {
+  public var report: ABReport
+
+  public init(_ report: ABReport) { self.report = report }
+
+  var baseline: String { report.settings.baselineNetwork }
+  var palette: Palette { Palette(networks: report.settings.networks, baseline: baseline) }
+  var others: [String] {
+    let networks = report.settings.networks.filter { $0 != baseline }
+    return networks.filter { $0.contains("+") } + networks.filter { !$0.contains("+") }
+  }
+
+  public func encoded() throws -> Data { Data(try html().utf8) }
+
+  func html() throws -> String {
+    let sections: [Markup] = [
+      header, headline, WorkloadSections(page: self).markup, PageAppendix(page: self).markup(try report.encoded()),
+    ]
+    return Markup(
+      """
+      <!DOCTYPE html>
+      <html lang="en" xmlns="http://www.w3.org/1999/xhtml"><head><meta charset="utf-8"/>\
+      <meta name="viewport" content="width=device-width, initial-scale=1"/>\
+      <title>Culvert: \(others.joined(separator: ", ")) against \(baseline)</title>\
+      <style>\(Markup(source: PageStyle.sheet))</style></head><body><main>
+      \(sections)</main></body></html>
+
+      """
+    ).source
+  }
+
+  func key(_ network: String) -> Markup {
+    "<span class=\"key \(palette.style(of: network))\"></span>\(network)"
+  }
+
+  // MARK: - The answer
+
+  private var header: Markup {
+    let environment = report.environment
+    var machine = "\(environment.cpu), \(environment.cpus) CPUs, Linux \(environment.kernel)"
+    if environment.virtualised { machine += ", virtualised" }
+    let warnings: [Markup] = [
+      environment.debugBuild ? "<p class=\"warn\">Debug build: these timings say little.</p>" : nil,
+      report.complete ? nil : "<p class=\"warn\">Interrupted: what is missing was not measured.</p>",
+    ].compactMap { $0 }
+    return """
+      <header><h1>Container networks against \(baseline)</h1>\
+      <p class="soft">\(machine). Baseline \(environment.baseline); \(report.settings.repeats) pairs of \
+      \(Quantity.number(report.settings.durationS)) s a row, interleaved; culvert \(environment.culvert).</p>\(warnings)</header>
+
+      """
+  }
+
+  private var headline: Markup {
+    let rows = others.map { network -> Markup in
+      let all = report.comparisons.filter { $0.a == network }
+      func count(_ verdict: Verdict) -> Int { all.count { $0.verdict == verdict } }
+      return """
+        <tr><th scope="row">\(key(network))</th><td class="num good">\(count(.better))</td>\
+        <td class="num bad">\(count(.worse))</td><td class="num">\(count(.noDifference))</td>\
+        <td class="num hide">\(extreme(all, best: true))</td><td class="num hide">\(extreme(all, best: false))</td></tr>
+
+        """
+    }
+    return """
+      <h2>In short</h2><table class="lines"><caption>Rows in which a network is better or worse than \(baseline), by 95 % \
+      intervals of ratios paired in time</caption><thead><tr><th scope="col">network</th><th scope="col" class="num">better</th>\
+      <th scope="col" class="num">worse</th><th scope="col" class="num">no difference</th>\
+      <th scope="col" class="num hide">best row</th><th scope="col" class="num hide">weakest row</th></tr></thead><tbody>
+      \(rows)</tbody></table>
+
+      """
+  }
+
+  /// The row with the highest or lowest speed against the baseline.
+  private func extreme(_ all: [ABReport.Comparison], best: Bool) -> Markup {
+    func speed(_ one: ABReport.Comparison) -> Double { one.better == .higher ? one.ratio : 1 / one.ratio }
+    guard let one = best ? all.max(by: { speed($0) < speed($1) }) : all.min(by: { speed($0) < speed($1) })
+    else { return "–" }
+    return "\(Quantity.number(one.ratio))× <span class=\"soft\">\(one.row.title) \(one.row.size) B</span>"
+  }
+}

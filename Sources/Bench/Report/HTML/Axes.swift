@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+import Foundation
+
+/// A drawing of fixed units that scales with the page, and where values lie in it.
+struct Axes {
+  var title: String
+  var description: String
+  var x: ClosedRange<Double>
+  var y: ClosedRange<Double>
+
+  static let width = 480.0
+  static let height = 230.0
+  private let left = 58.0
+  private let right = 92.0
+  private let top = 12.0
+  private let bottom = 30.0
+
+  func px(_ value: Double) -> Double {
+    let part = x.upperBound > x.lowerBound ? (value - x.lowerBound) / (x.upperBound - x.lowerBound) : 0.5
+    return left + part * (Self.width - left - right)
+  }
+
+  func py(_ value: Double) -> Double {
+    let part = y.upperBound > y.lowerBound ? (value - y.lowerBound) / (y.upperBound - y.lowerBound) : 0.5
+    return Self.height - bottom - part * (Self.height - top - bottom)
+  }
+
+  func draw(xTicks: [(Double, String)], yTicks: [(Double, String)], _ content: [Markup]) -> Markup {
+    let across = yTicks.map { tick -> Markup in
+      """
+      <line class="grid" x1="\(left)" x2="\(Self.width - right)" y1="\(py(tick.0))" y2="\(py(tick.0))"/>\
+      <text x="\(left - 6)" y="\(py(tick.0) + 4)" text-anchor="end">\(tick.1)</text>
+      """
+    }
+    let along = xTicks.map { tick -> Markup in
+      "<text x=\"\(px(tick.0))\" y=\"\(Self.height - 10)\" text-anchor=\"middle\">\(tick.1)</text>"
+    }
+    return """
+      <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 \(Int(Self.width)) \(Int(Self.height))" role="img">\
+      <title>\(title)</title><desc>\(description)</desc>\(across)\(along)\(content)</svg>
+
+      """
+  }
+
+  func curve(_ points: [(Double, Double)], _ style: String) -> Markup {
+    let path = points.map { "\(Self.short(px($0.0))),\(Self.short(py($0.1)))" }.joined(separator: " ")
+    return "<polyline class=\"curve \(style)\" points=\"\(path)\"/>"
+  }
+
+  /// Names at the ends of curves, moved apart where they would cover each other.
+  func names(_ ends: [(name: String, style: String, y: Double)]) -> [Markup] {
+    var last = -Double.infinity
+    return ends.sorted { py($0.y) < py($1.y) }.map { end in
+      let y = max(py(end.y) + 4, last + 14)
+      last = y
+      return """
+        <text class="name \(end.style)" x="\(Self.width - right + 8)" y="\(y)">\(end.name)</text>
+        """
+    }
+  }
+
+  private static func short(_ value: Double) -> String { String(format: "%.1f", value) }
+
+  /// Round values, three to six of them, that cover 0 … `most`.
+  static func ticks(upTo most: Double) -> [Double] {
+    guard most > 0 else { return [0] }
+    let power = pow(10, (log10(most)).rounded(.down))
+    let step = [0.2, 0.5, 1, 2].map { $0 * power }.first { most / $0 <= 5.5 } ?? power
+    return stride(from: 0, through: most * 1.0001, by: step).map { $0 }
+  }
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+import Foundation
+
+/// What qualifies the figures, and the figures themselves.
+struct PageAppendix {
+  var page: ABPage
+  private var report: ABReport { page.report }
+
+  func markup(_ json: Data) -> Markup {
+    """
+    <section><h2>What qualifies this</h2>\(losses)\(noise)\(gates)\(environment)</section>
+    <section><h2>Raw</h2>\(samples)\
+    <p><a download="culvert-ab.json" href="data:application/json;base64,\(json.base64EncodedString())">The result as JSON</a> \
+    <span class="soft">(schema \(report.schema))</span></p></section>
+
+    """
+  }
+
+  private func table(_ caption: String, _ head: [String], _ rows: [[Markup]]) -> Markup {
+    guard !rows.isEmpty else { return "" }
+    let titles = head.enumerated().map { index, text -> Markup in
+      "<th scope=\"col\"\(index == 0 ? Markup("") : Markup(" class=\"num\""))>\(text)</th>"
+    }
+    let lines = rows.map { row -> Markup in
+      let cells = row.enumerated().map { index, cell -> Markup in
+        index == 0 ? "<th scope=\"row\">\(cell)</th>" : "<td class=\"num\">\(cell)</td>"
+      }
+      return "<tr>\(cells)</tr>\n"
+    }
+    return """
+      <div class="wide"><table class="lines"><caption>\(caption)</caption><thead><tr>\(titles)</tr></thead><tbody>
+      \(lines)</tbody></table></div>
+
+      """
+  }
+
+  private var losses: Markup {
+    let rows = report.results.compactMap { result -> [Markup]? in
+      let cost =
+        result.cpuNsPerPacket.map { Quantity.long($0) + " ns" }
+        ?? result.cpuNsPerByte.map { Quantity.long($0 * 1024) + " ns/KiB" }
+      guard cost != nil || (result.lostFraction ?? 0) > 0 else { return nil }
+      return [
+        "\(result.row.title) <span class=\"soft\">\(result.row.conditions)</span>", page.key(result.network),
+        "\(result.lostFraction.map(Quantity.percent) ?? "–")", "\(cost ?? "–")",
+      ]
+    }
+    return table(
+      "Lost of what was sent, and CPU time of all CPUs per packet, round trip or KiB",
+      ["row", "network", "lost", "CPU"], rows)
+  }
+
+  private var noise: Markup {
+    table(
+      "Noise floor: \(page.baseline) against itself; nothing inside it counts as a difference",
+      ["row", "ratio", "95 %"],
+      report.noiseFloor.map { floor in
+        [
+          "\(floor.row.title) <span class=\"soft\">\(floor.row.conditions)</span>", "\(Quantity.number(floor.ratio))×",
+          "\(floor.ci95.map(Quantity.number).joined(separator: "–"))",
+        ]
+      })
+  }
+
+  private var gates: Markup {
+    table(
+      "Correctness before timing: ping, UDP and checked TCP in both directions, sizes around the MTU",
+      ["network", "offloads", "tier on", "outcome"],
+      report.gates.map { gate in
+        [
+          page.key(gate.network), "\(gate.offloads)", "\(gate.hosts.isEmpty ? "–" : gate.hosts)",
+          gate.passed ? "passed" : "<span class=\"bad\">\(gate.summary)</span>",
+        ]
+      })
+  }
+
+  private var environment: Markup {
+    let environment = report.environment
+    var rows: [[Markup]] = [
+      ["kernel", "\(environment.kernel)"], ["CPU", "\(environment.cpu), \(environment.cpus) CPUs"],
+      ["baseline", "\(environment.baseline)"], ["order", "\(report.settings.order)"],
+    ]
+    if let distance = environment.cpuDistanceNs {
+      let range = environment.cpuDistanceRangeNs?.map(Quantity.number).joined(separator: "–") ?? ""
+      rows.append(["round trip of a cache line between CPUs", "\(Quantity.number(distance)) ns (\(range))"])
+    }
+    for (name, value) in environment.mitigations.sorted(by: { $0.key < $1.key }) {
+      rows.append(["\(name)", "\(value)"])
+    }
+    for tier in Set(report.results.compactMap { result in result.tier.map { "\(result.network): \($0.obtained)" } }).sorted() {
+      rows.append(["tier obtained", "\(tier)"])
+    }
+    return "<details><summary>Environment and settings</summary>\(table("", ["what", "value"], rows))</details>"
+  }
+
+  private var samples: Markup {
+    let blocks = report.results.filter { !$0.samples.isEmpty }.map { result -> Markup in
+      """
+      <p class="samples"><b>\(result.network)</b> \(result.row.title), \(result.row.conditions), \(result.unit): \
+      \(result.samples.map { Quantity.plain($0) }.joined(separator: " "))</p>
+
+      """
+    }
+    return "<details><summary>Every sample</summary>\(blocks)</details>"
+  }
+}

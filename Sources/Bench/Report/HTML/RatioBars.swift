@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// One row: each network's ratio to the baseline as a bar, its interval, the line at 1, and the figure itself.
+struct RatioBars {
+  var page: ABPage
+  var row: Row
+
+  private var results: [ABReport.Result] {
+    let all = page.report.results.filter { $0.row == row }
+    let order = page.others + [page.baseline]
+    return all.sorted { (order.firstIndex(of: $0.network) ?? 99) < (order.firstIndex(of: $1.network) ?? 99) }
+  }
+
+  private func comparison(_ network: String) -> ABReport.Comparison? {
+    page.report.comparisons.first { $0.a == network && $0.row == row }
+  }
+
+  private var largest: Double {
+    let ratios = page.report.comparisons.filter { $0.row == row }.flatMap { [$0.ratio] + $0.ci95 }
+    return max(1, ratios.max() ?? 1) * 1.04
+  }
+
+  var markup: Markup {
+    """
+    <h3>\(row.conditions)</h3><table class="bars"><thead class="hide"><tr><th scope="col">network</th>\
+    <th scope="col">against \(page.baseline)</th><th scope="col"></th></tr></thead><tbody>
+    \(results.map(line))</tbody></table>
+
+    """
+  }
+
+  private func line(_ result: ABReport.Result) -> Markup {
+    if let reason = result.skipped ?? result.failed {
+      let word = result.failed == nil ? "skipped" : "failed"
+      return """
+        <tr><th scope="row">\(page.key(result.network))</th><td class="graph soft" colspan="2">\(word): \(reason)</td></tr>
+
+        """
+    }
+    let median = result.median.map { Quantity.text($0, unit: result.unit) } ?? "–"
+    let isBaseline = result.network == page.baseline
+    guard let one = comparison(result.network) else {
+      let width = isBaseline ? 100 / largest : 0
+      return """
+        <tr><th scope="row">\(page.key(result.network))</th><td class="graph">\(track(result.network, width, nil))</td>\
+        <td class="num value">\(isBaseline ? "1" : "no pair") <span class="soft">\(median)</span></td></tr>
+
+        """
+    }
+    let verdict =
+      switch one.verdict {
+      case .better: "good"
+      case .worse: "bad"
+      case .noDifference: "soft"
+      }
+    let low = one.ci95.first ?? one.ratio
+    let high = one.ci95.last ?? one.ratio
+    return """
+      <tr><th scope="row">\(page.key(result.network))</th>\
+      <td class="graph">\(track(result.network, 100 * one.ratio / largest, (100 * low / largest, 100 * high / largest)))</td>\
+      <td class="num value" title="95 % interval \(Quantity.number(low))–\(Quantity.number(high)), \(one.pairs) pairs: \(one.verdict.rawValue)">\
+      <b class="\(verdict)">\(Quantity.number(one.ratio))×</b> <span class="soft">\(median)</span></td></tr>
+
+      """
+  }
+
+  private func track(_ network: String, _ width: Double, _ span: (Double, Double)?) -> Markup {
+    let interval: Markup? = span.map {
+      "<span class=\"span\" style=\"left:\($0.0)%;width:\(max(0.4, $0.1 - $0.0))%\"></span>"
+    }
+    return """
+      <div class="track"><span class="bar \(page.palette.style(of: network))" style="width:\(width)%"></span>\(interval)\
+      <span class="one" style="left:\(100 / largest)%"></span></div>
+      """
+  }
+}
