@@ -107,26 +107,41 @@ SEC("xdp.frags") int culvert_generate(struct xdp_md *ctx)
 	return XDP_TX;
 }
 
-/* Drops what passes the filter, counted; the rest goes on. */
-SEC("xdp.frags") int culvert_sink(struct xdp_md *ctx)
+/* Whether the frame is counted, and to be dropped. */
+static __always_inline int sink(void *frame, void *end, __u32 bytes)
 {
-	void *frame = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct culvert_sunk *s;
 	__u32 zero = 0;
 
 	if (filter.ethertype && (frame + ETH_BYTES > end || AT16(frame, ETH_TYPE) != filter.ethertype))
-		return XDP_PASS;
+		return 0;
 	if (filter.port) { /* UDP destination port of IPv4 without options */
 		if (frame + OUTER_UDP + 4 > end || AT8(frame, OUTER_IP + IP4_PROTOCOL) != IPPROTO_UDP ||
 		    AT16(frame, OUTER_UDP + UDP_DESTINATION) != filter.port)
-			return XDP_PASS;
+			return 0;
 	}
 	s = bpf_map_lookup_elem(&sunk, &zero);
 	if (!s)
-		return XDP_PASS;
+		return 0;
 	s->packets++;
-	s->bytes += ctx->data_end - ctx->data;
-	return XDP_DROP;
+	s->bytes += bytes;
+	return 1;
+}
+
+/* Drops what passes the filter, counted; the rest goes on. */
+SEC("xdp.frags") int culvert_sink(struct xdp_md *ctx)
+{
+	void *frame = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+
+	return sink(frame, end, ctx->data_end - ctx->data) ? XDP_DROP : XDP_PASS;
+}
+
+/* The same for packets that enter a device above its driver, by bpf_redirect_peer. */
+SEC("tc") int culvert_sink_skb(struct __sk_buff *skb)
+{
+	void *frame = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+
+	return sink(frame, end, skb->len) ? 2 /* TC_ACT_SHOT */ : -1 /* TC_ACT_UNSPEC */;
 }
 
 /* For the far end of a veth: with a program there it runs NAPI and takes redirected frames. */

@@ -208,6 +208,9 @@ public final class LabArena: Arena {
       var load = stage.load(network, direction, size: cell.size)
       load.onWindow = onWindow
       let report = try asFailure("measure", "\(cell)") { try load.run(rate: nil, timing: settings.timing) }
+      guard report.sunk > 0 else {
+        throw Failure("measure", "\(cell)", advice: "None of \(report.sent) frames reached its end.")
+      }
       arrangement.size = cell.size
       ceilings[arrangement] = max(ceilings[arrangement] ?? 0, report.packetsPerSecond)
       return Sample(value: report.packetsPerSecond, lostFraction: report.lostFraction)

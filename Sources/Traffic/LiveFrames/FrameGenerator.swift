@@ -17,7 +17,7 @@ public struct FrameGenerator: ~Copyable, Sendable {
   public init(_ frame: FrameTemplate) throws(Failure) {
     let embedded = culvert_bpf_bench()
     var object = try BPFObject(name: "bench", data: embedded.data, size: embedded.size)
-    try object.skip(program: "culvert_sink")
+    for program in ["culvert_sink", "culvert_sink_skb"] { try object.skip(program: program) }
     try object.load()
     let program = try object.program("culvert_generate")
     let state: BPFMap<UInt32, culvert_generator> = try object.map("generator")
