@@ -46,13 +46,9 @@ enum Quantity {
     value == value.rounded() && abs(value) < 1e15 ? String(format: "%.0f", value) : "\(value)"
   }
 
-  /// "64", "1.4k", "64k": a size on an axis.
+  /// "64", "1400", "64 Ki": a size on an axis.
   static func bytes(_ count: Int) -> String {
-    switch count {
-    case ..<1000: "\(count)"
-    case _ where count % 1024 == 0: "\(count / 1024)Ki"
-    default: number(Double(count) / 1000) + "k"
-    }
+    count >= 2048 && count % 1024 == 0 ? "\(count / 1024) Ki" : "\(count)"
   }
 
   static func percent(_ fraction: Double) -> String {

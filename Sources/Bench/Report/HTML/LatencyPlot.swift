@@ -7,7 +7,7 @@ struct LatencyPlot {
   var row: Row
 
   private static let marks: [(percentile: Double, label: String)] = [
-    (0, "min"), (50, "50 %"), (90, "90 %"), (99, "99 %"), (99.9, "99.9 %"), (99.99, "99.99 %"),
+    (50, "50 %"), (90, "90 %"), (99, "99 %"), (99.9, "99.9 %"), (99.99, "99.99 %"),
   ]
 
   /// 0 at 0 %, 1 at 90 %, 2 at 99 % …; nothing beyond 99.99 %.

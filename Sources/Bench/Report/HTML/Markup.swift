@@ -34,6 +34,8 @@ struct Markup: ExpressibleByStringInterpolation, Sendable {
       case ">": result += "&gt;"
       case "\"": result += "&quot;"
       case "'": result += "&#39;"
+      // No character of XML 1.0.
+      case "\0"..<" " where !"\t\r\n".contains(character): result += "\u{fffd}"
       default: result.append(character)
       }
     }

@@ -23,7 +23,7 @@ struct RatioBars {
   var markup: Markup {
     """
     <h3>\(row.conditions)</h3><table class="bars"><thead class="hide"><tr><th scope="col">network</th>\
-    <th scope="col">against \(page.baseline)</th><th scope="col"></th></tr></thead><tbody>
+    <th scope="col">against \(page.baseline)</th><th scope="col" class="num head">ratio, median</th></tr></thead><tbody>
     \(results.map(line))</tbody></table>
 
     """
