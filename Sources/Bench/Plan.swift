@@ -18,7 +18,7 @@ public struct Plan: Sendable {
   public var warmUp: Double
   public var isQuick: Bool
   /// Seconds that it should take, if it has to end.
-  public var budget: Double? { isQuick ? 150 : nil }
+  public var budget: Double? { isQuick ? 165 : nil }
   /// What was asked for and is left out, one line each.
   public var notes: [String] = []
   /// What a quick comparison leaves out for want of time.

@@ -58,7 +58,7 @@ struct PageTests {
   func isWellFormedWhateverTheWordsAre(failed: String?) throws {
     let outline = Outline(try ABPage(.varied(failed)).encoded())
     #expect(outline.failure == nil)
-    for words in ["vxlan+xdp", "udp-stream", "udp-rr p50", "packet-rate:encap", "no difference", "Every sample"] {
+    for words in ["vxlan+xdp", "udp-stream", "udp-rr p50", "packet-rate:encap", "too few pairs", "Every sample"] {
       #expect(outline.text.contains(words), "\(words)")
     }
     if failed != nil { #expect(outline.text.contains("a <b> & \"c\" 'd' \u{fffd}\u{fffd}[31m |e|")) }
@@ -116,14 +116,16 @@ struct BrowserTests {
   }
 
   /// What a reader would see, as figures: whether it is wider than the window, what it asked of a network, curves
-  /// and bars with an extent, the ink's brightness, labels of a drawing that cover each other.
+  /// and bars with an extent, the ink's brightness, labels of a drawing that cover each other
+  /// or are cut.
   private static let probe = """
     <script>addEventListener('load', () => {
       const boxes = a => [...document.querySelectorAll(a)].map(e => e.getBoundingClientRect());
       const covered = [...document.querySelectorAll('svg')].flatMap(svg => {
         const texts = [...svg.querySelectorAll('text')].map(e => e.getBoundingClientRect());
         return texts.filter((a, i) => texts.some((b, j) => j > i && a.left < b.right - 1 && b.left < a.right - 1
-          && a.top < b.bottom - 4 && b.top < a.bottom - 4));
+          && a.top < b.bottom - 4 && b.top < a.bottom - 4)
+          || a.right > svg.getBoundingClientRect().right);
       }).length;
       const ink = getComputedStyle(document.body).color.match(/\\d+/g).map(Number);
       document.documentElement.setAttribute('data-seen', JSON.stringify({

@@ -40,7 +40,7 @@ public struct ABMarkdown {
       let noise = floor.map { $0.ci95.map(Quantity.number).joined(separator: "–") } ?? "–"
       lines.append(
         "| \(cell(label)) | \(text(reference)) | \(text(result.median)) | **\(Quantity.number(one.ratio))×** | "
-          + "\(interval) | \(noise) | \(one.verdict.rawValue) |")
+          + "\(interval) | \(noise) | \(one.outcome.rawValue) |")
     }
     return lines
   }

@@ -39,9 +39,9 @@ public struct ABTable {
   private func headline(_ network: String) -> String {
     let all = comparisons(network)
     guard !all.isEmpty else { return "\(network) against \(baseline): nothing to compare" }
-    func count(_ verdict: Verdict) -> Int { all.count { $0.verdict == verdict } }
-    return "\(network) against \(baseline) (\(report.environment.baseline)): \(count(.better)) better, "
-      + "\(count(.worse)) worse, \(count(.noDifference)) no difference"
+    let counts = report.outcomes(of: network).filter { $0.outcome != .tooFewPairs || $0.count > 0 }
+    return "\(network) against \(baseline) (\(report.environment.baseline)): "
+      + counts.map { "\($0.count) \($0.outcome.rawValue)" }.joined(separator: ", ")
   }
 
   private var machine: String {
@@ -80,12 +80,12 @@ public struct ABTable {
     let reference = report.results.first { $0.network == baseline && comparison.isOf($0) }?.median
     let low = comparison.ci95.first ?? comparison.ratio
     let high = comparison.ci95.last ?? comparison.ratio
-    let verdict = comparison.verdict == .noDifference ? "no diff" : comparison.verdict.rawValue
-    let colour: Colour? =
-      switch comparison.verdict {
-      case .better: .green
-      case .worse: .red
-      case .noDifference: nil
+    let (verdict, colour): (String, Colour?) =
+      switch comparison.outcome {
+      case .better: ("better", .green)
+      case .worse: ("worse", .red)
+      case .noDifference: ("no diff", nil)
+      case .tooFewPairs: ("too few", nil)
       }
     return label.left(34)
       + (reference.map { Quantity.text($0, unit: result.unit) } ?? "–").right(9) + " "
@@ -113,8 +113,4 @@ public struct ABTable {
     guard coloured, let colour else { return text }
     return "\u{1b}[\(colour.rawValue)m\(text)\u{1b}[0m"
   }
-}
-
-extension ABReport.Comparison {
-  func isOf(_ result: ABReport.Result) -> Bool { row == result.row }
 }

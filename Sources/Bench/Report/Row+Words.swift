@@ -1,5 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 
+/// How a comparison came out, in words.
+enum Outcome: String, CaseIterable {
+  case better
+  case worse
+  case noDifference = "no difference"
+  /// The result's verdict is then "no difference", whatever the ratio.
+  case tooFewPairs = "too few pairs"
+}
+
+extension ABReport.Comparison {
+  var outcome: Outcome {
+    if pairs < RatioEstimate.pairsForVerdict { return .tooFewPairs }
+    return switch verdict {
+    case .better: .better
+    case .worse: .worse
+    case .noDifference: .noDifference
+    }
+  }
+
+  func isOf(_ result: ABReport.Result) -> Bool { row == result.row }
+}
+
+extension ABReport {
+  /// How many comparisons of a network came out how, without what did not happen except better and worse.
+  func outcomes(of network: String) -> [(outcome: Outcome, count: Int)] {
+    let all = comparisons.filter { $0.a == network }
+    return Outcome.allCases.map { outcome in (outcome, all.count { $0.outcome == outcome }) }
+  }
+}
+
 /// A row in words, for every form of report.
 extension Row {
   /// "loss-free:encap", "udp-rr p50", "tcp-stream".

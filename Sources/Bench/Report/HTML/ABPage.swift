@@ -58,20 +58,22 @@ public struct ABPage {
   private var headline: Markup {
     let rows = others.map { network -> Markup in
       let all = report.comparisons.filter { $0.a == network }
-      func count(_ verdict: Verdict) -> Int { all.count { $0.verdict == verdict } }
+      let counts = report.outcomes(of: network).map { one -> Markup in
+        let style = one.count == 0 ? "soft" : one.outcome == .better ? "good" : one.outcome == .worse ? "bad" : ""
+        return "<td class=\"num \(style)\">\(one.count)</td>"
+      }
       return """
-        <tr><th scope="row">\(key(network))</th><td class="num good">\(count(.better))</td>\
-        <td class="num bad">\(count(.worse))</td><td class="num">\(count(.noDifference))</td>\
+        <tr><th scope="row">\(key(network))</th>\(counts)\
         <td class="num hide">\(extreme(all, best: true))</td><td class="num hide">\(extreme(all, best: false))</td></tr>
 
         """
     }
+    let names = Outcome.allCases.map { "<th scope=\"col\" class=\"num\">\($0.rawValue)</th>" as Markup }
     return """
-      <h2>In short</h2><table class="lines"><caption>Rows in which a network is better or worse than \(baseline), by 95 % \
-      intervals of ratios paired in time</caption><thead><tr><th scope="col">network</th><th scope="col" class="num">better</th>\
-      <th scope="col" class="num">worse</th><th scope="col" class="num">no difference</th>\
+      <h2>In short</h2><div class="wide"><table class="lines"><caption>Rows in which a network is better or worse than \(baseline), by 95 % \
+      intervals of ratios paired in time</caption><thead><tr><th scope="col">network</th>\(names)\
       <th scope="col" class="num hide">best row</th><th scope="col" class="num hide">weakest row</th></tr></thead><tbody>
-      \(rows)</tbody></table>
+      \(rows)</tbody></table></div>
 
       """
   }

@@ -8,10 +8,10 @@ struct Axes {
   var x: ClosedRange<Double>
   var y: ClosedRange<Double>
 
-  static let width = 480.0
+  static let width = 520.0
   static let height = 230.0
   private let left = 58.0
-  private let right = 92.0
+  private let right = 118.0
   private let top = 12.0
   private let bottom = 30.0
 

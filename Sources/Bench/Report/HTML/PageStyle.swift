@@ -37,7 +37,7 @@ enum PageStyle {
     .span:after{right:0}
     .one{position:absolute;top:-3px;bottom:-3px;width:0;border-left:1.5px dashed var(--soft)}
     svg{display:block;width:100%;max-width:44rem;height:auto;margin:.4rem 0}
-    svg text{fill:var(--soft);font:13px system-ui,sans-serif}
+    svg text{fill:var(--soft);font:12px system-ui,sans-serif}
     .grid{stroke:var(--line);stroke-width:1}
     .curve{fill:none;stroke:var(--c);stroke-width:2;stroke-linejoin:round}
     .dot{fill:var(--c)}

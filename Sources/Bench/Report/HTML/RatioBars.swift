@@ -48,17 +48,17 @@ struct RatioBars {
         """
     }
     let verdict =
-      switch one.verdict {
+      switch one.outcome {
       case .better: "good"
       case .worse: "bad"
-      case .noDifference: "soft"
+      case .noDifference, .tooFewPairs: "soft"
       }
     let low = one.ci95.first ?? one.ratio
     let high = one.ci95.last ?? one.ratio
     return """
       <tr><th scope="row">\(page.key(result.network))</th>\
       <td class="graph">\(track(result.network, 100 * one.ratio / largest, (100 * low / largest, 100 * high / largest)))</td>\
-      <td class="num value" title="95 % interval \(Quantity.number(low))–\(Quantity.number(high)), \(one.pairs) pairs: \(one.verdict.rawValue)">\
+      <td class="num value" title="95 % interval \(Quantity.number(low))–\(Quantity.number(high)), \(one.pairs) pairs: \(one.outcome.rawValue)">\
       <b class="\(verdict)">\(Quantity.number(one.ratio))×</b> <span class="soft">\(median)</span></td></tr>
 
       """
