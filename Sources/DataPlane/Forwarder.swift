@@ -9,7 +9,7 @@ import XDPSocket
 /// The frames stay where they are in memory; only descriptors move.
 ///
 /// `turn` is the packet loop: it allocates nothing, touches no reference count, throws nothing and calls no
-/// function that does. A test reads its machine code to keep it so.
+/// function that does. scripts/packet-loop.sh reads its machine code to keep it so.
 struct Forwarder: ~Copyable {
   static let burst: UInt32 = 64
   static let ringSize: UInt32 = 2048

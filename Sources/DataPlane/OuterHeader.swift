@@ -4,7 +4,7 @@ import CBPFObjects
 /// The outer headers, as vxlan_xmit_one() and iptunnel_xmit() write them, and their removal.
 enum OuterHeader {
   private static let ecnMask: UInt8 = 3
-  private static let vxlanFlags = UInt32(0x0800_0000).bigEndian
+  @inline(__always) private static var vxlanFlags: UInt32 { UInt32(0x0800_0000).bigEndian }
 
   /// Writes 50 bytes in front of the frame.
   /// - Parameter serial: any number that differs from packet to packet (RFC 6864).

@@ -16,7 +16,8 @@ extension UnsafeMutableRawPointer {
   }
 }
 
-/// Where headers and their fields lie.
+/// Where headers and their fields lie. What is not a literal is computed: a stored global would be initialised
+/// behind a check at each use.
 enum Layout {
   static let ethernet = 14
   static let etherType = 12
@@ -29,10 +30,10 @@ enum Layout {
   static let outerVXLAN = 42
   static let outer = 50
 
-  static let typeIPv4 = UInt16(0x0800).bigEndian
-  static let typeIPv6 = UInt16(0x86dd).bigEndian
-  static let moreOrOffset = UInt16(0x3fff).bigEndian
-  static let dontFragment = UInt16(0x4000).bigEndian
+  @inline(__always) static var typeIPv4: UInt16 { UInt16(0x0800).bigEndian }
+  @inline(__always) static var typeIPv6: UInt16 { UInt16(0x86dd).bigEndian }
+  @inline(__always) static var moreOrOffset: UInt16 { UInt16(0x3fff).bigEndian }
+  @inline(__always) static var dontFragment: UInt16 { UInt16(0x4000).bigEndian }
 }
 
 enum IPProtocol {
