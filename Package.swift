@@ -64,8 +64,9 @@ let package = Package(
       name: "FastPathTests",
       dependencies: [
         "BPFLoader", "CBPFObjects", "DataPlane", "FastPath", "LinuxSystem", "Netlink", "PacketHeaders",
-        "TestSupport",
+        "TestSupport", "Traffic",
       ]),
+    .testTarget(name: "DataPlaneTests", dependencies: ["CBPFObjects", "DataPlane"]),
     .testTarget(
       name: "NetlinkTests", dependencies: ["Netlink", "PacketHeaders", "LinuxSystem", "TestSupport", system]),
     .testTarget(
