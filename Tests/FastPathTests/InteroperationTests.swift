@@ -50,13 +50,15 @@ struct InteroperationTests {
         try service.stop()
       }
       // Not one wrong checksum on the way.
-      for node in [a1.node, b1.node] + overlay.hosts.values { #expect(try checksumErrors(node) == 0) }
+      for node in [a1.node, b1.node] + overlay.hosts.values { #expect(try node.checksumErrors() == 0) }
     }
   }
+}
 
+extension TestOverlay.Node {
   /// InCsumErrors of IP, TCP, UDP and ICMP over both families.
-  private func checksumErrors(_ node: TestOverlay.Node) throws -> Int {
-    try node.run {
+  func checksumErrors() throws -> Int {
+    try run {
       let snmp = try FileText.read("/proc/thread-self/net/snmp").split(separator: "\n").map { $0.split(separator: " ") }
       var errors = 0
       for (names, values) in zip(snmp, snmp.dropFirst()) where names[0] == values[0] {
