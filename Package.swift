@@ -78,7 +78,7 @@ let package = Package(
     .testTarget(
       name: "BPFProgramTests",
       dependencies: [
-        "BPFLoader", "CBPFObjects", "CLibXDP", "DataPlane", "LinuxSystem", "PacketHeaders", "TestSupport",
+        "BPFLoader", "CBPFObjects", "CLibXDP", "DataPlane", "FastPath", "LinuxSystem", "PacketHeaders", "TestSupport",
         "XDPSocket", system,
       ]),
     .testTarget(

@@ -21,6 +21,35 @@ static __always_inline __u32 check_shape(struct xdp_md *ctx, const struct culver
 	return has_one_buffer(ctx, bytes) && bytes <= frame_limit ? 0 : CULVERT_PASS_MULTI_BUFFER;
 }
 
+/*
+ * Whether the forwarder can tell what a container with its offloads on has left to its device, and complete
+ * it. A UDP datagram whose checksum is complete may be another tunnel, with an unfinished one inside that
+ * nothing in a raw frame shows; so may everything that is no TCP, UDP or ICMP.
+ */
+static __always_inline int is_completable(const struct inner *in)
+{
+	if (in->fragment & bpf_htons(IP4_MORE_OR_OFFSET))
+		return 1;
+	switch (in->protocol) {
+	case IPPROTO_TCP:
+		return 1;
+	case IPPROTO_UDP:
+		return in->l4 + UDP_BYTES <= in->end && AT16(in->l4, UDP_CHECK) == pseudo_header(in);
+	case IPPROTO_ICMP:
+		return in->is_ip4;
+	case IPPROTO_ICMPV6:
+		return !in->is_ip4;
+	}
+	return 0;
+}
+
+static __always_inline int may_hand_over(const struct inner *in, const struct route *route)
+{
+	struct culvert_port *from = port_at(route->slot);
+
+	return !from || !(from->flags & CULVERT_PORT_PARTIAL) || is_completable(in);
+}
+
 /* To the socket of the queue that the frame came by, with what to do. */
 static __always_inline __u32 hand_over(struct xdp_md *ctx, struct route *route, __u32 verdict)
 {
@@ -46,7 +75,7 @@ static __always_inline __u32 hand_over(struct xdp_md *ctx, struct route *route, 
 static __always_inline __u32 send_encapsulated(struct xdp_md *ctx, const struct inner *in, struct route *route,
 					       struct visit *visit, struct culvert_tunnel *tunnel)
 {
-	return hand_over(ctx, route, CULVERT_FORWARDED_ENCAP);
+	return may_hand_over(in, route) ? hand_over(ctx, route, CULVERT_FORWARDED_ENCAP) : CULVERT_PASS_CHECKSUM;
 }
 
 static __always_inline __u32 send_decapsulated(struct xdp_md *ctx, const struct inner *in, struct route *route,
@@ -55,9 +84,9 @@ static __always_inline __u32 send_decapsulated(struct xdp_md *ctx, const struct 
 	return hand_over(ctx, route, CULVERT_FORWARDED_DECAP);
 }
 
-static __always_inline __u32 send_local(struct xdp_md *ctx, struct route *route)
+static __always_inline __u32 send_local(struct xdp_md *ctx, const struct inner *in, struct route *route)
 {
-	return hand_over(ctx, route, CULVERT_FORWARDED_LOCAL);
+	return may_hand_over(in, route) ? hand_over(ctx, route, CULVERT_FORWARDED_LOCAL) : CULVERT_PASS_CHECKSUM;
 }
 
 /* On the host's end of each container's veth. */

@@ -99,7 +99,7 @@ static __always_inline void deliver(struct __sk_buff *skb, const struct culvert_
 	}
 }
 
-static __always_inline __u32 send_local(struct __sk_buff *skb, struct route *route)
+static __always_inline __u32 send_local(struct __sk_buff *skb, const struct inner *in, struct route *route)
 {
 	struct culvert_port *port = port_at(route->target);
 	__u32 verdict = route_settle(route);

@@ -78,7 +78,7 @@ static __always_inline __u32 send_decapsulated(struct xdp_md *ctx, const struct 
 	return CULVERT_FORWARDED_DECAP;
 }
 
-static __always_inline __u32 send_local(struct xdp_md *ctx, struct route *route)
+static __always_inline __u32 send_local(struct xdp_md *ctx, const struct inner *in, struct route *route)
 {
 	__u32 verdict = redirect(route, route->target);
 

@@ -22,7 +22,7 @@ struct Up: CulvertCommand {
   var uplink: String?
   @Option(help: "Network namespace of the uplink (default: the VXLAN device's underlay).")
   var uplinkNetns: String?
-  @Option(help: "Where packets are processed: auto or xdp.")
+  @Option(help: "Where packets are processed: \(Self.tiers) (docs/data-plane.md); auto is xdp.")
   var tier: String = "auto"
   @Flag(help: "Attach XDP on the skb instead of in the driver: slower, for drivers without XDP.")
   var generic = false
@@ -38,6 +38,8 @@ struct Up: CulvertCommand {
   var workers = 1
   @Option(help: "Tier afxdp: the CPUs that its workers are pinned to, as in 1,2 (default: wherever the scheduler puts them).")
   var cpus: String?
+  @Flag(help: "Tier afxdp: leave the containers' interfaces as they are, and complete their checksums in the workers.")
+  var keepOffloads = false
   @Flag(help: "Return once packets are carried; the fast path goes on in the background.")
   var detach = false
   @Flag(help: .hidden)
@@ -48,6 +50,7 @@ struct Up: CulvertCommand {
 
   /// Tiers that are designed, and not in this version.
   private static let later = ["hybrid"]
+  private static let tiers = (["auto"] + Tier.allCases.map(\.rawValue)).joined(separator: ", ")
 
   func validate() throws {
     if let cpus, cpuList.count != cpus.split(separator: ",").count {
@@ -55,13 +58,13 @@ struct Up: CulvertCommand {
     }
     guard tier == "auto" || Tier(rawValue: tier) != nil || Self.later.contains(tier) else {
       throw ValidationError(
-        "--tier \(tier) is not one of: auto, \(Tier.allCases.map(\.rawValue).joined(separator: ", ")).")
+        "--tier \(tier) is not one of: \(Self.tiers).")
     }
   }
 
   func execute() throws {
     guard !Self.later.contains(tier) else {
-      throw Failure("use tier", tier, advice: "This version has: auto, xdp.", status: .unavailable)
+      throw Failure("use tier", tier, advice: "This version has: \(Self.tiers).", status: .unavailable)
     }
     if detach { return try Background.spawn() }
     let signals = SignalWait()
@@ -69,7 +72,7 @@ struct Up: CulvertCommand {
     defer { withExtendedLifetime(service) {} }
     let status = try service.status()
     if tier == "auto" {
-      Terminal.note("tier auto: picked \(service.obtained) (the tiers of this version: xdp)")
+      Terminal.note("tier auto: picked \(service.obtained); the others are chosen by --tier")
     }
     Terminal.note(
       "ready: \(status.overlay) by \(service.obtained), \(status.ports.filter { $0.tier != nil }.count) of "
@@ -98,7 +101,7 @@ struct Up: CulvertCommand {
       overlay: overlay, namespace: netns, uplink: uplink, uplinkNamespace: uplinkNetns,
       tier: Tier(rawValue: tier) ?? .xdp, mode: generic ? .generic : .native, strict: strict,
       bypassPolicy: bypassPolicy, entryCapacity: entries, wait: wait, workers: workers, cpus: cpuList,
-      avoidsTCX: withoutTcx)
+      keepsOffloads: keepOffloads, avoidsTCX: withoutTcx)
   }
 }
 

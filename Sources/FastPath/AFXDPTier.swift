@@ -12,13 +12,15 @@ import XDPSocket
 /// socket on its share of every device's queues: no frame ever changes hands between workers.
 final class AFXDPTier: TableTier {
   let tier = Tier.afxdp
-  let needsRawFrames = true
+  let uplinkEndFeatures = EndFeatures.completeChecksums
+  var portEndFeatures: [String: Bool] { keepsOffloads ? [:] : EndFeatures.completeChecksums }
   let needsRedirectTargets = false
   let tables: BPFTables
   private let portProgram: BPFProgram
   private let uplinkProgram: BPFProgram
   private var links: [UInt32: Box<XDPLink>] = [:]
   private let workers: [ForwardingWorker]
+  private let keepsOffloads: Bool
   private let sockets: BPFMap<UInt32, Int32>
   /// Modes obtained, by slot.
   private var modes: [UInt32: String] = [:]
@@ -60,6 +62,7 @@ final class AFXDPTier: TableTier {
       throw error
     }
     self.workers = workers
+    keepsOffloads = options.keepsOffloads
   }
 
   deinit { for worker in workers { worker.stop() } }
@@ -83,7 +86,7 @@ final class AFXDPTier: TableTier {
   private func attach(_ program: borrowing BPFProgram, _ link: Link, slot: UInt32) throws {
     do {
       modes[slot] = try open(link, slot: slot)
-      try tables.open(link, slot: slot, flags: 0)
+      try tables.open(link, slot: slot, flags: flags(slot))
       links[slot] = Box(
         try XDPLink(attaching: program, to: UInt32(link.index), interface: link.name, mode: .native))
     } catch {
@@ -119,7 +122,12 @@ final class AFXDPTier: TableTier {
     return hasZeroCopy ? "zero-copy" : "copy"
   }
 
-  func update(_ link: Link, slot: UInt32) throws { try tables.update(link, slot: slot, flags: 0) }
+  func update(_ link: Link, slot: UInt32) throws { try tables.update(link, slot: slot, flags: flags(slot)) }
+
+  /// A container can switch its offloads on and off unannounced: where they are not held off, they may be on.
+  private func flags(_ slot: UInt32) -> UInt32 {
+    keepsOffloads && slot != UInt32(CULVERT_UPLINK_SLOT) ? CULVERT_PORT_PARTIAL.rawValue : 0
+  }
 
   /// The program first, so that nothing is redirected to a socket that closes.
   func detach(slot: UInt32) {

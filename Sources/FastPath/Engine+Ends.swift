@@ -48,10 +48,12 @@ extension Engine {
   func prepareUplink() throws {
     let uplink = place.uplink
     var changes = ""
-    if !tier.needsRawFrames { return report("\(uplink.name): tier \(tier.tier.rawValue), \(tier.mode), uplink") }
+    if tier.uplinkEndFeatures.isEmpty {
+      return report("\(uplink.name): tier \(tier.tier.rawValue), \(tier.mode), uplink")
+    }
     if uplink.kind == "veth" {
       do {
-        let end = try VethEnd.find(of: uplink, isRedirectTarget: tier.needsRedirectTargets)
+        let end = try VethEnd.find(of: uplink, wanted: tier.uplinkEndFeatures)
         changes = try prepare(end, of: uplink, in: NetworkNamespace.current().identity)
         if try !canRedirect(to: uplink) { try end.renewNAPI() }
         uplinkEnd = end

@@ -58,7 +58,7 @@ extension Engine {
         throw Failure(
           "attach to", link.name, advice: "another XDP program (id \(link.xdpProgramID ?? 0)) is attached")
       }
-      let (end, changes) = tier.needsRawFrames ? try prepare(link) : (nil, "")
+      let (end, changes) = tier.portEndFeatures.isEmpty ? (nil, "") : try prepare(link)
       guard let slot = slots.take(now: Clock.monotonicNanoseconds) else {
         throw Failure("attach to", link.name, advice: "all \(options.portCapacity - 1) port slots are taken")
       }
@@ -83,7 +83,7 @@ extension Engine {
 
   /// Makes a container's port fit for raw frames. Returns its other end, and what was changed there.
   private func prepare(_ link: Link) throws -> (end: VethEnd?, changes: String) {
-    let end = try VethEnd.find(of: link, isRedirectTarget: tier.needsRedirectTargets)
+    let end = try VethEnd.find(of: link, wanted: tier.portEndFeatures)
     let changes = try prepare(end, of: link, in: place.identity)
     if try !canRedirect(to: link) { try end.renewNAPI() }
     guard try canRedirect(to: link) else { throw RedirectTarget.failure(link) }

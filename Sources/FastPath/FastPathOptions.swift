@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import BPFLoader
 import DataPlane
+import LinuxSystem
 
 /// Where packets are processed (DESIGN: tiers).
 public enum Tier: String, Sendable, CaseIterable, Codable {
@@ -33,6 +34,8 @@ public struct FastPathOptions: Sendable {
   public var cpus: [Int]
   /// Tier `afxdp`: frames of memory that a worker's sockets share.
   public var frames: Int
+  /// Tier `afxdp`: leave the containers' interfaces as they are; the workers complete the checksums.
+  public var keepsOffloads: Bool
   /// Tier `tc`: attach as on a kernel without tcx; for tests.
   public var avoidsTCX: Bool
 
@@ -41,7 +44,7 @@ public struct FastPathOptions: Sendable {
     tier: Tier = .xdp, mode: XDPMode = .native, strict: Bool = false, bypassPolicy: Bool = false,
     entryCapacity: UInt32 = 131_072, portCapacity: UInt32 = 1024, wait: WaitMode = .adaptive,
     workers: Int = 1, cpus: [Int] = [], frames: Int = 8192,
-    avoidsTCX: Bool = false
+    keepsOffloads: Bool = false, avoidsTCX: Bool = false
   ) {
     self.overlay = overlay
     self.namespace = namespace
@@ -57,6 +60,21 @@ public struct FastPathOptions: Sendable {
     self.workers = workers
     self.cpus = cpus
     self.frames = frames
+    self.keepsOffloads = keepsOffloads
     self.avoidsTCX = avoidsTCX
+  }
+
+  /// What no tier could do as asked is refused, never ignored.
+  func check() throws(Failure) {
+    if mode == .generic && tier != .xdp {
+      throw Failure(
+        "attach tier", tier.rawValue, advice: "--generic is tier xdp's; \(tier.rawValue) has one mode.", status: .usage)
+    }
+    if keepsOffloads && tier != .afxdp {
+      throw Failure(
+        "keep offloads with tier", tier.rawValue,
+        advice: tier == .tc ? "It keeps them anyway." : "Its programs cannot complete checksums; --tier afxdp can.",
+        status: .usage)
+    }
   }
 }

@@ -18,6 +18,7 @@ public final class FastPathService: Sendable {
   public static func start(
     _ options: FastPathOptions, report: @escaping @Sendable (String) -> Void = { _ in }
   ) throws -> FastPathService {
+    try options.check()
     guard geteuid() == 0 else {
       throw Failure(
         "start", "the fast path", errno: .notPermitted,

@@ -8,8 +8,10 @@ protocol PacketTier: TableSink {
   var tier: Tier { get }
   /// What was obtained, as "native", never what was hoped for.
   var mode: String { get }
-  /// Frames leave the skb behind: checksums must be complete when they arrive.
-  var needsRawFrames: Bool { get }
+  /// What the other end of a container's veth must have on or off; nothing where skbs stay what they are.
+  var portEndFeatures: [String: Bool] { get }
+  /// The same of a veth that is the uplink.
+  var uplinkEndFeatures: [String: Bool] { get }
   /// Frames leave by XDP's redirection, which a device must take.
   var needsRedirectTargets: Bool { get }
   /// Programs of its own where others count as policy (tcx).
@@ -33,7 +35,16 @@ protocol PacketTier: TableSink {
   func reader() throws -> TableReader
 }
 
+/// Features of a veth's other end, by their names in ethtool.
+enum EndFeatures {
+  /// Frames leave the skb behind, and a raw frame has no mark for a checksum that is still to be made.
+  static let completeChecksums = ["tx-checksum-ip-generic": false, "tx-checksum-sctp": false]
+  /// A redirect into a veth needs NAPI at the other end, which GRO switches on.
+  static let redirectTarget = ["rx-gro": true]
+}
+
 extension PacketTier {
+  var uplinkEndFeatures: [String: Bool] { portEndFeatures }
   var programIDs: Set<UInt32> { [] }
 }
 

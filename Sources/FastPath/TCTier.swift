@@ -9,7 +9,7 @@ import PacketHeaders
 /// It works on skbs: offloads stay as they are, and nothing is changed at the containers' ends.
 final class TCTier: TableTier {
   let tier = Tier.tc
-  let needsRawFrames = false
+  let portEndFeatures: [String: Bool] = [:]
   let needsRedirectTargets = false
   let tables: BPFTables
   /// Called before a filter is made that would outlive this process.

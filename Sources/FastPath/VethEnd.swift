@@ -3,27 +3,16 @@ import BPFLoader
 import LinuxSystem
 import Netlink
 
-/// The other end of a veth: a container's, or an uplink's far end.
-///
-/// Raw frames through XDP need complete checksums, which a veth's sender leaves to
-/// its device, and a redirect into a veth needs NAPI at the other end, which GRO
-/// switches on.
+/// The other end of a veth: a container's, or an uplink's far end, and what a tier needs of it.
 struct VethEnd {
   let index: Int32
   let name: String
   let namespaceInode: UInt64
-  /// What raw frames need of it, and what frames that are redirected there need besides.
   private let wanted: [String: Bool]
   private let ethtool: Box<Ethtool>
 
-  private static func wanted(isRedirectTarget: Bool) -> [String: Bool] {
-    var wanted = ["tx-checksum-ip-generic": false, "tx-checksum-sctp": false]
-    if isRedirectTarget { wanted["rx-gro"] = true }
-    return wanted
-  }
-
   /// Finds the other end of `port`; runs in the port's namespace.
-  static func find(of port: Link, isRedirectTarget: Bool = true) throws -> VethEnd {
+  static func find(of port: Link, wanted: [String: Bool] = [:]) throws -> VethEnd {
     guard port.kind == "veth", let peer = port.peer else {
       throw Failure(
         "serve", port.name,
@@ -32,7 +21,7 @@ struct VethEnd {
         status: .unavailable)
     }
     guard let id = port.peerNamespaceID else {
-      return try open(peer, inode: NetworkNamespace.current().identity.inode, isRedirectTarget)
+      return try open(peer, inode: NetworkNamespace.current().identity.inode, wanted)
     }
     guard let namespace = try NamespaceSearch.find(id, for: RouteConnection()) else {
       throw Failure(
@@ -42,16 +31,16 @@ struct VethEnd {
       )
     }
     let inode = namespace.identity.inode
-    return try namespace.run { try open(peer, inode: inode, isRedirectTarget) }
+    return try namespace.run { try open(peer, inode: inode, wanted) }
   }
 
   /// Runs in the other end's namespace.
   private static func open(
-    _ index: Int32, inode: UInt64, _ isRedirectTarget: Bool
+    _ index: Int32, inode: UInt64, _ wanted: [String: Bool]
   ) throws -> VethEnd {
     VethEnd(
       index: index, name: try RouteConnection().link(index: index).name, namespaceInode: inode,
-      wanted: wanted(isRedirectTarget: isRedirectTarget), ethtool: Box(try Ethtool()))
+      wanted: wanted, ethtool: Box(try Ethtool()))
   }
 
   /// The features to change and their present state.

@@ -8,7 +8,7 @@ import Netlink
 /// ports. Everything it holds (links, maps) goes with the process.
 final class XDPTier: TableTier {
   let tier = Tier.xdp
-  let needsRawFrames = true
+  let portEndFeatures = EndFeatures.completeChecksums.merging(EndFeatures.redirectTarget) { $1 }
   let needsRedirectTargets = true
   var mode: String { xdpMode.description }
   let tables: BPFTables

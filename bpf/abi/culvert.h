@@ -77,6 +77,7 @@ CULVERT_LAYOUT(struct culvert_fdb_entry, 24);
 enum culvert_port_flags {
 	CULVERT_PORT_MULTI_BUFFER = 1, /* transmits frames of several buffers */
 	CULVERT_PORT_ENTER = 2,        /* a veth whose other end lies in another namespace */
+	CULVERT_PORT_PARTIAL = 4,      /* its sender may leave checksums to its device */
 };
 
 /* A container's port on the bridge, or the uplink (slot 0). */

@@ -43,6 +43,21 @@ static __always_inline int has_own_checksum(const struct inner *in)
 	return 0;
 }
 
+/* What a sender leaves in a checksum field that its device is to complete: the sum over the pseudo-header. */
+static __always_inline __u16 pseudo_header(const struct inner *in)
+{
+	void *ip = in->frame + ETH_BYTES;
+	__u32 l4_bytes = in->l3_bytes - (__u32)(in->l4 - ip);
+	__u64 sum = bpf_htonl(in->protocol) + (__u64)bpf_htonl(l4_bytes);
+	int i;
+
+	if (in->is_ip4)
+		return fold(sum + AT32(ip, IP4_SOURCE) + AT32(ip, IP4_DESTINATION));
+	for (i = 0; i < 8; i++)
+		sum += AT32(ip, IP6_SOURCE + 4 * i);
+	return fold(sum);
+}
+
 #define SUM_CHUNKS 512
 
 /* Sum over a whole linear frame of up to 4 KiB; -1: longer than that. Global, so that

@@ -23,7 +23,7 @@ static __always_inline __u32 send_encapsulated(packet_t *ctx, const struct inner
 					       struct visit *visit, struct culvert_tunnel *tunnel);
 static __always_inline __u32 send_decapsulated(packet_t *ctx, const struct inner *in, struct route *route,
 					       __u8 outer_tos);
-static __always_inline __u32 send_local(packet_t *ctx, struct route *route);
+static __always_inline __u32 send_local(packet_t *ctx, const struct inner *in, struct route *route);
 
 /* The way out by a port; `bytes` is the inner frame's, `outer` what is in front of it. Returns 0, or why not. */
 static __always_inline __u32 check_port(packet_t *ctx, const struct inner *in, __u32 slot, __u32 bytes, __u32 outer)
@@ -77,7 +77,7 @@ static __always_inline __u32 from_container(packet_t *ctx, struct visit *visit)
 	if (route.target == route.slot)
 		return CULVERT_PASS_SAME_PORT;
 	verdict = check_port(ctx, &in, route.target, visit->bytes, 0);
-	return verdict ? verdict : send_local(ctx, &route);
+	return verdict ? verdict : send_local(ctx, &in, &route);
 }
 
 static __always_inline __u32 from_wire(packet_t *ctx, struct visit *visit)
