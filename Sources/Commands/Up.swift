@@ -22,7 +22,7 @@ struct Up: CulvertCommand {
   var uplink: String?
   @Option(help: "Network namespace of the uplink (default: the VXLAN device's underlay).")
   var uplinkNetns: String?
-  @Option(help: "Where packets are processed: \(Self.tiers) (docs/data-plane.md); auto is xdp.")
+  @Option(help: "Where packets are processed: \(Self.tiers); auto is xdp where the uplink's driver has it, else tc.")
   var tier: String = "auto"
   @Flag(help: "Attach XDP on the skb instead of in the driver: slower, for drivers without XDP.")
   var generic = false
@@ -71,9 +71,6 @@ struct Up: CulvertCommand {
     let service = try FastPathService.start(options) { Terminal.note($0) }
     defer { withExtendedLifetime(service) {} }
     let status = try service.status()
-    if tier == "auto" {
-      Terminal.note("tier auto: picked \(service.obtained); the others are chosen by --tier")
-    }
     Terminal.note(
       "ready: \(status.overlay) by \(service.obtained), \(status.ports.filter { $0.tier != nil }.count) of "
         + "\(status.ports.count) ports, \(status.entries.local + status.entries.remote) entries; pid \(status.pid)"
@@ -99,7 +96,7 @@ struct Up: CulvertCommand {
   private var options: FastPathOptions {
     FastPathOptions(
       overlay: overlay, namespace: netns, uplink: uplink, uplinkNamespace: uplinkNetns,
-      tier: Tier(rawValue: tier) ?? .xdp, mode: generic ? .generic : .native, strict: strict,
+      tier: Tier(rawValue: tier), mode: generic ? .generic : .native, strict: strict,
       bypassPolicy: bypassPolicy, entryCapacity: entries, wait: wait, workers: workers, cpus: cpuList,
       keepsOffloads: keepOffloads, avoidsTCX: withoutTcx)
   }

@@ -42,6 +42,19 @@ final class Engine {
     var isPolicy = false
   }
 
+  /// What was asked for; of `auto`, what the uplink can do.
+  private static func tier(
+    _ options: FastPathOptions, _ place: OverlayPlace, _ report: (String) -> Void
+  ) throws -> Tier {
+    if let tier = options.tier { return tier }
+    if options.mode == .generic { return .xdp }
+    let automatic = try place.inUnderlay {
+      AutomaticTier(uplink: place.uplink, features: try XDPFeatures.of(interface: place.uplink.index))
+    }
+    report("tier auto: \(automatic.tier.rawValue), since \(place.uplink.name): \(automatic.reason)")
+    return automatic.tier
+  }
+
   /// Finds, checks and locks everything; attaches nothing yet.
   init(_ options: FastPathOptions, report: @escaping (String) -> Void) throws {
     self.options = options
@@ -69,7 +82,7 @@ final class Engine {
     underlay = UnderlayState(uplink: place.uplink.index)
     slots = SlotPool(range: UInt32(CULVERT_UPLINK_SLOT) + 1..<options.portCapacity)
     do {
-      switch options.tier {
+      switch try Self.tier(options, place, report) {
       case .xdp: tier = try XDPTier(options, vxlanPort: place.vxlan.vxlan?.port ?? 4789, report: report)
       case .afxdp: tier = try AFXDPTier(options, place, report: report)
       case .tc: tier = try TCTier(options, place)

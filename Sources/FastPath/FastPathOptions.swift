@@ -18,7 +18,8 @@ public struct FastPathOptions: Sendable {
   public var namespace: String?
   public var uplink: String?
   public var uplinkNamespace: String?
-  public var tier: Tier
+  /// nil: by what the uplink can do.
+  public var tier: Tier?
   public var mode: XDPMode
   /// Drop VXLAN from senders that are no configured VTEP of the VNI.
   public var strict: Bool
@@ -41,7 +42,7 @@ public struct FastPathOptions: Sendable {
 
   public init(
     overlay: String, namespace: String? = nil, uplink: String? = nil, uplinkNamespace: String? = nil,
-    tier: Tier = .xdp, mode: XDPMode = .native, strict: Bool = false, bypassPolicy: Bool = false,
+    tier: Tier? = nil, mode: XDPMode = .native, strict: Bool = false, bypassPolicy: Bool = false,
     entryCapacity: UInt32 = 131_072, portCapacity: UInt32 = 1024, wait: WaitMode = .adaptive,
     workers: Int = 1, cpus: [Int] = [], frames: Int = 8192,
     keepsOffloads: Bool = false, avoidsTCX: Bool = false
@@ -66,13 +67,13 @@ public struct FastPathOptions: Sendable {
 
   /// What no tier could do as asked is refused, never ignored.
   func check() throws(Failure) {
-    if mode == .generic && tier != .xdp {
+    if mode == .generic, let tier, tier != .xdp {
       throw Failure(
         "attach tier", tier.rawValue, advice: "--generic is tier xdp's; \(tier.rawValue) has one mode.", status: .usage)
     }
     if keepsOffloads && tier != .afxdp {
       throw Failure(
-        "keep offloads with tier", tier.rawValue,
+        "keep offloads with tier", tier?.rawValue ?? "auto",
         advice: tier == .tc ? "It keeps them anyway." : "Its programs cannot complete checksums; --tier afxdp can.",
         status: .usage)
     }

@@ -54,7 +54,8 @@ public struct InterfaceProbe: Codable, Sendable {
         advice: "Its namespace has: \(links.map(\.name).joined(separator: ", ")).")
     }
     let ethtool = try Ethtool()
-    let features = try ethtool.features(of: name)
+    let offloads = try ethtool.features(of: name)
+    let features = try XDPFeatures.of(interface: link.index)
     let interesting = [
       "tx-checksum-ip-generic", "tx-checksum-ipv4", "tx-tcp-segmentation", "tx-udp_tnl-segmentation",
       "rx-gro", "rx-gro-hw", "rx-lro", "rx-checksum",
@@ -63,32 +64,20 @@ public struct InterfaceProbe: Codable, Sendable {
       interface: name, driver: (try? ethtool.driver(of: name).name) ?? link.kind ?? "unknown",
       kind: link.kind,
       mtu: link.mtu, receiveQueues: link.receiveQueues, transmitQueues: link.transmitQueues,
-      xdp: try XDPFeatures.of(interface: link.index).map { features in
+      xdp: features.map { features in
         XDP(
           native: features.contains([.basic, .redirect]), redirectTarget: features.contains(.redirectTarget),
           multiBuffer: features.contains([.receiveMultiBuffer, .redirectTargetMultiBuffer]),
           zeroCopy: features.contains(.zeroCopy))
       },
-      offloads: features.filter { interesting.contains($0.key) }.mapValues(\.isOn),
+      offloads: offloads.filter { interesting.contains($0.key) }.mapValues(\.isOn),
       attachedProgram: link.xdpAttached == 0 ? nil : link.xdpProgramID, tier: nil, reason: "")
-    (probe.tier, probe.reason) = probe.verdict
+    if let program = probe.attachedProgram {
+      probe.reason = "XDP program \(program) is attached already"
+    } else {
+      let automatic = AutomaticTier(uplink: link, features: features)
+      (probe.tier, probe.reason) = (automatic.tier.rawValue, automatic.reason)
+    }
     return probe
-  }
-
-  /// What `auto` picks from the tiers of this version.
-  private var verdict: (tier: String?, reason: String) {
-    if let attachedProgram { return (nil, "XDP program \(attachedProgram) is attached already") }
-    guard let xdp else {
-      return ("xdp native", "this kernel does not say what the driver can; `up` finds out when it attaches")
-    }
-    guard xdp.native else {
-      return (nil, "the driver has no native XDP; `up --generic` attaches on the skb, which is slower")
-    }
-    guard xdp.redirectTarget else {
-      let remedy =
-        kind == "veth" ? "switch GRO on at its far end" : "its driver cannot transmit redirected frames"
-      return (nil, "it takes no redirected frames: \(remedy)")
-    }
-    return ("xdp native", "native XDP, and a redirect target")
   }
 }

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+import FastPath
+import LinuxSystem
+import Synchronization
+import TestSupport
+import Testing
+
+/// `--tier auto`: what an uplink can do decides, and it is said.
+@Suite(.serialized, .enabled(if: mayUseKernel, Comment(rawValue: needsRoot)))
+struct AutomaticTierTests {
+  private func start(_ overlay: TestOverlay, _ host: String) throws -> (service: FastPathService, said: [String]) {
+    let said = Mutex<[String]>([])
+    let service = try FastPathService.start(overlay.options(host)) { line in said.withLock { $0.append(line) } }
+    return (service, said.withLock { $0 })
+  }
+
+  @Test func aDriverWithXDPGetsXDP() throws {
+    let overlay = try TestOverlay()
+    let (service, said) = try start(overlay, "a")
+    #expect(service.obtained == "xdp native")
+    #expect(said.contains { $0.hasPrefix("tier auto: xdp, since eth0: native XDP") })
+    // What it attached is in the way of another.
+    #expect(try InterfaceProbe.look(at: "eth0", namespace: overlay.hosts["a"]!.path).tier == nil)
+    try service.stop()
+  }
+
+  /// The underlay is a VLAN: its device has no XDP of its own.
+  @Test func aDriverWithoutXDPGetsTC() throws {
+    let overlay = try TestOverlay()
+    for (host, number, other) in [("a", 1, 2), ("b", 2, 1)] {
+      let node = overlay.hosts[host]!
+      try node.shell("ip link add link eth0 name eth0.7 type vlan id 7")
+      try node.shell("ip link set eth0.7 up")
+      try node.shell("ip addr add 198.18.7.\(number)/24 dev eth0.7")
+      try node.shell("ip link del vx0")
+      try node.shell(
+        "ip link add vx0 type vxlan id 42 local 198.18.7.\(number) remote 198.18.7.\(other) dstport 4789 dev eth0.7 noudpcsum")
+      try node.shell("ip link set vx0 master br0 up")
+    }
+    try overlay.ping("a1", "b1", count: 3)
+    let probe = try InterfaceProbe.look(at: "eth0.7", namespace: overlay.hosts["a"]!.path)
+    #expect(probe.tier == "tc")
+    #expect(probe.reason == "the driver has no native XDP")
+    let services = try ["a", "b"].map { try start(overlay, $0) }
+    #expect(services.allSatisfy { $0.service.obtained.hasPrefix("tc ") })
+    try overlay.ping("a1", "b1", count: 5)
+    #expect(
+      try Transfer(from: overlay.containers["a1"]!, to: overlay.containers["b1"]!, bytes: 4 << 20).finish() == .intact)
+    let ports = try services[0].service.stats().ports
+    #expect(ports.first { $0.name == "va1" }?.forwarded["encapsulated"]?.bytes ?? 0 > 4 << 20)
+    #expect(ports.first { $0.name == "eth0.7" }?.forwarded["decapsulated"]?.packets ?? 0 > 5)
+    for service in services.map(\.service) { try service.stop() }
+  }
+}
