@@ -24,21 +24,22 @@ struct AutomaticTierTests {
     try service.stop()
   }
 
-  /// The underlay is a VLAN: its device has no XDP of its own.
+  /// The underlay's address is on a bridge, as where virtual machines live: it has no XDP of its own.
   @Test func aDriverWithoutXDPGetsTC() throws {
     let overlay = try TestOverlay()
     for (host, number, other) in [("a", 1, 2), ("b", 2, 1)] {
       let node = overlay.hosts[host]!
-      try node.shell("ip link add link eth0 name eth0.7 type vlan id 7")
-      try node.shell("ip link set eth0.7 up")
-      try node.shell("ip addr add 198.18.7.\(number)/24 dev eth0.7")
+      try node.shell("ip link add up0 type bridge")
+      try node.shell("ip link set eth0 master up0")
+      try node.shell("ip link set up0 up")
+      try node.shell("ip addr add 198.18.7.\(number)/24 dev up0")
       try node.shell("ip link del vx0")
       try node.shell(
-        "ip link add vx0 type vxlan id 42 local 198.18.7.\(number) remote 198.18.7.\(other) dstport 4789 dev eth0.7 noudpcsum")
+        "ip link add vx0 type vxlan id 42 local 198.18.7.\(number) remote 198.18.7.\(other) dstport 4789 dev up0 noudpcsum")
       try node.shell("ip link set vx0 master br0 up")
     }
     try overlay.ping("a1", "b1", count: 3)
-    let probe = try InterfaceProbe.look(at: "eth0.7", namespace: overlay.hosts["a"]!.path)
+    let probe = try InterfaceProbe.look(at: "up0", namespace: overlay.hosts["a"]!.path)
     #expect(probe.tier == "tc")
     #expect(probe.reason == "the driver has no native XDP")
     let services = try ["a", "b"].map { try start(overlay, $0) }
@@ -48,7 +49,7 @@ struct AutomaticTierTests {
       try Transfer(from: overlay.containers["a1"]!, to: overlay.containers["b1"]!, bytes: 4 << 20).finish() == .intact)
     let ports = try services[0].service.stats().ports
     #expect(ports.first { $0.name == "va1" }?.forwarded["encapsulated"]?.bytes ?? 0 > 4 << 20)
-    #expect(ports.first { $0.name == "eth0.7" }?.forwarded["decapsulated"]?.packets ?? 0 > 5)
+    #expect(ports.first { $0.name == "up0" }?.forwarded["decapsulated"]?.packets ?? 0 > 5)
     for service in services.map(\.service) { try service.stop() }
   }
 }
