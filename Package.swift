@@ -78,7 +78,8 @@ let package = Package(
     .testTarget(
       name: "BPFProgramTests",
       dependencies: [
-        "BPFLoader", "CBPFObjects", "CLibXDP", "DataPlane", "FastPath", "LinuxSystem", "PacketHeaders", "TestSupport",
+        "BPFLoader", "CBPFObjects", "CLibXDP", "DataPlane", "FastPath", "LinuxSystem", "PacketHeaders",
+        "TestSupport",
         "XDPSocket", system,
       ]),
     .testTarget(

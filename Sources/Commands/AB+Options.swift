@@ -20,7 +20,8 @@ extension AB {
 
   private static func list(_ text: String) -> [String] { text.split(separator: ",").map(String.init) }
 
-  private static func numbers(_ option: String, _ text: String?, _ example: String) throws(Failure) -> [Int]? {
+  private static func numbers(_ option: String, _ text: String?, _ example: String) throws(Failure) -> [Int]?
+  {
     guard let text else { return nil }
     var numbers: [Int] = []
     for word in list(text) {

@@ -45,7 +45,8 @@ extension AB {
     }
     guard let data = FileManager.default.contents(atPath: json) else {
       throw Failure(
-        "resume", json, errno: .noSuchFileOrDirectory, advice: "Leave --resume out to begin it.", status: .usage)
+        "resume", json, errno: .noSuchFileOrDirectory, advice: "Leave --resume out to begin it.",
+        status: .usage)
     }
     let earlier: ABReport
     do {
@@ -59,7 +60,9 @@ extension AB {
   /// What will be done and how long that takes, on standard error.
   func announce(_ plan: Plan, _ report: ABReport) {
     for note in plan.notes { Terminal.note(note) }
-    if !plan.leftOut.isEmpty { Terminal.note("--quick leaves out \(plan.leftOut.joined(separator: " and "))") }
+    if !plan.leftOut.isEmpty {
+      Terminal.note("--quick leaves out \(plan.leftOut.joined(separator: " and "))")
+    }
     let held = plan.cells.count { report.holds($0, of: plan.networks) }
     let estimate = Estimate(plan, isHeld: { report.holds($0, of: plan.networks) })
     let rows = "\(plan.cells.count) rows" + (held > 0 ? " (\(held) kept)" : "")

@@ -28,7 +28,8 @@ struct AB: CulvertCommand {
   var workloads: String?
   @Option(help: "Comma-separated bytes: UDP payload, TCP write, inner frame (default: by workload).")
   var sizes: String?
-  @Option(help: "Comma-separated numbers of parallel flows, 1 to 8, of udp-stream and tcp-stream (default: 1).")
+  @Option(
+    help: "Comma-separated numbers of parallel flows, 1 to 8, of udp-stream and tcp-stream (default: 1).")
   var flows: String?
   @Option(help: "Of the containers' interfaces and the wire: on, off or both (default: by workload).")
   var offloads: String?
@@ -52,7 +53,8 @@ struct AB: CulvertCommand {
   var wait = WaitMode.adaptive
   @Flag(
     help:
-      "The main rows with fewer and shorter trials, without loss-free rates and CPU time: under three minutes.")
+      "The main rows with fewer and shorter trials, without loss-free rates and CPU time: under three minutes."
+  )
   var quick = false
   @Option(
     help: ArgumentHelp(

@@ -22,10 +22,16 @@ struct Down: CulvertCommand {
     var ended: [[String]] = []
     var failures: [Failure] = []
     for directory in directories {
-      do { ended.append(try Overlays.down(directory)) } catch let failure as Failure { failures.append(failure) }
+      do { ended.append(try Overlays.down(directory)) } catch let failure as Failure {
+        failures.append(failure)
+      }
     }
     defer { for failure in failures.dropLast() { Terminal.note("error: \(failure)") } }
-    if json { try Terminal.json(["ended": ended]) } else { for line in ended.joined() { Terminal.result(line) } }
+    if json {
+      try Terminal.json(["ended": ended])
+    } else {
+      for line in ended.joined() { Terminal.result(line) }
+    }
     if let last = failures.last { throw last }
     if directories.isEmpty, !json {
       let elsewhere = RuntimeDirectory.all().compactMap(\.owner)

@@ -14,7 +14,8 @@ struct LabList: CulvertCommand {
     if json { return try Terminal.json(["labs": labs.map(Entry.init)]) }
     guard !labs.isEmpty else { return Terminal.note("no labs; `culvert lab up vxlan` builds one") }
     Self.table(
-      [["NAME", "STATE", "NETWORK", "CONTAINERS", "MTU", "OFFLOADS", "UDPCSUM", "QUEUES"]] + labs.map(Self.row))
+      [["NAME", "STATE", "NETWORK", "CONTAINERS", "MTU", "OFFLOADS", "UDPCSUM", "QUEUES"]]
+        + labs.map(Self.row))
   }
 
   private static func row(_ lab: LabSummary) -> [String] {

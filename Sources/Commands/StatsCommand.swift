@@ -41,7 +41,11 @@ struct StatsCommand: CulvertCommand {
     for port in stats.ports {
       let old = before?.ports.first { $0.index == port.index }
       func row(_ label: String, _ count: Stats.Count, _ earlier: Stats.Count?) -> String {
-        let rate = before == nil ? "" : "\(count.packets >= (earlier?.packets ?? 0) ? count.packets - (earlier?.packets ?? 0) : count.packets)/s".paddedLeft(16)
+        let rate =
+          before == nil
+          ? ""
+          : "\(count.packets >= (earlier?.packets ?? 0) ? count.packets - (earlier?.packets ?? 0) : count.packets)/s"
+            .paddedLeft(16)
         return
           "  \(label.padded(30)) \(String(count.packets).paddedLeft(14)) \(String(count.bytes).paddedLeft(16)) B\(rate)"
       }

@@ -16,7 +16,9 @@ struct StatusCommand: CulvertCommand {
     var all: [Status] = []
     var failures: [Failure] = []
     for directory in try Overlays.directories(namespace: netns, all: netns == nil) {
-      do { all.append(try Overlays.status(directory)) } catch let failure as Failure { failures.append(failure) }
+      do { all.append(try Overlays.status(directory)) } catch let failure as Failure {
+        failures.append(failure)
+      }
     }
     if json {
       try Terminal.json(all)

@@ -22,7 +22,9 @@ struct Up: CulvertCommand {
   var uplink: String?
   @Option(help: "Network namespace of the uplink (default: the VXLAN device's underlay).")
   var uplinkNetns: String?
-  @Option(help: "Where packets are processed: \(Self.tiers); auto is xdp where the uplink's driver has it, else tc.")
+  @Option(
+    help: "Where packets are processed: \(Self.tiers); auto is xdp where the uplink's driver has it, else tc."
+  )
   var tier: String = "auto"
   @Flag(help: "Attach XDP on the skb instead of in the driver: slower, for drivers without XDP.")
   var generic = false
@@ -32,13 +34,22 @@ struct Up: CulvertCommand {
   var bypassPolicy = false
   @Option(help: "Forwarding entries that fit; more stay with the kernel.")
   var entries: UInt32 = 131_072
-  @Option(help: "Tier afxdp: what the worker does without packets: \(WaitMode.allCases.map(\.rawValue).joined(separator: ", ")).")
+  @Option(
+    help:
+      "Tier afxdp: what the worker does without packets: \(WaitMode.allCases.map(\.rawValue).joined(separator: ", "))."
+  )
   var wait = WaitMode.adaptive
   @Option(help: "Tier afxdp: how many; each needs a queue of the uplink and of every port.")
   var workers = 1
-  @Option(help: "Tier afxdp: the CPUs that its workers are pinned to, as in 1,2 (default: wherever the scheduler puts them).")
+  @Option(
+    help:
+      "Tier afxdp: the CPUs that its workers are pinned to, as in 1,2 (default: wherever the scheduler puts them)."
+  )
   var cpus: String?
-  @Flag(help: "Tier afxdp: leave the containers' interfaces as they are, and complete their checksums in the workers.")
+  @Flag(
+    help:
+      "Tier afxdp: leave the containers' interfaces as they are, and complete their checksums in the workers."
+  )
   var keepOffloads = false
   @Flag(help: "Return once packets are carried; the fast path goes on in the background.")
   var detach = false

@@ -42,7 +42,8 @@ final class AFXDPTier: TableTier {
     portProgram = try tables.program("culvert_port")
     uplinkProgram = try tables.program("culvert_uplink")
     sockets = try tables.map("sockets")
-    guard 1...Int(CULVERT_QUEUES) ~= options.workers, options.cpus.isEmpty || options.cpus.count == options.workers
+    guard 1...Int(CULVERT_QUEUES) ~= options.workers,
+      options.cpus.isEmpty || options.cpus.count == options.workers
     else {
       throw Failure(
         "start", "\(options.workers) workers on CPUs \(options.cpus)",
@@ -71,7 +72,8 @@ final class AFXDPTier: TableTier {
     let all = Set(modes.values).sorted().joined(separator: " and ")
     let cpus = workers.compactMap(\.cpu).map(String.init).joined(separator: ",")
     let count = workers.count == 1 ? "" : ", \(workers.count) workers"
-    return "\(all.isEmpty ? "copy" : all), \(workers[0].wait.rawValue)\(count)\(cpus.isEmpty ? "" : " on CPU \(cpus)")"
+    return
+      "\(all.isEmpty ? "copy" : all), \(workers[0].wait.rawValue)\(count)\(cpus.isEmpty ? "" : " on CPU \(cpus)")"
   }
 
   // MARK: - Devices
@@ -117,7 +119,8 @@ final class AFXDPTier: TableTier {
     guard opened >= workers.count else {
       throw Failure(
         "serve", link.name,
-        advice: "It has \(opened) queues; each of the \(workers.count) workers needs one.", status: .unavailable)
+        advice: "It has \(opened) queues; each of the \(workers.count) workers needs one.",
+        status: .unavailable)
     }
     return hasZeroCopy ? "zero-copy" : "copy"
   }

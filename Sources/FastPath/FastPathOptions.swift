@@ -69,12 +69,14 @@ public struct FastPathOptions: Sendable {
   func check() throws(Failure) {
     if mode == .generic, let tier, tier != .xdp {
       throw Failure(
-        "attach tier", tier.rawValue, advice: "--generic is tier xdp's; \(tier.rawValue) has one mode.", status: .usage)
+        "attach tier", tier.rawValue, advice: "--generic is tier xdp's; \(tier.rawValue) has one mode.",
+        status: .usage)
     }
     if keepsOffloads && tier != .afxdp {
       throw Failure(
         "keep offloads with tier", tier?.rawValue ?? "auto",
-        advice: tier == .tc ? "It keeps them anyway." : "Its programs cannot complete checksums; --tier afxdp can.",
+        advice: tier == .tc
+          ? "It keeps them anyway." : "Its programs cannot complete checksums; --tier afxdp can.",
         status: .usage)
     }
   }

@@ -52,10 +52,10 @@ extension Journal {
   var summary: [String] {
     (filters ?? []).map { "\($0.name): a tc filter that does nothing by itself" }
       + changes.map { change in
-      let settings = change.features.sorted { $0.key < $1.key }
-        .map { "\($0.key) \($0.value ? "off" : "on")" }.joined(separator: ", ")
-      return "\(change.portName)'s other end \(change.peerName): \(settings)"
-    }
+        let settings = change.features.sorted { $0.key < $1.key }
+          .map { "\($0.key) \($0.value ? "off" : "on")" }.joined(separator: ", ")
+        return "\(change.portName)'s other end \(change.peerName): \(settings)"
+      }
   }
 
   /// Undoes the changes; says what it did, and what is still owed because it failed. A

@@ -42,7 +42,8 @@ public struct OverlayState: Sendable {
 
   /// Destinations of flood lists and of entries that do not age.
   var configuredVTEPs: Set<IPv4Address> {
-    let configured = floodEntries.values.joined() + remoteEntries.values.filter { $0.isPermanent || $0.isStatic }
+    let configured =
+      floodEntries.values.joined() + remoteEntries.values.filter { $0.isPermanent || $0.isStatic }
     return Set(
       configured.compactMap { entry in
         guard case .v4(let remote)? = entry.destination, !remote.isMulticast else { return nil }

@@ -46,7 +46,8 @@ public enum Overlays {
   private static func known(of owner: Owner, state: String, changes: [String]) -> Status {
     Status(
       pid: owner.pid, state: state, namespace: owner.namespace, overlay: owner.overlay, bridge: owner.overlay,
-      vxlan: "", vni: 0, uplink: "", tier: "", mode: "", strict: false, ports: [], entries: .init(), tunnels: [],
+      vxlan: "", vni: 0, uplink: "", tier: "", mode: "", strict: false, ports: [], entries: .init(),
+      tunnels: [],
       changes: changes)
   }
 

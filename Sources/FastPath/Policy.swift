@@ -91,7 +91,8 @@ public struct Policy: Sendable, Equatable {
       policy.uplink.append("\(chain.family) chain \(chain.name) sees the overlay's packets")
     }
     if facts.transformPolicies > 0 {
-      policy.uplink.append("IPsec could want the overlay's packets (\(facts.transformPolicies) transform policies)")
+      policy.uplink.append(
+        "IPsec could want the overlay's packets (\(facts.transformPolicies) transform policies)")
     }
     for device in [bridge, vxlan] where device.xdpAttached != 0 {
       policy.overlay.append("\(device.name) has an XDP program")

@@ -28,7 +28,8 @@ final class TCTier: TableTier {
     guard !place.isSplit else {
       throw Failure(
         "use tier", "tc",
-        advice: "Bridge and uplink are in different namespaces, which a tc program cannot cross; use tier xdp.",
+        advice:
+          "Bridge and uplink are in different namespaces, which a tc program cannot cross; use tier xdp.",
         status: .unavailable)
     }
     tables = try BPFTables(
@@ -50,7 +51,7 @@ final class TCTier: TableTier {
   var programIDs: Set<UInt32> { [portProgram.id, uplinkProgram.id] }
 
   /// Of bpf_skb_adjust_room(), those that this kernel takes.
-  private static func decapsulationFlags() throws -> UInt64 {
+  static func decapsulationFlags() throws -> UInt64 {
     let embedded = culvert_bpf_probe()
     var object = try BPFObject(name: String(cString: embedded.name), data: embedded.data, size: embedded.size)
     try object.load()
@@ -84,7 +85,8 @@ final class TCTier: TableTier {
     guard hasTCX else {
       let change = Journal.Filter(
         namespaceInode: try NetworkNamespace.current().identity.inode, index: link.index, name: link.name,
-        mac: link.mac?.description ?? "", madeClsact: try RouteConnection().ingressDisciplines()[link.index] == nil)
+        mac: link.mac?.description ?? "",
+        madeClsact: try RouteConnection().ingressDisciplines()[link.index] == nil)
       try onFilter(change)
       filters[slot] = change
       if isUplink {

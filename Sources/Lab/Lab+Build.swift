@@ -2,7 +2,6 @@
 import LinuxSystem
 import Netlink
 import PacketHeaders
-import PacketHeaders
 
 extension Lab {
   /// Makes the devices inside namespaces that are yet empty. Nothing ever appears in

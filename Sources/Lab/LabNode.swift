@@ -43,7 +43,8 @@ public final class LabNode: Sendable {
     prefix = isOnLoopback ? 32 : isContainer ? (network == .nat ? 17 : 16) : 24
     let hasSix = isContainer ? network != .nat && network != .none : network == .bare || network == .host
     address6 = hasSix ? reached.address6 : nil
-    published = isContainer && network == .nat ? LabIdentity(host: identity.host, container: nil).address : nil
+    published =
+      isContainer && network == .nat ? LabIdentity(host: identity.host, container: nil).address : nil
     mac = isOnLoopback ? .zero : reached.mac
     hostPort = network.isBridged ? identity.hostPort : nil
   }

@@ -34,7 +34,6 @@ public struct LabIdentity: Hashable, Sendable {
     return IPv4Address(octets)!
   }
 
-
   /// 2001:2::a:N and 2001:2::b:N are the containers; 2001:2:0:1::1 and ::2 the hosts.
   public var address6: IPv6Address {
     var octets: [UInt8] = [0x20, 0x01, 0, 2] + [UInt8](repeating: 0, count: 12)

@@ -33,14 +33,22 @@ struct CompletableTests {
     let nested = [UInt8](repeating: 0x11, count: 60)
     let gre: UInt8 = 47
     return [
-      Sent(name: "UDP to complete", frame: partial(Frames.v4(to: to), field: 6, protocolNumber: 17), isHandedOver: true),
-      Sent(name: "UDP to complete, IPv6", frame: partial(Frames.v6(to: to), field: 6, protocolNumber: 17), isHandedOver: true),
+      Sent(
+        name: "UDP to complete", frame: partial(Frames.v4(to: to), field: 6, protocolNumber: 17),
+        isHandedOver: true),
+      Sent(
+        name: "UDP to complete, IPv6", frame: partial(Frames.v6(to: to), field: 6, protocolNumber: 17),
+        isHandedOver: true),
       Sent(name: "UDP complete", frame: Frames.v4(to: to), isHandedOver: false),
       Sent(name: "UDP complete, IPv6", frame: Frames.v6(to: to), isHandedOver: false),
-      Sent(name: "UDP without", frame: Frames.v4(Frames.udp(nested, checksum: false), to: to), isHandedOver: false),
+      Sent(
+        name: "UDP without", frame: Frames.v4(Frames.udp(nested, checksum: false), to: to),
+        isHandedOver: false),
       Sent(name: "UDP cut short", frame: Frames.v4(Frames.raw(17, [1, 2, 3]), to: to), isHandedOver: false),
       Sent(name: "TCP complete", frame: Frames.v4(Frames.tcp(), to: to), isHandedOver: true),
-      Sent(name: "TCP to complete", frame: partial(Frames.v4(Frames.tcp(), to: to), field: 16, protocolNumber: 6), isHandedOver: true),
+      Sent(
+        name: "TCP to complete",
+        frame: partial(Frames.v4(Frames.tcp(), to: to), field: 16, protocolNumber: 6), isHandedOver: true),
       Sent(name: "ICMP", frame: Frames.v4(Frames.icmp(), to: to), isHandedOver: true),
       Sent(name: "ICMPv6", frame: Frames.v6(Frames.icmp(v6: true), to: to), isHandedOver: true),
       Sent(name: "fragment of UDP", frame: Frames.v4(to: to, fragment: 0x2000), isHandedOver: true),

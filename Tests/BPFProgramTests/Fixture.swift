@@ -5,6 +5,8 @@ import LinuxSystem
 import PacketHeaders
 import Testing
 
+@testable import FastPath
+
 typealias Octets6 = (UInt8, UInt8, UInt8, UInt8, UInt8, UInt8)
 
 extension MACAddress {
@@ -63,7 +65,7 @@ final class Fixture {
       to: culvert_config(
         segment: Self.segment, udp_port: VXLANHeader.port.bigEndian, zero: 0, hash_seed: 0x1234_5678_9abc))
     if family == .afxdp { try object.resize("sockets", to: 8 * UInt32(CULVERT_QUEUES)) }
-    if family == .tc { try object.set("decap_flags", to: UInt64(1) << 8) }
+    if family == .tc { try object.set("decap_flags", to: TCTier.decapsulationFlags()) }
     try object.load()
     self.family = family
     port = try object.program("culvert_port")

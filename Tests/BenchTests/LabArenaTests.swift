@@ -54,7 +54,8 @@ struct LabArenaTests {
       let sample = try arena.trial(network, cell(measure))
       #expect(sample.value > 0, "\(measure)")
       #expect((sample.tierShare != nil) == (network.tier != nil))
-      #expect((sample.histogram != nil) == [.udpRoundTrip, .tcpRoundTrip, .tcpConnectRoundTrip].contains(measure))
+      #expect(
+        (sample.histogram != nil) == [.udpRoundTrip, .tcpRoundTrip, .tcpConnectRoundTrip].contains(measure))
     }
     #expect(arena.tier(of: network)?.requested == network.tier)
     #expect((arena.tier(of: network)?.obtained == "xdp native") == (network == Self.tiered))

@@ -58,7 +58,9 @@ struct PageTests {
   func isWellFormedWhateverTheWordsAre(failed: String?) throws {
     let outline = Outline(try ABPage(.varied(failed)).encoded())
     #expect(outline.failure == nil)
-    for words in ["vxlan+xdp", "udp-stream", "udp-rr p50", "packet-rate:encap", "too few pairs", "Every sample"] {
+    for words in [
+      "vxlan+xdp", "udp-stream", "udp-rr p50", "packet-rate:encap", "too few pairs", "Every sample",
+    ] {
       #expect(outline.text.contains(words), "\(words)")
     }
     if failed != nil { #expect(outline.text.contains("a <b> & \"c\" 'd' \u{fffd}\u{fffd}[31m |e|")) }
@@ -146,8 +148,10 @@ struct BrowserTests {
     try ABPage(.varied()).html().replacing("</body>", with: Self.probe)
       .write(to: page, atomically: true, encoding: .utf8)
     let seen = try shell(
-      ["unshare", "--net", "timeout", "60", "chromium", "--headless", "--no-sandbox", "--disable-gpu",
-       "--user-data-dir=\(folder.path)/profile", "--window-size=\(width),900", "--virtual-time-budget=2000"]
+      [
+        "unshare", "--net", "timeout", "60", "chromium", "--headless", "--no-sandbox", "--disable-gpu",
+        "--user-data-dir=\(folder.path)/profile", "--window-size=\(width),900", "--virtual-time-budget=2000",
+      ]
         + (dark ? ["--blink-settings=preferredColorScheme=0"] : []) + ["--dump-dom", "file://\(page.path)"])
     let attribute = try #require(seen.firstMatch(of: /data-seen="([^"]*)"/)?.1)
     let layout = try JSONDecoder().decode(

@@ -26,7 +26,8 @@ struct PlanTests {
     #expect(Estimate(plan).seconds < 180)
     // What is asked for by name is not searched either.
     request.workloads = ["packet-rate"]
-    #expect(try Plan(request, tiers: ["xdp"]).cells.map(\.measure) == [.packetRate(.encap), .packetRate(.decap)])
+    #expect(
+      try Plan(request, tiers: ["xdp"]).cells.map(\.measure) == [.packetRate(.encap), .packetRate(.decap)])
   }
 
   @Test func theWholePlanLeavesNothingOut() throws {

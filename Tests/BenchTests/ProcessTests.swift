@@ -30,7 +30,8 @@ struct ProcessTests {
   }
 
   /// Interrupted by a user, and killed: a valid result of what was measured, no namespace, and it goes on.
-  @Test(arguments: ["INT", "KILL"]) func aRunThatIsBrokenOffLeavesItsRowsAndNothingElse(signal: String) throws {
+  @Test(arguments: ["INT", "KILL"]) func aRunThatIsBrokenOffLeavesItsRowsAndNothingElse(signal: String) throws
+  {
     let output = try isolated(
       """
       # A tier that is killed leaves its journal, for the next `up` or `down`.

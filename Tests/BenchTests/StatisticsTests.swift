@@ -59,7 +59,9 @@ struct VerdictTests {
     (1.2, 0.9...1.6, .higher, .noDifference),
   ])
   func followsTheInterval(ratio: Double, interval: ClosedRange<Double>, better: Direction, verdict: Verdict) {
-    #expect(Verdict(RatioEstimate(ratio: ratio, interval: interval, pairs: 8), noise: nil, better: better) == verdict)
+    #expect(
+      Verdict(RatioEstimate(ratio: ratio, interval: interval, pairs: 8), noise: nil, better: better)
+        == verdict)
   }
 
   @Test func insideTheNoiseFloorIsNoDifference() {
@@ -75,6 +77,7 @@ struct VerdictTests {
       let estimate = RatioEstimate(ratio: 3, interval: 2.9...3.1, pairs: pairs)
       #expect(Verdict(estimate, noise: nil, better: .higher) == .noDifference)
     }
-    #expect(Verdict(RatioEstimate(ratio: 3, interval: 2.9...3.1, pairs: 6), noise: nil, better: .higher) == .better)
+    #expect(
+      Verdict(RatioEstimate(ratio: 3, interval: 2.9...3.1, pairs: 6), noise: nil, better: .higher) == .better)
   }
 }

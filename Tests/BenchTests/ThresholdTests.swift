@@ -7,7 +7,9 @@ import Testing
 struct ThresholdTests {
   private static func plan() throws -> Plan { try Plan(Plan.Request(), tiers: ["xdp"]) }
 
-  private func threshold(_ text: String) throws -> Threshold { try Threshold(parsing: text, plan: Self.plan()) }
+  private func threshold(_ text: String) throws -> Threshold {
+    try Threshold(parsing: text, plan: Self.plan())
+  }
 
   /// One cell at three times the baseline's metric.
   private func report(_ cell: Cell, _ change: (ScriptedArena) -> Void = { _ in }) throws -> ABReport {
@@ -52,7 +54,8 @@ struct ThresholdTests {
     report.comparisons = []
     #expect(try threshold("vxlan+xdp:udp-stream:0.1").misses(in: report).count == 1)
     report.results[1].skipped = "no such thing here"
-    #expect(try threshold("vxlan+xdp:udp-stream:0.1").misses(in: report).first?.contains("no such thing") == true)
+    #expect(
+      try threshold("vxlan+xdp:udp-stream:0.1").misses(in: report).first?.contains("no such thing") == true)
     report.results[1].skipped = nil
     report.results[1].failed = "broke"
     #expect(try threshold("vxlan+xdp:udp-stream:0.1").misses(in: report) == [])

@@ -22,11 +22,14 @@ struct ChecksumTests {
       for shift in 0..<4 {
         let bytes = (0..<length + shift).map { _ in UInt8.random(in: 0...255) }
         let sum = Self.withMemory(bytes) { Checksum.fold(Checksum.sum($0 + shift, length)) }
-        #expect(UInt16(bigEndian: sum) == Self.reference(bytes.dropFirst(shift)), "\(length) bytes at \(shift)")
+        #expect(
+          UInt16(bigEndian: sum) == Self.reference(bytes.dropFirst(shift)), "\(length) bytes at \(shift)")
       }
     }
     let ones = [UInt8](repeating: 0xff, count: 65_535)
-    #expect(Self.withMemory(ones) { UInt16(bigEndian: Checksum.fold(Checksum.sum($0, ones.count))) } == Self.reference(ones))
+    #expect(
+      Self.withMemory(ones) { UInt16(bigEndian: Checksum.fold(Checksum.sum($0, ones.count))) }
+        == Self.reference(ones))
   }
 
   struct Datagram {
@@ -44,7 +47,9 @@ struct ChecksumTests {
       let ip: [UInt8]
       if isIPv4 {
         let total = 20 + count
-        ip = [0x45, 0, UInt8(total >> 8), UInt8(total & 0xff), 0, 0, 0x40, 0, 64, protocolNumber, 0, 0] + random(8)
+        ip =
+          [0x45, 0, UInt8(total >> 8), UInt8(total & 0xff), 0, 0, 0x40, 0, 64, protocolNumber, 0, 0]
+          + random(8)
       } else {
         ip = [0x60, 0, 0, 0, UInt8(count >> 8), UInt8(count & 0xff), protocolNumber, 64] + random(32)
       }
@@ -90,7 +95,8 @@ struct ChecksumTests {
       #expect(once.isRight, "\(payload) bytes")
       var expected = datagram
       expected.complete()
-      expected.bytes.replaceSubrange(expected.field..<expected.field + 2, with: once.bytes[once.field..<once.field + 2])
+      expected.bytes.replaceSubrange(
+        expected.field..<expected.field + 2, with: once.bytes[once.field..<once.field + 2])
       #expect(once.bytes == expected.bytes, "nothing but the field changes")
       #expect(Self.completed(once.bytes) == once.bytes, "a complete one stays")
       // A wrong one is the receiver's to find.

@@ -63,7 +63,8 @@ struct TunnelTableTests {
       while !isOver.load(ordering: .relaxed) {
         let snapshot = table.beginTurn()
         let first = snapshot.tunnels[0].local
-        for slot in 0..<slots where snapshot.tunnels[slot].local != first || snapshot.tunnels[slot].remote != first {
+        for slot in 0..<slots
+        where snapshot.tunnels[slot].local != first || snapshot.tunnels[slot].remote != first {
           torn.add(1, ordering: .relaxed)
         }
         if first < last { torn.add(1, ordering: .relaxed) }

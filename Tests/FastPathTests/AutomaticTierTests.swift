@@ -8,9 +8,12 @@ import Testing
 /// `--tier auto`: what an uplink can do decides, and it is said.
 @Suite(.serialized, .enabled(if: mayUseKernel, Comment(rawValue: needsRoot)))
 struct AutomaticTierTests {
-  private func start(_ overlay: TestOverlay, _ host: String) throws -> (service: FastPathService, said: [String]) {
+  private func start(_ overlay: TestOverlay, _ host: String) throws -> (
+    service: FastPathService, said: [String]
+  ) {
     let said = Mutex<[String]>([])
-    let service = try FastPathService.start(overlay.options(host)) { line in said.withLock { $0.append(line) } }
+    let service = try FastPathService.start(overlay.options(host)) { line in said.withLock { $0.append(line) }
+    }
     return (service, said.withLock { $0 })
   }
 
@@ -35,7 +38,8 @@ struct AutomaticTierTests {
       try node.shell("ip addr add 198.18.7.\(number)/24 dev up0")
       try node.shell("ip link del vx0")
       try node.shell(
-        "ip link add vx0 type vxlan id 42 local 198.18.7.\(number) remote 198.18.7.\(other) dstport 4789 dev up0 noudpcsum")
+        "ip link add vx0 type vxlan id 42 local 198.18.7.\(number) remote 198.18.7.\(other) dstport 4789 dev up0 noudpcsum"
+      )
       try node.shell("ip link set vx0 master br0 up")
     }
     try overlay.ping("a1", "b1", count: 3)
@@ -46,7 +50,8 @@ struct AutomaticTierTests {
     #expect(services.allSatisfy { $0.service.obtained.hasPrefix("tc ") })
     try overlay.ping("a1", "b1", count: 5)
     #expect(
-      try Transfer(from: overlay.containers["a1"]!, to: overlay.containers["b1"]!, bytes: 4 << 20).finish() == .intact)
+      try Transfer(from: overlay.containers["a1"]!, to: overlay.containers["b1"]!, bytes: 4 << 20).finish()
+        == .intact)
     let ports = try services[0].service.stats().ports
     #expect(ports.first { $0.name == "va1" }?.forwarded["encapsulated"]?.bytes ?? 0 > 4 << 20)
     #expect(ports.first { $0.name == "up0" }?.forwarded["decapsulated"]?.packets ?? 0 > 5)

@@ -59,7 +59,9 @@ extension TestOverlay.Node {
   /// InCsumErrors of IP, TCP, UDP and ICMP over both families.
   func checksumErrors() throws -> Int {
     try run {
-      let snmp = try FileText.read("/proc/thread-self/net/snmp").split(separator: "\n").map { $0.split(separator: " ") }
+      let snmp = try FileText.read("/proc/thread-self/net/snmp").split(separator: "\n").map {
+        $0.split(separator: " ")
+      }
       var errors = 0
       for (names, values) in zip(snmp, snmp.dropFirst()) where names[0] == values[0] {
         for (name, value) in zip(names, values) where name == "InCsumErrors" { errors += Int(value) ?? 0 }

@@ -11,7 +11,10 @@ import Testing
 struct KeptOffloadsTests {
   private func features(_ container: TestOverlay.Container) throws -> Set<String> {
     // The kernel itself takes segmentation away while a program sits at the other end.
-    Set(try container.node.shell("ethtool -k eth0").components(separatedBy: "\n").filter { !$0.contains("segmentation") && !$0.contains("tx-gso-") })
+    Set(
+      try container.node.shell("ethtool -k eth0").components(separatedBy: "\n").filter {
+        !$0.contains("segmentation") && !$0.contains("tx-gso-")
+      })
   }
 
   @Test(arguments: ["noudpcsum", "udpcsum"])
@@ -48,12 +51,15 @@ struct KeptOffloadsTests {
     let (a1, b1) = (overlay.containers["a1"]!, overlay.containers["b1"]!)
     for (one, other) in [(a1, b1), (b1, a1)] {
       try one.node.shell(
-        "ip link add own type vxlan id 7 local 198.19.0.\(one.number) remote 198.19.0.\(other.number) dstport 4790 dev eth0 noudpcsum")
+        "ip link add own type vxlan id 7 local 198.19.0.\(one.number) remote 198.19.0.\(other.number) dstport 4790 dev eth0 noudpcsum"
+      )
       try one.node.shell("ip link set own up")
       try one.node.shell("ip addr add 198.19.64.\(one.number)/24 dev own")
       // What the test's transfer speaks to lies at the far end of the tunnel.
       try one.node.shell("ip addr add 198.19.0.\(one.number + 50)/32 dev lo")
-      try one.node.shell("ip route add 198.19.0.\(other.number + 50)/32 via 198.19.64.\(other.number) src 198.19.0.\(one.number + 50)")
+      try one.node.shell(
+        "ip route add 198.19.0.\(other.number + 50)/32 via 198.19.64.\(other.number) src 198.19.0.\(one.number + 50)"
+      )
     }
     func service(_ host: String) throws -> FastPathService {
       try overlay.start(host) {

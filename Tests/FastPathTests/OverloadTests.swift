@@ -49,6 +49,7 @@ struct OverloadTests {
     #expect(received == report.sent)
     #expect(encapsulated == report.sent)
     let lost = since(\.notSent) + since(\.notRedirected)
-    #expect(report.sunk + lost == report.sent, "\(lost) of \(report.sent) in counters, \(report.sunk) arrived")
+    #expect(
+      report.sunk + lost == report.sent, "\(lost) of \(report.sent) in counters, \(report.sunk) arrived")
   }
 }

@@ -19,7 +19,9 @@ struct RoutedOnTests {
     try a1.node.shell("ip link add down0 mtu 1450 type veth peer name eth0 netns \(behind.node.path)")
     try a1.node.shell("ip link set down0 up")
     try a1.node.shell("ip route add 198.19.0.200/32 dev down0")
-    try a1.node.run { try "1".write(toFile: "/proc/sys/net/ipv4/ip_forward", atomically: false, encoding: .utf8) }
+    try a1.node.run {
+      try "1".write(toFile: "/proc/sys/net/ipv4/ip_forward", atomically: false, encoding: .utf8)
+    }
     try behind.node.shell("ip link set lo up")
     try behind.node.shell("ip link set eth0 up")
     try behind.node.shell("ip addr add 198.19.0.200/32 dev eth0")

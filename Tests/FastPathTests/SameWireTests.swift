@@ -15,7 +15,8 @@ struct SameWireTests {
     "noudpcsum df set", "udpcsum df inherit", "noudpcsum srcport 50000 50010",
   ]
 
-  @Test(arguments: devices, Tier.allCases) func outerHeaderEqualsTheKernels(device: String, tier: Tier) throws {
+  @Test(arguments: devices, Tier.allCases) func outerHeaderEqualsTheKernels(device: String, tier: Tier) throws
+  {
     let overlay = try TestOverlay(vxlan: device)
     try overlay.ping("a1", "b1")
     let packets = Self.packets(overlay)

@@ -119,7 +119,9 @@ struct TrafficTests {
 
   /// Traffic that bypasses the kernel would starve its entries; one packet per source
   /// every third of the ageing time keeps them, and silence lets them age as ever.
-  @Test(arguments: Tier.allCases) func entriesOutliveTheAgeingTimeWhileTrafficFlowsAndAgeWithoutIt(tier: Tier) throws {
+  @Test(arguments: Tier.allCases) func entriesOutliveTheAgeingTimeWhileTrafficFlowsAndAgeWithoutIt(tier: Tier)
+    throws
+  {
     let overlay = try TestOverlay(ageing: 3)
     try overlay.ping("a1", "b1")
     let a = try overlay.start("a") { $0.tier = tier }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import Glibc
-@testable import Lab
 import LinuxSystem
 import Netlink
 import TestSupport
 import Testing
+
+@testable import Lab
 
 @Suite(.enabled(if: mayUseKernel, Comment(rawValue: needsRoot)), .serialized)
 struct TopologyTests {
@@ -30,7 +31,9 @@ struct TopologyTests {
     }
   }
 
-  private static func isOfOneHost(_ spec: LabSpec) -> Bool { spec.network.isOfOneHost || spec.network == .none }
+  private static func isOfOneHost(_ spec: LabSpec) -> Bool {
+    spec.network.isOfOneHost || spec.network == .none
+  }
 
   /// Where a network has no way, none was left by mistake.
   @Test(arguments: [LabSpec(.bridge), LabSpec(.container), LabSpec(.none, containers: 2)])

@@ -28,7 +28,8 @@ public struct ABMarkdown {
     for result in report.results where result.network == network {
       let label = "\(result.row.title) \(result.row.conditions)"
       let reason = result.failed.map { "failed: \($0)" } ?? result.skipped.map { "skipped: \($0)" }
-      guard reason == nil, let one = report.comparisons.first(where: { $0.a == network && $0.row == result.row })
+      guard reason == nil,
+        let one = report.comparisons.first(where: { $0.a == network && $0.row == result.row })
       else {
         lines.append("| \(cell(label)) | | | | | | \(cell(reason ?? "no pair")) |")
         continue

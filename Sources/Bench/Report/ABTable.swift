@@ -60,7 +60,8 @@ public struct ABTable {
 
   private func section(_ network: String) -> [String] {
     let title =
-      network.left(34) + baseline.right(9) + " " + "this one".right(10) + "  ratio" + "95 %".right(11) + " verdict"
+      network.left(34) + baseline.right(9) + " " + "this one".right(10) + "  ratio" + "95 %".right(11)
+      + " verdict"
     var lines = ["", title]
     for result in report.results where result.network == network {
       let label = Self.label(result.row)

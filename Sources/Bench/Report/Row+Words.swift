@@ -53,7 +53,8 @@ extension Row {
   var figure: String {
     switch metric {
     case "ndr_packets_per_second": "highest offered rate with loss of at most 0.001 %, packets/s"
-    case "packets_per_second" where workload == "udp-stream": "datagrams received by the application, per second"
+    case "packets_per_second" where workload == "udp-stream":
+      "datagrams received by the application, per second"
     case "packets_per_second": "packets/s at most, counted at the far side"
     case "round_trip_p50_us": "median round trip; lower is better"
     case "bytes_per_second": "received, bits/s"

@@ -95,7 +95,8 @@ struct Observations: Sendable {
     return ABReport.Comparison(
       a: network.description, b: baseline.description, workload: cell.measure.workload, size: cell.size,
       offloads: cell.offloads.rawValue, placement: cell.placement.rawValue, flows: flows,
-      metric: cell.measure.metric, ratio: estimate.ratio, ci95: [estimate.interval.lowerBound, estimate.interval.upperBound],
+      metric: cell.measure.metric, ratio: estimate.ratio,
+      ci95: [estimate.interval.lowerBound, estimate.interval.upperBound],
       better: cell.measure.better,
       verdict: Verdict(estimate, noise: noise(baseline), better: cell.measure.better),
       pairs: pairs[network]?.count ?? 0, droppedPairs: dropped[network] ?? 0)
@@ -106,12 +107,15 @@ struct Observations: Sendable {
     return ABReport.NoiseFloor(
       network: baseline.description, workload: cell.measure.workload, size: cell.size,
       offloads: cell.offloads.rawValue, placement: cell.placement.rawValue, flows: flows,
-      metric: cell.measure.metric, ratio: estimate.ratio, ci95: [estimate.interval.lowerBound, estimate.interval.upperBound])
+      metric: cell.measure.metric, ratio: estimate.ratio,
+      ci95: [estimate.interval.lowerBound, estimate.interval.upperBound])
   }
 
   /// From the fastest to the slowest, dense where tails are told apart.
   static let percentiles =
-    [0, 1, 5] + stride(from: 10.0, through: 90, by: 5) + [92.5, 95, 97.5, 98, 99, 99.5, 99.75, 99.9, 99.95, 99.99, 100]
+    [0, 1, 5] + stride(from: 10.0, through: 90, by: 5) + [
+      92.5, 95, 97.5, 98, 99, 99.5, 99.75, 99.9, 99.95, 99.99, 100,
+    ]
 
   /// Of all trials together, in microseconds.
   private func distribution(_ trials: [LatencyHistogram]) -> [[Double]]? {

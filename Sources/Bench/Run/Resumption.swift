@@ -15,7 +15,8 @@ extension ABReport {
   public mutating func resume(_ earlier: ABReport) throws(Failure) {
     if let difference = difference(from: earlier) {
       throw Failure(
-        "resume", "the comparison", advice: "\(difference); run it again as it was, or write to another file.",
+        "resume", "the comparison",
+        advice: "\(difference); run it again as it was, or write to another file.",
         status: .usage)
     }
     let broken = Set(earlier.results.filter { !$0.isWhole }.map(\.row))

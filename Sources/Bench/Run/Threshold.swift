@@ -19,7 +19,8 @@ public struct Threshold: Sendable, Equatable, CustomStringConvertible {
     let parts = text.split(separator: ":", omittingEmptySubsequences: false)
     guard parts.count >= 3, let ratio = Double(parts.last!), ratio > 0, ratio.isFinite else {
       throw Failure(
-        "read --fail-below", text, advice: "Give NETWORK:WORKLOAD:RATIO, as in vxlan+xdp:packet-rate:encap:2.",
+        "read --fail-below", text,
+        advice: "Give NETWORK:WORKLOAD:RATIO, as in vxlan+xdp:packet-rate:encap:2.",
         status: .usage)
     }
     network = String(parts[0])
@@ -29,7 +30,8 @@ public struct Threshold: Sendable, Equatable, CustomStringConvertible {
     guard others.contains(network) else {
       throw Failure(
         "read --fail-below", text,
-        advice: "\(network) is not compared with \(plan.baseline) here; \(others.joined(separator: ", ")) are.",
+        advice:
+          "\(network) is not compared with \(plan.baseline) here; \(others.joined(separator: ", ")) are.",
         status: .usage)
     }
     let wanted = self

@@ -35,7 +35,8 @@ public struct TierCount: Sendable, Equatable {
   func check(_ network: Network, on host: String) throws(Failure) {
     guard share < Self.leastShare else { return }
     let reasons = passed.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map { "\($0.key) \($0.value)" }
-    let left = reasons.isEmpty ? "it saw no packets" : "left to the kernel: \(reasons.joined(separator: ", "))"
+    let left =
+      reasons.isEmpty ? "it saw no packets" : "left to the kernel: \(reasons.joined(separator: ", "))"
     throw Failure(
       "measure", "\(network)",
       advice: "On \(host) the tier carried \(Int(share * 100)) % of its packets in a trial, and "

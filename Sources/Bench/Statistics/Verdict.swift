@@ -17,7 +17,9 @@ public enum Verdict: String, Codable, Sendable {
       let high = max(noise.interval.upperBound, 1 / noise.interval.lowerBound)
       return (min(low, 1)...max(high, 1)).contains(estimate.ratio)
     }
-    if estimate.pairs < RatioEstimate.pairsForVerdict || estimate.interval.contains(1) || isInsideNoise == true {
+    if estimate.pairs < RatioEstimate.pairsForVerdict || estimate.interval.contains(1)
+      || isInsideNoise == true
+    {
       self = .noDifference
     } else {
       self = (estimate.ratio > 1) == (better == .higher) ? .better : .worse

@@ -65,7 +65,9 @@ public struct TCPRoundTrip: Sendable {
   ) throws(Failure) {
     try connection.setTimeout(milliseconds: RoundTrips.patienceMilliseconds)
     try connection.sendAtOnce()
-    while connection.receiveAll(buffer, until: meeting) { guard connection.sendAll(buffer, until: meeting) else { return } }
+    while connection.receiveAll(buffer, until: meeting) {
+      guard connection.sendAll(buffer, until: meeting) else { return }
+    }
   }
 
   // MARK: - Client

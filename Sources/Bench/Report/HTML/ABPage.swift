@@ -18,7 +18,8 @@ public struct ABPage {
 
   func html() throws -> String {
     let sections: [Markup] = [
-      header, headline, WorkloadSections(page: self).markup, PageAppendix(page: self).markup(try report.encoded()),
+      header, headline, WorkloadSections(page: self).markup,
+      PageAppendix(page: self).markup(try report.encoded()),
     ]
     return Markup(
       """
@@ -59,7 +60,8 @@ public struct ABPage {
     let rows = others.map { network -> Markup in
       let all = report.comparisons.filter { $0.a == network }
       let counts = report.outcomes(of: network).map { one -> Markup in
-        let style = one.count == 0 ? "soft" : one.outcome == .better ? "good" : one.outcome == .worse ? "bad" : ""
+        let style =
+          one.count == 0 ? "soft" : one.outcome == .better ? "good" : one.outcome == .worse ? "bad" : ""
         return "<td class=\"num \(style)\">\(one.count)</td>"
       }
       return """

@@ -38,7 +38,8 @@ struct LatencyPlot {
     let high = ceil(log2(values.max() ?? 2))
     let last = lines.flatMap(\.points).map(\.0).max() ?? 4
     let axes = Axes(
-      title: "\(row.title), distribution", description: "Round trips in microseconds by percentile, a line per network",
+      title: "\(row.title), distribution",
+      description: "Round trips in microseconds by percentile, a line per network",
       x: 0...last, y: low...max(high, low + 1))
     let scaled = lines.map { line in
       (line.network, line.points.filter { $0.1 > 0 }.map { ($0.0, log2($0.1)) })

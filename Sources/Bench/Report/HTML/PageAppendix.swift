@@ -56,7 +56,8 @@ struct PageAppendix {
       ["row", "ratio", "95 %"],
       report.noiseFloor.map { floor in
         [
-          "\(floor.row.title) <span class=\"soft\">\(floor.row.conditions)</span>", "\(Quantity.number(floor.ratio))×",
+          "\(floor.row.title) <span class=\"soft\">\(floor.row.conditions)</span>",
+          "\(Quantity.number(floor.ratio))×",
           "\(floor.ci95.map(Quantity.number).joined(separator: "–"))",
         ]
       })
@@ -87,10 +88,13 @@ struct PageAppendix {
     for (name, value) in environment.mitigations.sorted(by: { $0.key < $1.key }) {
       rows.append(["\(name)", "\(value)"])
     }
-    for tier in Set(report.results.compactMap { result in result.tier.map { "\(result.network): \($0.obtained)" } }).sorted() {
+    for tier in Set(
+      report.results.compactMap { result in result.tier.map { "\(result.network): \($0.obtained)" } }
+    ).sorted() {
       rows.append(["tier obtained", "\(tier)"])
     }
-    return "<details><summary>Environment and settings</summary>\(table("", ["what", "value"], rows))</details>"
+    return
+      "<details><summary>Environment and settings</summary>\(table("", ["what", "value"], rows))</details>"
   }
 
   private var samples: Markup {
