@@ -89,8 +89,12 @@ enum NamespaceDirectory {
   /// Undoes what `prepare` made, unless somebody uses it by now.
   static func release(made: Set<Substring>) {
     guard !made.isEmpty, Folder.names(NamespaceName.directory).isEmpty else { return }
-    // Not lazily: EBUSY says that it is in use.
-    if made.contains("mount"), umount2(NamespaceName.directory, Int32(UMOUNT_NOFOLLOW)) != 0 { return }
+    // Not lazily: EBUSY says that it is in use. EINVAL: it was noted and never made, or is gone already.
+    if made.contains("mount"), umount2(NamespaceName.directory, Int32(UMOUNT_NOFOLLOW)) != 0,
+      Errno.last != .invalidArgument
+    {
+      return
+    }
     if made.contains("folder") { rmdir(NamespaceName.directory) }
   }
 }

@@ -143,6 +143,19 @@ struct LifecycleTests {
       """)
   }
 
+  /// As a lab leaves it that is killed after it noted what it makes of /run/netns, and before it made all of it.
+  @Test(arguments: ["folder", "folder\\nmount"])
+  func whatWasNotedAndNeverMadeIsRemoved(noted: String) throws {
+    try Self.isolated(
+      """
+      state > /run/state.before
+      mkdir -p /run/culvert/labs /run/netns
+      printf '\(noted)\\n' > /run/culvert/labs/.run-netns
+      culvert lab down
+      same
+      """)
+  }
+
   /// Killed at many points, begun again or removed: the same as if it had not been.
   @Test(arguments: [("vxlan", false), ("vxlan", true), ("nat", false), ("container", false)])
   func killedHalfWayNothingIsLeft(network: String, othersUseTheFolder: Bool) throws {
