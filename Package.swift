@@ -27,6 +27,7 @@ let package = Package(
     .target(
       name: "CBPFObjects", exclude: ["generated"],
       cSettings: [.unsafeFlags(["-Wno-c23-extensions"])]),
+    .target(name: "CStepReference"),
     .target(name: "LinuxSystem", dependencies: ["CLinuxSystem", system]),
     .target(name: "PacketHeaders", swiftSettings: [.enableExperimentalFeature("Lifetimes")]),
     .target(name: "Netlink", dependencies: ["CLibNL", "PacketHeaders", "LinuxSystem", system]),
@@ -49,8 +50,8 @@ let package = Package(
     .target(
       name: "Bench",
       dependencies: [
-        "CLinuxSystem", "DataPlane", "FastPath", "Lab", "LinuxSystem", "Netlink", "PacketHeaders", "Traffic",
-        system,
+        "CLinuxSystem", "CStepReference", "DataPlane", "FastPath", "Lab", "LinuxSystem", "Netlink",
+        "PacketHeaders", "Traffic", system,
       ]),
     .target(
       name: "Commands",
@@ -87,7 +88,9 @@ let package = Package(
       dependencies: ["LinuxSystem", "Netlink", "PacketHeaders", "TestSupport", "Traffic", system, histogram]),
     .testTarget(
       name: "BenchTests",
-      dependencies: ["Bench", "FastPath", "Lab", "LinuxSystem", "TestSupport", "Traffic", "culvert"]),
+      dependencies: [
+        "Bench", "DataPlane", "FastPath", "Lab", "LinuxSystem", "TestSupport", "Traffic", "culvert",
+      ]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -17,6 +17,9 @@ static const _Alignas(8) unsigned char probe[] = {
 static const _Alignas(8) unsigned char bench[] = {
 #embed "generated/bench.bpf.o"
 };
+static const _Alignas(8) unsigned char cost[] = {
+#embed "generated/cost.bpf.o"
+};
 static const _Alignas(8) unsigned char drops[] = {
 #embed "generated/drops.bpf.o"
 };
@@ -39,6 +42,10 @@ struct culvert_bpf_object culvert_bpf_probe(void) {
 
 struct culvert_bpf_object culvert_bpf_bench(void) {
   return (struct culvert_bpf_object){"culvert_bench", bench, sizeof bench};
+}
+
+struct culvert_bpf_object culvert_bpf_cost(void) {
+  return (struct culvert_bpf_object){"culvert_cost", cost, sizeof cost};
 }
 
 struct culvert_bpf_object culvert_bpf_drops(void) {

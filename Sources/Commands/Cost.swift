@@ -2,50 +2,116 @@
 import ArgumentParser
 import Bench
 import Foundation
+import Glibc
 import LinuxSystem
 
 struct Cost: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Microbenchmarks of the parts.", subcommands: [CostTable.self])
+    abstract: "What a packet costs, step by step.",
+    subcommands: [CostLadder.self, CostTable.self, CostStep.self],
+    defaultSubcommand: CostLadder.self)
 }
 
-struct CostTable: CulvertCommand {
-  static let configuration = CommandConfiguration(
-    commandName: "table",
-    abstract: "How fast the forwarding table follows the kernel's.",
-    discussion: "In namespaces of its own: an overlay of N entries, whose destinations change one by one.")
+extension CostReport.Part: ExpressibleByArgument {}
 
-  @Option(help: "Entries in the table.")
-  var entries = 10_000
-  @Option(help: "Changes that are timed.")
-  var changes = 1_000
+struct CostLadder: CulvertCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "ladder",
+    abstract: "Nanoseconds per packet of every step of the tiers, each beside the step below it.",
+    discussion: """
+      bpf: the programs of tier xdp, by BPF_PROG_TEST_RUN. swift: the forwarder of tier afxdp over bursts in memory, \
+      each step beside the same in C. path: a whole host at the highest rate that it takes, in namespaces of its own.
+      """)
+
+  @Option(help: "Comma-separated: bpf, swift, path.")
+  var parts = "bpf,swift,path"
+  @Option(help: "Comma-separated numbers of entries in the forwarding table (part bpf).")
+  var entries = "1,1000,100000,1000000"
+  @Option(help: "Samples of each step.")
+  var rounds: Int?
+  @Flag(help: "Fewer rounds; part path without loss-free rates and CPU time.")
+  var quick = false
   @Option(help: "Write the result there as JSON.")
   var json: String?
+  @Option(help: "Write it there as one self-contained HTML page; - is standard output.")
+  var html: String?
+  @Option(help: "Say which steps got slower or faster since this result of `culvert cost --json`.")
+  var compare: String?
+  @Option(
+    help:
+      "With --compare: exit with status 2 if a step got slower by more than so many percent, interval and all."
+  )
+  var failAbove: Double?
 
   func validate() throws {
-    guard entries > 0, changes > 0 else { throw ValidationError("--entries and --changes must be positive.") }
+    if let rounds, rounds < 1 { throw ValidationError("--rounds must be positive.") }
+    if failAbove != nil && compare == nil { throw ValidationError("--fail-above needs --compare OLD.json.") }
+    if let failAbove, failAbove < 0 { throw ValidationError("--fail-above must not be negative.") }
+  }
+
+  private func partList() throws(Failure) -> [CostReport.Part] {
+    var list: [CostReport.Part] = []
+    for name in parts.split(separator: ",") {
+      guard let part = CostReport.Part(rawValue: String(name)) else {
+        let known = CostReport.Part.allCases.map(\.rawValue).joined(separator: ", ")
+        throw Failure("measure part", String(name), advice: "Choose from \(known).", status: .usage)
+      }
+      list.append(part)
+    }
+    guard !list.isEmpty else { throw Failure("measure", "no part", status: .usage) }
+    return list
+  }
+
+  private func tableList() throws(Failure) -> [UInt32] {
+    var list: [UInt32] = []
+    for text in entries.split(separator: ",") {
+      guard let count = UInt32(text), (1...10_000_000).contains(count) else {
+        throw Failure(
+          "fill a table with", "\(text) entries", advice: "Give 1 to 10000000, separated by commas.",
+          status: .usage)
+      }
+      list.append(count)
+    }
+    return list
+  }
+
+  private static func read(_ path: String) throws -> CostReport {
+    let data: Data
+    do { data = try Data(contentsOf: URL(fileURLWithPath: path)) } catch {
+      throw Failure("read", path, errno: .last, advice: "Give a file that `culvert cost --json` wrote.")
+    }
+    guard let report = try? CostReport.decoded(data), report.schema == CostReport.schemaName else {
+      throw Failure(
+        "read", path, advice: "It is no result of schema \(CostReport.schemaName).", status: .usage)
+    }
+    return report
   }
 
   func execute() throws {
-    #if DEBUG
-      Terminal.note("warning: a debug build; its timings say nothing")
-    #endif
-    let result = try TableCost(entries: entries, changes: changes).run()
-    func number(_ value: Double) -> String { String(format: "%.1f", value) }
-    Terminal.result(
-      """
-      change of the kernel's FDB → BPF map, \(result.changeToMap.count) changes at \(result.entries) entries, µs
-        p50 \(number(result.percentile(0.5)))   p99 \(number(result.percentile(0.99)))   \
-      max \(number(result.changeToMap.last ?? .nan))   missed \(result.missed)
-      start with \(result.entries) entries: \(number(result.start * 1000)) ms; \(number(result.bytesPerEntry)) bytes an entry
-      """)
-    if let json {
-      let encoder = JSONEncoder()
-      encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-      try encoder.encode(result).write(to: URL(fileURLWithPath: json))
+    let older = try compare.map(Self.read)
+    var suite = CostSuite(
+      parts: try partList(), rounds: rounds ?? (quick ? 9 : 25), isQuick: quick, tables: try tableList())
+    guard geteuid() == 0 else {
+      throw Failure(
+        "measure", "steps", errno: .notPermitted,
+        advice: "Run as root: it loads BPF programs into a namespace.")
     }
-    guard result.missed == 0 else {
-      throw Failure("follow", "\(result.missed) of \(changes) changes within a second")
+    // A path that cannot be written is known before the measurement, not after it.
+    for path in [json, html].compactMap({ $0 }) where path != "-" { try Output.write(Data(), to: path) }
+    let interruption = try Interruption()
+    suite.isInterrupted = { interruption.happened }
+    let report: CostReport
+    do { report = try suite.run(LiveProgress()) } catch is CostSuite.Interrupted {
+      throw Failure("measure", "steps", errno: .interrupted)
     }
+    if let json { try Output.write(report.encoded(), to: json) }
+    if let html { try Output.write(CostPage(report).encoded(), to: html) }
+    FileHandle.standardOutput.write(Data(CostText(report).text.utf8))
+    guard let older else { return }
+    let comparison = CostComparison(older, report)
+    FileHandle.standardOutput.write(Data("\n\(comparison.text)".utf8))
+    let misses = failAbove.map { limit in comparison.lines.filter { $0.exceeds(limit) } } ?? []
+    for miss in misses { Terminal.note("above --fail-above: \(miss.name)") }
+    if !misses.isEmpty { throw ExitCode(ExitStatus.missedThreshold.rawValue) }
   }
 }

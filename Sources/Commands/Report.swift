@@ -45,15 +45,18 @@ struct ReportForms: ParsableArguments {
 
   /// Throws where a file cannot be written, before it is too late to choose another.
   func check() throws {
-    for path in [html, markdown].compactMap({ $0 }) where path != "-" { try Self.write(Data(), to: path) }
+    for path in [html, markdown].compactMap({ $0 }) where path != "-" { try Output.write(Data(), to: path) }
   }
 
   func write(_ report: ABReport) throws {
-    if let html { try Self.write(ABPage(report).encoded(), to: html) }
-    if let markdown { try Self.write(Data(ABMarkdown(report).text.utf8), to: markdown) }
+    if let html { try Output.write(ABPage(report).encoded(), to: html) }
+    if let markdown { try Output.write(Data(ABMarkdown(report).text.utf8), to: markdown) }
   }
+}
 
-  private static func write(_ data: Data, to path: String) throws {
+/// Where a form of a report goes.
+enum Output {
+  static func write(_ data: Data, to path: String) throws {
     if path == "-" { return FileHandle.standardOutput.write(data) }
     do { try data.write(to: URL(fileURLWithPath: path), options: .atomic) } catch {
       throw Failure("write", path, advice: "\(error.localizedDescription)")

@@ -29,7 +29,7 @@ extension ABReport {
 }
 
 /// What a page consists of, read by an XML parser of its own.
-private final class Outline: NSObject, XMLParserDelegate {
+final class Outline: NSObject, XMLParserDelegate {
   var elements: [String: Int] = [:]
   var text = ""
   var addresses: [String] = []

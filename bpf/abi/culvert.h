@@ -196,6 +196,10 @@ CULVERT_LAYOUT(struct culvert_handover, 8);
 /* Map `sockets` has so many places for each port: one for each of its receive queues. */
 #define CULVERT_QUEUES 16
 
+/* Steps to be measured (cost.bpf.c): remote address N is behind VTEP N modulo this, from this address on. */
+#define CULVERT_COST_VTEPS 1024
+#define CULVERT_COST_VTEP 0xc6120002u
+
 /* A device of any namespace; key of map `xmit_drops` (drops.bpf.c). */
 struct culvert_device_key {
 	__u32 ifindex;

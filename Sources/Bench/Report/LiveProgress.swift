@@ -12,13 +12,14 @@ public final class LiveProgress {
   public init() {}
 
   public func show(_ progress: Campaign.Progress) {
+    show(progress.done, of: progress.planned, progress.what)
+  }
+
+  public func show(_ done: Int, of planned: Int, _ what: String) {
     guard isTerminal else { return }
     let elapsed = Double(Clock.monotonicNanoseconds - start) / 1e9
-    let remaining =
-      progress.done > 2
-      ? Self.time(elapsed / Double(progress.done) * Double(progress.planned - progress.done)) + " left" : ""
-    let line = "[\(progress.done)/\(progress.planned)] \(progress.what)".left(
-      Self.width - remaining.count - 1)
+    let remaining = done > 2 ? Self.time(elapsed / Double(done) * Double(planned - done)) + " left" : ""
+    let line = "[\(done)/\(planned)] \(what)".left(Self.width - remaining.count - 1)
     write("\r\u{1b}[K" + line + " " + remaining)
   }
 

@@ -46,6 +46,19 @@ enum Quantity {
     value == value.rounded() && abs(value) < 1e15 ? String(format: "%.0f", value) : "\(value)"
   }
 
+  /// "1", "1000", "100k", "1M": a round number of things.
+  static func count(_ count: Int) -> String {
+    for (unit, letter) in [(1_000_000, "M"), (1000, "k")] where count >= 10 * unit || count == unit {
+      if count % unit == 0 { return "\(count / unit)\(letter)" }
+    }
+    return "\(count)"
+  }
+
+  /// Nanoseconds of a step, which may be less than nothing: "3.1", "128", "−0.4".
+  static func nanoseconds(_ value: Double) -> String {
+    (value < -0.05 ? "−" : "") + long(value.magnitude)
+  }
+
   /// "64", "1400", "64 Ki": a size on an axis.
   static func bytes(_ count: Int) -> String {
     count >= 2048 && count % 1024 == 0 ? "\(count / 1024) Ki" : "\(count)"

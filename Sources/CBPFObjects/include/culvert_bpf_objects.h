@@ -20,5 +20,7 @@ struct culvert_bpf_object culvert_bpf_tc(void);
 struct culvert_bpf_object culvert_bpf_probe(void);
 /// bpf/bench.bpf.c: live-frame generator and counting sink.
 struct culvert_bpf_object culvert_bpf_bench(void);
+/// bpf/cost.bpf.c: tier `xdp` step by step, for measuring each.
+struct culvert_bpf_object culvert_bpf_cost(void);
 /// bpf/drops.bpf.c: counts forwarded frames that did not leave. Needs kernel BTF.
 struct culvert_bpf_object culvert_bpf_drops(void);

@@ -17,6 +17,8 @@ public struct FlowEnd: Sendable {
 public struct FrameTemplate: Sendable, Equatable {
   public var octets: [UInt8]
 
+  public init(octets: [UInt8]) { self.octets = octets }
+
   /// Ethernet, IPv4 and UDP headers of a flow.
   public static let headerBytes = 14 + 20 + 8
 

@@ -21,17 +21,7 @@ public struct ABPage {
       header, headline, WorkloadSections(page: self).markup,
       PageAppendix(page: self).markup(try report.encoded()),
     ]
-    return Markup(
-      """
-      <!DOCTYPE html>
-      <html lang="en" xmlns="http://www.w3.org/1999/xhtml"><head><meta charset="utf-8"/>\
-      <meta name="viewport" content="width=device-width, initial-scale=1"/>\
-      <title>Culvert: \(others.joined(separator: ", ")) against \(baseline)</title>\
-      <style>\(Markup(source: PageStyle.sheet))</style></head><body><main>
-      \(sections)</main></body></html>
-
-      """
-    ).source
+    return Markup.page("Culvert: \(others.joined(separator: ", ")) against \(baseline)", sections).source
   }
 
   func key(_ network: String) -> Markup {

@@ -10,28 +10,9 @@ struct PageAppendix {
     """
     <section><h2>What qualifies this</h2>\(losses)\(noise)\(gates)\(environment)</section>
     <section><h2>Raw</h2>\(samples)\
-    <p><a download="culvert-ab.json" href="data:application/json;base64,\(json.base64EncodedString())">The result as JSON</a> \
-    <span class="soft">(schema \(report.schema))</span></p></section>
+    \(Markup.download(json, as: "culvert-ab.json", schema: report.schema))</section>
 
     """
-  }
-
-  private func table(_ caption: String, _ head: [String], _ rows: [[Markup]]) -> Markup {
-    guard !rows.isEmpty else { return "" }
-    let titles = head.enumerated().map { index, text -> Markup in
-      "<th scope=\"col\"\(index == 0 ? Markup("") : Markup(" class=\"num\""))>\(text)</th>"
-    }
-    let lines = rows.map { row -> Markup in
-      let cells = row.enumerated().map { index, cell -> Markup in
-        index == 0 ? "<th scope=\"row\">\(cell)</th>" : "<td class=\"num\">\(cell)</td>"
-      }
-      return "<tr>\(cells)</tr>\n"
-    }
-    return """
-      <div class="wide"><table class="lines"><caption>\(caption)</caption><thead><tr>\(titles)</tr></thead><tbody>
-      \(lines)</tbody></table></div>
-
-      """
   }
 
   private var losses: Markup {
@@ -45,13 +26,13 @@ struct PageAppendix {
         "\(result.lostFraction.map(Quantity.percent) ?? "–")", "\(cost ?? "–")",
       ]
     }
-    return table(
+    return .table(
       "Lost of what was sent, and CPU time of all CPUs per packet, round trip or KiB",
       ["row", "network", "lost", "CPU"], rows)
   }
 
   private var noise: Markup {
-    table(
+    .table(
       "Noise floor: \(page.baseline) against itself; nothing inside it counts as a difference",
       ["row", "ratio", "95 %"],
       report.noiseFloor.map { floor in
@@ -64,7 +45,7 @@ struct PageAppendix {
   }
 
   private var gates: Markup {
-    table(
+    .table(
       "Correctness before timing: ping, UDP and checked TCP in both directions, sizes around the MTU",
       ["network", "offloads", "tier on", "outcome"],
       report.gates.map { gate in
@@ -94,7 +75,7 @@ struct PageAppendix {
       rows.append(["tier obtained", "\(tier)"])
     }
     return
-      "<details><summary>Environment and settings</summary>\(table("", ["what", "value"], rows))</details>"
+      "<details><summary>Environment and settings</summary>\(Markup.table("", ["what", "value"], rows))</details>"
   }
 
   private var samples: Markup {

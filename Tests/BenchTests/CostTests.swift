@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+import DataPlane
+import FastPath
+import Foundation
+import LinuxSystem
+import TestSupport
+import Testing
+
+@testable import Bench
+
+struct LadderTests {
+  private static func rung(_ name: String, _ samples: [Double]) -> Rung {
+    // The round that does not count comes first.
+    var rest = [1e9] + samples
+    return Rung(part: .bpf, tier: "xdp", step: name, packets: 10, run: { rest.removeFirst() })
+  }
+
+  @Test func aStepIsWhatIsLeftOfItsHarnessAndStandsOnTheOneBelow() throws {
+    var ladder = Ladder()
+    var empty = Self.rung("empty", [1, 2, 3])
+    empty.isHelper = true
+    let harness = ladder.add(empty)
+    var parse = Self.rung("parse", [5, 6, 7])
+    parse.minus = [(harness, 1)]
+    let below = ladder.add(parse)
+    var hit = Self.rung("hit", [10, 10, 10])
+    hit.minus = [(harness, 0.5)]
+    hit.above = below
+    var reference = [9.0, 5, 5, 5]
+    hit.reference = { reference.removeFirst() }
+    ladder.add(hit)
+    let steps = try ladder.measure(rounds: 3) { _ in }
+    #expect(steps.map(\.step) == ["parse", "hit"])
+    #expect(steps[0].samples == [4, 4, 4])
+    #expect(steps[0].nsPerPacket.ci95 == [4, 4])
+    #expect(steps[0].packets == 30)
+    #expect(steps[1].samples == [9.5, 9, 8.5])
+    #expect(steps[1].adds?.median == 5)
+    #expect(steps[1].above == "parse")
+    #expect(steps[1].referenceNs == 5)
+    #expect(steps[1].referenceRatio?.median == 2)
+  }
+
+  @Test func aFigureThatItsSpreadHidesIsNone() throws {
+    let calm = try #require(CostReport.Figure([10, 11, 10, 11, 10]))
+    #expect(!calm.isHidden)
+    let wild = try #require(CostReport.Figure([1, 40, 2, 39, 1, 38, 3]))
+    #expect(wild.isHidden)
+    // Nothing hides half a nanosecond: it is half a nanosecond.
+    let small = try #require(CostReport.Figure([0.1, 0.6, 0.3]))
+    #expect(!small.isHidden)
+    #expect(CostReport.Figure([]) == nil)
+  }
+}
+
+extension CostReport {
+  static func sample(_ scale: Double = 1, spread: Double = 0.01) -> CostReport {
+    var report = CostReport(environment: .init(machine: .read(), rounds: 5))
+    report.environment.debugBuild = false
+    func add(
+      _ part: Part, _ step: String, _ ns: Double, _ conditions: Conditions, above: String? = nil,
+      reference: Double? = nil
+    ) {
+      let samples = [-2, -1, 0, 1, 2].map { ns * scale * (1 + spread * $0) }
+      var new = Step(
+        part: part, tier: part == .bpf ? "xdp" : part == .swift ? "afxdp" : "vxlan+xdp", step: step,
+        conditions: conditions, nsPerPacket: Figure(samples)!, packets: 100, samples: samples)
+      new.above = above
+      new.adds = above.map { _ in Figure([1, 2, 3])! }
+      new.referenceNs = reference
+      new.referenceRatio = reference.map { Figure([ns / $0])! }
+      if part == .path { new.packetsPerSecond = 1e9 / ns }
+      report.steps.append(new)
+    }
+    for entries in [1, 1000, 1_000_000] {
+      let conditions = Conditions(ipVersion: 4, bytes: 64, entries: entries, destinations: "one")
+      add(.bpf, "parse", 4, conditions)
+      add(.bpf, "encapsulate", 40, conditions, above: "parse")
+      add(.bpf, "encapsulate, looked up", 50, conditions, above: "parse")
+      add(.bpf, "to the kernel: unknown-destination <&> (uplink)", 50, conditions)
+    }
+    for burst in [1, 64] {
+      let conditions = Conditions(ipVersion: 4, bytes: 64, burst: burst)
+      add(.swift, "parse", 2, conditions, reference: 2)
+      add(.swift, "whole", 9, conditions, above: "parse")
+    }
+    add(.path, "encap", 310, Conditions(bytes: 64))
+    return report
+  }
+}
+
+struct CostReportTests {
+  @Test func theJSONIsTheContracts() throws {
+    let report = CostReport.sample()
+    let object = try #require(
+      JSONSerialization.jsonObject(with: report.encoded()) as? [String: Any])
+    #expect(object["schema"] as? String == "culvert.cost/1")
+    let steps = try #require(object["steps"] as? [[String: Any]])
+    let figure = try #require(steps[0]["ns_per_packet"] as? [String: Any])
+    #expect(figure["median"] as? Double == 4)
+    #expect((figure["ci95"] as? [Double])?.count == 2)
+    for key in ["tier", "step", "packets"] { #expect(steps[0][key] != nil, "\(key)") }
+    #expect(steps.contains { $0["reference_ns"] as? Double == 2 })
+    #expect(try CostReport.decoded(report.encoded()) == report)
+  }
+
+  @Test(arguments: [1.0, 1e-3, 1e7]) func theTableIsNeverWiderThan80(scale: Double) {
+    let text = CostText(.sample(scale, spread: 0.3)).text
+    for line in text.split(separator: "\n") { #expect(line.count <= 80, "\(line)") }
+    #expect(text.contains("IPv4, 64 B, 1M entries"))
+  }
+
+  @Test func thePageIsWellFormedAndNeedsNothingElse() throws {
+    let page = try CostPage(.sample()).encoded()
+    let outline = Outline(page)
+    #expect(outline.failure == nil)
+    #expect(outline.text.contains("unknown-destination <&> (uplink)"))
+    // By entries and by burst size.
+    #expect(outline.elements["svg"] == 2)
+    #expect(outline.elements["script"] == nil)
+    for address in outline.addresses { #expect(address.hasPrefix("data:"), "\(address)") }
+  }
+
+  @Test func aComparisonNamesWhatGotSlowerAndNothingElse() {
+    let old = CostReport.sample()
+    var new = CostReport.sample()
+    new.steps[1].samples = new.steps[1].samples.map { $0 * 1.5 }
+    new.steps[1].nsPerPacket = CostReport.Figure(new.steps[1].samples)!
+    let gone = new.steps.remove(at: 5)
+    let comparison = CostComparison(old, new)
+    #expect(comparison.lines.filter(\.isWorse).map(\.name) == [old.steps[1].name])
+    #expect(comparison.lines.count { $0.isBetter } == 0)
+    #expect(comparison.lines.filter { $0.exceeds(30) }.count == 1)
+    #expect(comparison.lines.filter { $0.exceeds(60) }.isEmpty)
+    #expect(comparison.notes == ["only in the older result: \(gone.name)"])
+    #expect(comparison.text.contains("1 slower, 0 faster, \(comparison.lines.count - 1) no difference"))
+    for line in comparison.text.split(separator: "\n") { #expect(line.count <= 80, "\(line)") }
+    #expect(CostComparison(new, old).lines.filter(\.isBetter).count == 1)
+  }
+
+  @Test func whatItsSpreadHidesIsNotCompared() {
+    var new = CostReport.sample()
+    new.steps[1].nsPerPacket = CostReport.Figure([1, 90, 2, 80, 1, 99])!
+    let comparison = CostComparison(.sample(), new)
+    #expect(comparison.lines.count == new.steps.count - 1)
+    #expect(comparison.notes.count == 1)
+  }
+}
+
+/// The rungs themselves: that each does what its name says, whatever it takes.
+@Suite(.serialized)
+struct RungTests {
+  @Test(.enabled(if: mayUseKernel, "\(needsRoot)")) func everyProgramRunsAndEveryWayIsTheOneItSays() throws {
+    let steps = try NetworkNamespace.makeAnonymous().run {
+      var ladder = Ladder()
+      try BPFRungs(tables: [1, 1000], sizes: [64, 1400], times: 64).add(to: &ladder)
+      return try ladder.measure(rounds: 1) { _ in }
+    }
+    #expect(Set(steps.map(\.step)).isSuperset(of: ["parse", "encapsulate", "decapsulate", "hit, looked up"]))
+    #expect(steps.filter { $0.step.hasPrefix("to the kernel") }.count == CostFrames.odd.count)
+    #expect(Set(steps.map(\.conditions.ipVersion)) == [nil, 4, 6])
+    // Under the same conditions no two steps are one.
+    for (index, step) in steps.enumerated() { #expect(steps.firstIndex(where: step.isSame) == index) }
+  }
+
+  @Test(.enabled(if: mayUseKernel, "\(needsRoot)")) func theStepsAreTheTiersOwnPaths() throws {
+    try NetworkNamespace.makeAnonymous().run {
+      let programs = try CostPrograms(entries: 100)
+      for (step, verdict, frame) in [
+        (.port, .forwardedEncapsulated, CostFrames.inner()),
+        (.uplink, .forwardedDecapsulated, CostFrames.outer(.v6, bytes: 512)),
+      ] as [(CostPrograms.Step, FastPath.Verdict, [UInt8])] {
+        for destinations in [CostPrograms.Destinations.one, .all] {
+          let before = try programs.counts(of: step)[verdict, default: 0]
+          _ = try programs.run(step, over: frame, times: 1000, destinations: destinations)
+          let counts = try programs.counts(of: step)
+          let after = counts[verdict, default: 0]
+          // All but those that keep the kernel's entries from ageing: one per address.
+          #expect(after - before >= 1000 - 102, "\(step) \(destinations): \(counts)")
+        }
+      }
+    }
+  }
+
+  @Test(arguments: [CostFrames.IP.v4, .v6], [62, 63, 64, 127, 512, 1400])
+  func theReferenceInCDoesTheSame(ip: CostFrames.IP, bytes: Int) {
+    var tunnels = CostPrograms.tunnels(3)
+    // With an outer UDP checksum; DSCP, TTL and DF from within.
+    tunnels[1].flags = 1
+    tunnels[2].flags = 2 | 4 | 8
+    let burst = BurstInMemory(CostFrames.inner(ip, bytes: bytes), count: 7, tunnels: tunnels)
+    func memory() -> [[UInt8]] {
+      burst.offsets.map {
+        Array(UnsafeRawBufferPointer(start: burst.memory + Int($0) - 50, count: 50 + bytes))
+      }
+    }
+    for step in BurstInMemory.Step.allCases {
+      guard let reference = burst.reference(step) else { continue }
+      let mine = burst.run(step, turns: 3)
+      let left = memory()
+      #expect(mine == reference(3), "\(step)")
+      #expect(left == memory(), "\(step)")
+      #expect(step == .touch || mine != 0)
+    }
+    // Written outer headers, and a checksum that was completed.
+    #expect(memory().allSatisfy { $0[12] == 8 && $0[14] == 0x45 && $0[23] == 17 })
+  }
+}
+
+/// The command as a user has it.
+@Suite(.serialized, .enabled(if: mayUseKernel, "\(needsRoot)"))
+struct CostCommandTests {
+  private func culvert(_ arguments: String) throws -> (status: Int32, output: String) {
+    let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+      .deletingLastPathComponent()
+    let configuration = Build.isDebug ? "debug" : "release"
+    let output = try shell(
+      "bash", "-c",
+      "\(folder.path)/.build/\(configuration)/culvert cost \(arguments) 2>&1; echo \"status $?\"")
+    let words = output.split(separator: "status ")
+    return (Int32(words.last!.trimmingCharacters(in: .whitespacesAndNewlines))!, output)
+  }
+
+  @Test func aResultComparesWithItselfAndAThresholdIsMissedByAFasterOne() throws {
+    let file = FileManager.default.temporaryDirectory.appendingPathComponent("culvert-cost-\(UUID()).json")
+    let page = file.path + ".html"
+    defer {
+      try? FileManager.default.removeItem(at: file)
+      try? FileManager.default.removeItem(atPath: page)
+    }
+    let ladder = "--parts bpf,swift --entries 1,1000 --rounds 3"
+    let first = try culvert("\(ladder) --json \(file.path) --html \(page)")
+    #expect(first.status == 0, "\(first.output)")
+    var report = try CostReport.decoded(Data(contentsOf: file))
+    #expect(report.steps.contains { $0.part == .bpf } && report.steps.contains { $0.part == .swift })
+    #expect(Outline(try Data(contentsOf: URL(fileURLWithPath: page))).failure == nil)
+    // As if everything had once cost next to nothing: whatever this machine takes, it takes more.
+    for index in report.steps.indices where report.steps[index].nsPerPacket.median > 2 {
+      report.steps[index].samples = [0.001, 0.001, 0.001]
+      report.steps[index].nsPerPacket = CostReport.Figure(report.steps[index].samples)!
+    }
+    try report.encoded().write(to: file)
+    let second = try culvert("\(ladder) --compare \(file.path) --fail-above 100")
+    #expect(second.status == 2, "\(second.output)")
+    #expect(second.output.contains("above --fail-above: xdp encapsulate"))
+    let noLimit = try culvert("\(ladder) --compare \(file.path)")
+    #expect(noLimit.status == 0)
+  }
+
+  @Test(arguments: [
+    ("--parts bpf,nothing", Int32(64)), ("--entries 0", 64), ("--fail-above 5", 64),
+    ("--compare /nowhere/old.json", 1), ("--parts swift --json /nowhere/new.json", 1),
+  ])
+  func whatCannotBeDoneIsSaidAtOnce(arguments: String, status: Int32) throws {
+    let run = try culvert(arguments)
+    #expect(run.status == status, "\(run.output)")
+    #expect(run.output.lowercased().contains("error"))
+  }
+}

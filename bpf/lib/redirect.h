@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* How packets leave in tier `xdp`: the outer headers are written or taken off in place, then a redirect. */
+#ifndef CULVERT_REDIRECT_H
+#define CULVERT_REDIRECT_H
+
+#include "lib/raw.h"
+
+static __always_inline __u32 check_shape(struct xdp_md *ctx, const struct culvert_port *port, __u32 bytes)
+{
+	if (has_one_buffer(ctx, bytes) || port->flags & CULVERT_PORT_MULTI_BUFFER)
+		return 0;
+	return CULVERT_PASS_MULTI_BUFFER;
+}
+
+/* Notes where to; the frame is still as it came when there is no such device. */
+static __always_inline __u32 redirect(struct route *route, __u32 slot)
+{
+	__u32 verdict = route_settle(route);
+
+	if (verdict)
+		return verdict;
+	return bpf_redirect_map(&devices, slot, 0) == XDP_REDIRECT ? 0 : CULVERT_PASS_UNKNOWN_PORT;
+}
+
+static __always_inline __u32 send_encapsulated(struct xdp_md *ctx, const struct inner *in, struct route *route,
+					       struct visit *visit, struct culvert_tunnel *tunnel)
+{
+	struct outer out;
+	__u32 verdict;
+	void *frame;
+
+	verdict = prepare_outer(ctx, &out, in, tunnel, visit->bytes, visit->count->packets[CULVERT_FORWARDED_ENCAP]);
+	if (verdict)
+		return verdict;
+	verdict = redirect(route, CULVERT_UPLINK_SLOT);
+	if (verdict)
+		return verdict;
+	if (bpf_xdp_adjust_head(ctx, -OUTER_BYTES))
+		return CULVERT_PASS_HEADROOM;
+	frame = (void *)(long)ctx->data;
+	if (frame + OUTER_BYTES <= (void *)(long)ctx->data_end) /* the verifier's case, always so */
+		write_outer(frame, &out, tunnel);
+	return CULVERT_FORWARDED_ENCAP;
+}
+
+/* The frame is the inner one by now. */
+static __always_inline void write_ecn(struct xdp_md *ctx, __u8 outer)
+{
+	void *frame = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end, *ip = frame + ETH_BYTES;
+	int tos;
+
+	if (ip + IP4_BYTES > end)
+		return;
+	if (AT16(frame, ETH_TYPE) == bpf_htons(ETH_P_IP)) {
+		__u16 before = AT16(ip, 0);
+
+		tos = merged_tos(AT8(ip, IP4_TOS), outer);
+		if (tos < 0)
+			return;
+		AT8(ip, IP4_TOS) = tos;
+		/* RFC 1624, equation 3 */
+		AT16(ip, IP4_CHECK) = ~fold((__u64)(__u16)~AT16(ip, IP4_CHECK) + (__u16)~before + AT16(ip, 0));
+		return;
+	}
+	tos = merged_tos(AT8(ip, 1) >> 4, outer);
+	if (tos >= 0)
+		AT8(ip, 1) = (AT8(ip, 1) & 0xf) | tos << 4;
+}
+
+static __always_inline __u32 send_decapsulated(struct xdp_md *ctx, const struct inner *in, struct route *route,
+					       __u8 outer_tos)
+{
+	__u32 verdict = redirect(route, route->target);
+
+	if (verdict)
+		return verdict;
+	if (bpf_xdp_adjust_head(ctx, OUTER_BYTES))
+		return CULVERT_PASS_HEADROOM;
+	if (outer_tos & ECN_MASK)
+		write_ecn(ctx, outer_tos);
+	return CULVERT_FORWARDED_DECAP;
+}
+
+static __always_inline __u32 send_local(struct xdp_md *ctx, const struct inner *in, struct route *route)
+{
+	__u32 verdict = redirect(route, route->target);
+
+	return verdict ? verdict : CULVERT_FORWARDED_LOCAL;
+}
+
+#endif
