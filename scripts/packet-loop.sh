@@ -15,14 +15,42 @@ if [ -z "$binary" ]; then
 fi
 
 say "reading the packet loop's machine code"
-objdump -d --no-show-raw-insn "$binary" | awk '
-  # "<name>:" begins a function; transfers to another function name it as "<name>" without an offset.
-  /^[0-9a-f]+ <.*>:$/ { f = $2; gsub(/[<>:]/, "", f); known[f] = 1; next }
+{
+  nm -S --defined-only "$binary"
+  objdump -d --no-show-raw-insn "$binary"
+} | awk '
+  function hex(text, value, place) {
+    value = 0
+    for (place = 1; place <= length(text); place++)
+      value = 16 * value + index("0123456789abcdef", substr(text, place, 1)) - 1
+    return value
+  }
+  # nm: address, size, type, name.
+  NF == 4 && $1 ~ /^[0-9a-f]+$/ && $2 ~ /^[0-9a-f]+$/ && $3 ~ /^[tTwW]$/ { size[$4] = hex($2); next }
+  # "<name>:" begins a function; what lies behind its size is another, without a name.
+  /^[0-9a-f]+ <.*>:$/ {
+    f = $2
+    gsub(/[<>:]/, "", f)
+    known[f] = 1
+    end = hex($1) + size[f]
+    next
+  }
   $2 ~ /^(call|jmp|j[a-z]+|bl|b|b\.[a-z]+|blr|br|cbz|cbnz|tbz|tbnz)$/ {
-    lines[f]++
+    address = $1
+    sub(/:$/, "", address)
+    if (size[f] && hex(address) >= end) next
     target = $NF
-    if (target ~ /^<[^+>]*>$/) { gsub(/[<>]/, "", target); if (target != f) calls[f] = calls[f] " " target }
-    else if ($2 ~ /^(call|blr)$/) calls[f] = calls[f] " an-address-at-run-time"
+    if (target ~ /^<.*>$/) {
+      gsub(/[<>]/, "", target)
+      offset = 0
+      if (match(target, /\+0x[0-9a-f]+$/)) {
+        offset = hex(substr(target, RSTART + 3))
+        target = substr(target, 1, RSTART - 1)
+      }
+      # Into the middle of another function, or behind this one: nobody knows what that is.
+      if (offset && (target != f || (size[f] && offset >= size[f]))) calls[f] = calls[f] " a-function-without-a-name"
+      else if (target != f) calls[f] = calls[f] " " target
+    } else if ($2 ~ /^(call|blr)$/) calls[f] = calls[f] " an-address-at-run-time"
   }
   END {
     for (name in known) if (name ~ /9DataPlane9ForwarderV4turn/) queue[n++] = name
