@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import ArgumentParser
 import FastPath
+import Foundation
 import Glibc
 import LinuxSystem
 
@@ -63,6 +64,11 @@ struct StatsCommand: CulvertCommand {
       for case (let what, let count?) in lost where count > 0 {
         lines.append("    forwarded, then \(what): \(count)")
       }
+    }
+    for (index, work) in (stats.workers ?? []).enumerated() {
+      guard let burst = work.packetsPerBurst, let calls = work.callsPerPacket else { continue }
+      lines.append(
+        String(format: "  worker %d: %.1f packets at once, %.3f system calls a packet", index, burst, calls))
     }
     return lines.joined(separator: "\n")
   }

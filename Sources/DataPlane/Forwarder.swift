@@ -18,6 +18,7 @@ struct Forwarder: ~Copyable {
   private let base: UnsafeMutableRawPointer
   private var pool: FramePool
   let losses: LossCounters
+  let work = WorkCounters()
   private let seed: UInt64
   private var serial: UInt32 = 0
 
@@ -116,6 +117,7 @@ struct Forwarder: ~Copyable {
   @inline(never)
   mutating func turn(_ snapshot: TunnelTable.Snapshot) -> Int {
     var packets = 0
+    var bursts = 0
     for position in 0..<activeCount {
       let index = Int(active[position])
       complete(index)
@@ -123,6 +125,7 @@ struct Forwarder: ~Copyable {
       if count > 0 {
         forward(index, count, snapshot)
         packets &+= Int(count)
+        bursts &+= 1
         lanes[index].deficit &+= count
       }
       if lanes[index].deficit >= 32 { refill(index) }
@@ -133,6 +136,7 @@ struct Forwarder: ~Copyable {
     }
     kickCount = 0
     if behindCount > 0 { catchUp() }
+    if bursts > 0 { work.add(packets: packets, bursts: bursts) }
     return packets
   }
 
@@ -215,7 +219,10 @@ struct Forwarder: ~Copyable {
     for _ in 0..<count { lanes[index].socket.fill.append(pool.take(for: UInt16(truncatingIfNeeded: index))) }
     lanes[index].socket.fill.submit()
     lanes[index].deficit &-= count
-    if lanes[index].socket.fill.needsWakeup { culvert_xsk_kick_receive(lanes[index].socket.descriptor.raw) }
+    if lanes[index].socket.fill.needsWakeup {
+      work.addReceiveCall()
+      culvert_xsk_kick_receive(lanes[index].socket.descriptor.raw)
+    }
   }
 
   /// Shows a lane's descriptors to the kernel and makes it send them.
@@ -228,6 +235,7 @@ struct Forwarder: ~Copyable {
     while tries < 128 {
       if !lanes[index].socket.transmit.needsWakeup { break }
       let status = culvert_xsk_kick_transmit(descriptor)
+      work.addTransmitCall()
       tries &+= 1
       if status == -EBUSY { losses.addNotSent(lanes[index].slot) }
       if status == 0 || lanes[index].socket.transmit.isDrained { break }

@@ -105,6 +105,8 @@ public final class ForwardingWorker: @unchecked Sendable {
 
   public func losses(slot: UInt32) -> Losses { forwarder.pointee.losses.read(slot) }
 
+  public var work: Work { forwarder.pointee.work.read() }
+
   public func receiveDropped(slot: UInt32) throws -> UInt64 {
     try forwarder.pointee.receiveDropped(slot: slot)
   }

@@ -163,6 +163,8 @@ final class AFXDPTier: TableTier {
 
   // MARK: - Counters
 
+  var work: [Work]? { workers.map(\.work) }
+
   func counters(slot: UInt32) throws -> SlotCounters {
     var sum = try tables.counters(slot: slot)
     sum.notSent = 0

@@ -52,7 +52,8 @@ extension Engine {
       all.append(try stats(name: port.link.name, index: port.link.index, slot: port.slot))
     }
     return Stats(
-      overlay: place.bridge.name, namespace: options.namespace ?? "\(place.identity)", ports: all)
+      overlay: place.bridge.name, namespace: options.namespace ?? "\(place.identity)", ports: all,
+      workers: tier.work)
   }
 
   private func stats(name: String, index: Int32, slot: UInt32?) throws -> Stats.Port {

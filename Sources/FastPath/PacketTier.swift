@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import DataPlane
 import Netlink
 import PacketHeaders
 
@@ -31,6 +32,8 @@ protocol PacketTier: TableSink {
   /// After a batch of changes: a tier that works on a snapshot publishes it now.
   func commit() throws
   func counters(slot: UInt32) throws -> SlotCounters
+  /// What its threads did; nil where it has none.
+  var work: [Work]? { get }
   /// A view of the table as the programs have it.
   func reader() throws -> TableReader
 }
@@ -46,6 +49,7 @@ enum EndFeatures {
 extension PacketTier {
   var uplinkEndFeatures: [String: Bool] { portEndFeatures }
   var programIDs: Set<UInt32> { [] }
+  var work: [Work]? { nil }
 }
 
 /// A tier whose table is in BPF maps alone.

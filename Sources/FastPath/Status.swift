@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import DataPlane
 
 /// What `culvert status --json` prints of one overlay.
 public struct Status: Codable, Sendable {
@@ -57,6 +58,8 @@ public struct Stats: Codable, Sendable {
   public var overlay: String
   public var namespace: String
   public var ports: [Port]
+  /// Of tier `afxdp`, one after the other.
+  public var workers: [Work]?
 
   public struct Count: Codable, Sendable, Equatable {
     public var packets: UInt64 = 0

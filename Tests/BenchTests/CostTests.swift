@@ -77,7 +77,7 @@ extension CostReport {
       add(.bpf, "parse", 4, conditions)
       add(.bpf, "encapsulate", 40, conditions, above: "parse")
       add(.bpf, "encapsulate, looked up", 50, conditions, above: "parse")
-      add(.bpf, "to the kernel: unknown-destination <&> (uplink)", 50, conditions)
+      add(.bpf, "kernel: unknown-destination <&> (uplink)", 50, conditions)
     }
     for burst in [1, 64] {
       let conditions = Conditions(ipVersion: 4, bytes: 64, burst: burst)
@@ -157,7 +157,7 @@ struct RungTests {
       return try ladder.measure(rounds: 1) { _ in }
     }
     #expect(Set(steps.map(\.step)).isSuperset(of: ["parse", "encapsulate", "decapsulate", "hit, looked up"]))
-    #expect(steps.filter { $0.step.hasPrefix("to the kernel") }.count == CostFrames.odd.count)
+    #expect(steps.filter { $0.step.hasPrefix("kernel: ") }.count == CostFrames.odd.count)
     #expect(Set(steps.map(\.conditions.ipVersion)) == [nil, 4, 6])
     // Under the same conditions no two steps are one.
     for (index, step) in steps.enumerated() { #expect(steps.firstIndex(where: step.isSame) == index) }

@@ -122,7 +122,7 @@ struct BPFRungs {
       let way = odd.step == .port ? "port" : "uplink"
       ladder.add(
         rung(
-          "to the kernel: \(odd.verdict.name) (\(way))", programs, odd.step, odd.frame,
+          "kernel: \(odd.verdict.name) (\(way))", programs, odd.step, odd.frame,
           CostReport.Conditions(entries: Int(Self.usual), destinations: "one"), harness))
     }
   }

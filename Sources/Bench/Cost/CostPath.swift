@@ -11,8 +11,8 @@ public enum CostPath {
     request.networks = networks
     request.workloads = ["packet-rate"]
     request.sizes = [64]
-    request.duration = quick ? 0.2 : 0.5
-    request.repeats = quick ? 6 : 10
+    request.duration = quick ? 0.2 : 0.3
+    request.repeats = quick ? 6 : 8
     return request
   }
 
@@ -35,6 +35,8 @@ public enum CostPath {
         samples: samples)
       step.packetsPerSecond = result.median
       step.cpuNsPerPacket = result.cpuNsPerPacket
+      step.packetsPerBurst = result.tier?.packetsPerBurst
+      step.callsPerPacket = result.tier?.callsPerPacket
       step.ndrPacketsPerSecond =
         report.results.first {
           $0.network == result.network && $0.workload == result.workload && $0.size == result.size

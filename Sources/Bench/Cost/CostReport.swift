@@ -103,6 +103,9 @@ public struct CostReport: Codable, Sendable, Equatable {
     public var packetsPerSecond: Double?
     public var ndrPacketsPerSecond: Double?
     public var cpuNsPerPacket: Double?
+    /// Of tier `afxdp`'s rings: packets that were found at once, and system calls.
+    public var packetsPerBurst: Double?
+    public var callsPerPacket: Double?
   }
 
   public init(environment: Environment) { self.environment = environment }

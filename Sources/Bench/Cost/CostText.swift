@@ -61,7 +61,13 @@ public struct CostText {
           + step.nsPerPacket.ci95.map(Quantity.nanoseconds).joined(separator: "–").right(12)
           + (step.packetsPerSecond.map { Quantity.text($0, unit: "1/s") } ?? "–").right(9)
           + (step.ndrPacketsPerSecond.map { Quantity.text($0, unit: "1/s") } ?? "–").right(9)
-          + (step.cpuNsPerPacket.map(Quantity.number) ?? "–").right(6))
+          + (step.cpuNsPerPacket.map(Quantity.long) ?? "–").right(6))
+    }
+    for step in steps {
+      guard let burst = step.packetsPerBurst, let calls = step.callsPerPacket else { continue }
+      lines.append(
+        "  rings of \(step.tier) \(step.step): \(Quantity.number(burst)) packets at once, "
+          + "\(Quantity.number(calls)) system calls a packet")
     }
     return lines
   }

@@ -17,10 +17,13 @@ public struct TableCost: Sendable {
 
   public struct Result: Codable, Sendable {
     public var entries: Int
-    /// Microseconds from before the request to the kernel until the map has it, ascending.
-    public var changeToMap: [Double]
-    /// Changes that were not seen within a second.
-    public var missed: Int
+    /// Microseconds from before the request to the kernel until the map has it, ascending: an address that
+    /// moves to another VTEP, a new one, one that goes.
+    public var changeToMap: [Double] = []
+    public var insertToMap: [Double] = []
+    public var deleteToMap: [Double] = []
+    /// What was not seen within a second.
+    public var missed = 0
     /// Seconds to dump, resolve and write everything at the start.
     public var start: Double
     /// Bytes of kernel memory per entry that fits.
@@ -29,14 +32,16 @@ public struct TableCost: Sendable {
     enum CodingKeys: String, CodingKey {
       case entries, missed
       case changeToMap = "change_to_map_us"
+      case insertToMap = "insert_to_map_us"
+      case deleteToMap = "delete_to_map_us"
       case start = "start_s"
       case bytesPerEntry = "bytes_per_entry"
     }
 
-    public func percentile(_ fraction: Double) -> Double {
-      guard !changeToMap.isEmpty else { return .nan }
-      return changeToMap[
-        min(changeToMap.count - 1, Int((Double(changeToMap.count) * fraction).rounded(.up)) - 1)]
+    /// Of ascending samples.
+    public static func percentile(_ samples: [Double], _ fraction: Double) -> Double {
+      guard !samples.isEmpty else { return .nan }
+      return samples[min(samples.count - 1, Int((Double(samples.count) * fraction).rounded(.up)) - 1)]
     }
   }
 
@@ -54,26 +59,47 @@ public struct TableCost: Sendable {
     let start = Double(Clock.monotonicNanoseconds - begin) / 1e9
     let reader = try service.tableReader()
     var result = Result(
-      entries: entries, changeToMap: [], missed: 0, start: start,
-      bytesPerEntry: Double(try reader.memory()) / Double(capacity))
-    for change in 0..<changes {
-      let mac = macs[(change &* 7919) % macs.count]
-      let target = try reader.remote(of: mac) == Self.vteps[0] ? Self.vteps[1] : Self.vteps[0]
+      entries: entries, start: start, bytesPerEntry: Double(try reader.memory()) / Double(capacity))
+    func time(
+      _ samples: inout [Double], _ mac: MACAddress, until target: IPv4Address?, _ request: () throws -> Void
+    ) throws {
       let asked = Clock.monotonicNanoseconds
-      try connection.changeFDB(.replace, Self.remote(mac, vxlan, target))
+      try request()
       var elapsed = Clock.monotonicNanoseconds - asked
       while try reader.remote(of: mac) != target, elapsed < 1_000_000_000 {
         elapsed = Clock.monotonicNanoseconds - asked
       }
       if elapsed < 1_000_000_000 {
-        result.changeToMap.append(Double(Clock.monotonicNanoseconds - asked) / 1000)
+        samples.append(Double(Clock.monotonicNanoseconds - asked) / 1000)
       } else {
         result.missed += 1
       }
     }
+    for change in 0..<changes {
+      let mac = macs[(change &* 7919) % macs.count]
+      let target = try reader.remote(of: mac) == Self.vteps[0] ? Self.vteps[1] : Self.vteps[0]
+      try time(&result.changeToMap, mac, until: target) {
+        try connection.changeFDB(.replace, Self.remote(mac, vxlan, target))
+      }
+      let new = Self.mac(entries + change)
+      try connection.changeFDB(.replace, FDBRequest(link: vxlan, mac: new, table: .bridge))
+      try time(&result.insertToMap, new, until: Self.vteps[0]) {
+        try connection.changeFDB(.replace, Self.remote(new, vxlan, Self.vteps[0]))
+      }
+      try time(&result.deleteToMap, new, until: nil) {
+        try connection.changeFDB(.delete, Self.remote(new, vxlan, Self.vteps[0]))
+      }
+      try connection.changeFDB(.delete, FDBRequest(link: vxlan, mac: new, table: .bridge))
+    }
     try service.stop()
     result.changeToMap.sort()
+    result.insertToMap.sort()
+    result.deleteToMap.sort()
     return result
+  }
+
+  private static func mac(_ number: Int) -> MACAddress {
+    MACAddress(value: 0x0200_0000_0000 + UInt64(number) + 1)
   }
 
   private static let vteps = [IPv4Address("198.18.0.2")!, IPv4Address("198.18.0.3")!]
@@ -116,7 +142,7 @@ public struct TableCost: Sendable {
         if (try? FileText.read(path)) != nil { try FileText.write("0", to: path) }
       }
     }
-    let macs = (0..<entries).map { MACAddress(value: 0x0200_0000_0000 + UInt64($0) + 1) }
+    let macs = (0..<entries).map(Self.mac)
     for mac in macs {
       try connection.changeFDB(.replace, FDBRequest(link: vxlan, mac: mac, table: .bridge))
       try connection.changeFDB(.replace, Self.remote(mac, vxlan, Self.vteps[0]))

@@ -77,6 +77,10 @@ public struct ABReport: Codable, Sendable, Equatable {
     /// Of the packets that it decided on, the part that it carried, the rest it left to the kernel: the least
     /// over the row's trials and hosts.
     public var share: Double?
+    /// Of tier `afxdp`, medians over the trials: how many packets its workers found at once, and their system
+    /// calls for the rings.
+    public var packetsPerBurst: Double?
+    public var callsPerPacket: Double?
     public init(requested: String, obtained: String, share: Double? = nil) {
       self.requested = requested
       self.obtained = obtained

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import DataPlane
 import LinuxSystem
 import Traffic
 
@@ -56,6 +57,8 @@ public struct Sample: Sendable, Equatable {
   /// Of the packets that the network's tier decided on, the part that it carried, on the host where that is
   /// least.
   public var tierShare: Double?
+  /// What the tier's threads did, on all hosts.
+  public var work: Work?
   /// What the value counts (packets, round trips, bytes) over the window, for cost per unit.
   public var unitsPerSecond: Double
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import DataPlane
 import Glibc
 import Lab
 import LinuxSystem
@@ -183,6 +184,7 @@ public final class LabArena: Arena {
       let count = count.since(before[host] ?? TierCount())
       try count.check(network, on: host.rawValue)
       sample.tierShare = min(sample.tierShare ?? 1, count.share)
+      if let work = count.work { sample.work = (sample.work ?? Work()) + work }
     }
     return sample
   }

@@ -82,6 +82,8 @@ struct Observations: Sendable {
     }
     result.tier = tier
     result.tier?.share = seen.compactMap(\.tierShare).min()
+    result.tier?.packetsPerBurst = Statistics.median(seen.compactMap(\.work?.packetsPerBurst))
+    result.tier?.callsPerPacket = Statistics.median(seen.compactMap(\.work?.callsPerPacket))
     result.skipped = skipped[network]
     result.failed = failed[network]
     return result

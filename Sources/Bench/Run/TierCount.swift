@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import DataPlane
 import LinuxSystem
 
 /// Packets that a tier decided on: carried past the kernel's stack, or left to it. What it dropped, for want of
@@ -7,10 +8,13 @@ public struct TierCount: Sendable, Equatable {
   public var carried: UInt64
   /// By reason.
   public var passed: [String: UInt64]
+  /// What its threads did, if it has any.
+  public var work: Work?
 
-  public init(carried: UInt64 = 0, passed: [String: UInt64] = [:]) {
+  public init(carried: UInt64 = 0, passed: [String: UInt64] = [:], work: Work? = nil) {
     self.carried = carried
     self.passed = passed
+    self.work = work
   }
 
   /// A trial in which the kernel carried more than this part is none of the tier.
@@ -23,7 +27,8 @@ public struct TierCount: Sendable, Equatable {
   }
 
   public func since(_ earlier: TierCount) -> TierCount {
-    var difference = TierCount(carried: carried - min(carried, earlier.carried))
+    var difference = TierCount(
+      carried: carried - min(carried, earlier.carried), work: work.map { $0 - (earlier.work ?? Work()) })
     for (reason, packets) in passed {
       let more = packets - min(packets, earlier.passed[reason] ?? 0)
       if more > 0 { difference.passed[reason] = more }

@@ -50,7 +50,9 @@ final class FastPathAttachment: TierAttachment {
   var obtained: String { service.obtained }
   func detach() throws { try service.stop() }
   func count() throws -> TierCount {
-    try service.stats().ports.reduce(into: TierCount()) { sum, port in
+    let stats = try service.stats()
+    let work = stats.workers?.reduce(Work(), +)
+    return stats.ports.reduce(into: TierCount(work: work)) { sum, port in
       sum.carried += port.forwarded.values.reduce(0) { $0 + $1.packets }
       for (reason, count) in port.passed { sum.passed[reason, default: 0] += count.packets }
     }

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+import Synchronization
+
+/// What a forwarder did for its packets; written by one worker, read by anyone.
+public struct Work: Sendable, Equatable, Codable {
+  public var packets: UInt64 = 0
+  /// Turns of a socket that found packets.
+  public var bursts: UInt64 = 0
+  /// System calls that had the kernel send, or receive on.
+  public var transmitCalls: UInt64 = 0
+  public var receiveCalls: UInt64 = 0
+
+  public init(
+    packets: UInt64 = 0, bursts: UInt64 = 0, transmitCalls: UInt64 = 0, receiveCalls: UInt64 = 0
+  ) {
+    self.packets = packets
+    self.bursts = bursts
+    self.transmitCalls = transmitCalls
+    self.receiveCalls = receiveCalls
+  }
+
+  public static func + (a: Work, b: Work) -> Work { a.combined(b, &+) }
+  public static func - (a: Work, b: Work) -> Work { a.combined(b, &-) }
+
+  private func combined(_ other: Work, _ by: (UInt64, UInt64) -> UInt64) -> Work {
+    Work(
+      packets: by(packets, other.packets), bursts: by(bursts, other.bursts),
+      transmitCalls: by(transmitCalls, other.transmitCalls),
+      receiveCalls: by(receiveCalls, other.receiveCalls))
+  }
+
+  enum CodingKeys: String, CodingKey {
+    case packets, bursts
+    case transmitCalls = "transmit_calls"
+    case receiveCalls = "receive_calls"
+  }
+
+  /// Of the rings; waiting is not among them.
+  public var callsPerPacket: Double? {
+    packets == 0 ? nil : Double(transmitCalls + receiveCalls) / Double(packets)
+  }
+  public var packetsPerBurst: Double? { bursts == 0 ? nil : Double(packets) / Double(bursts) }
+}
+
+struct WorkCounters: ~Copyable {
+  private let packets = Atomic<UInt64>(0)
+  private let bursts = Atomic<UInt64>(0)
+  private let transmitCalls = Atomic<UInt64>(0)
+  private let receiveCalls = Atomic<UInt64>(0)
+
+  @inline(__always)
+  func add(packets count: Int, bursts turns: Int) {
+    Self.add(packets, UInt64(truncatingIfNeeded: count))
+    Self.add(bursts, UInt64(truncatingIfNeeded: turns))
+  }
+  @inline(__always)
+  func addTransmitCall() { Self.add(transmitCalls, 1) }
+  @inline(__always)
+  func addReceiveCall() { Self.add(receiveCalls, 1) }
+
+  /// One writer: no locked instruction is needed.
+  @inline(__always)
+  private static func add(_ counter: borrowing Atomic<UInt64>, _ more: UInt64) {
+    counter.store(counter.load(ordering: .relaxed) &+ more, ordering: .relaxed)
+  }
+
+  func read() -> Work {
+    Work(
+      packets: packets.load(ordering: .relaxed), bursts: bursts.load(ordering: .relaxed),
+      transmitCalls: transmitCalls.load(ordering: .relaxed),
+      receiveCalls: receiveCalls.load(ordering: .relaxed))
+  }
+}
