@@ -36,7 +36,16 @@ struct OverloadTests {
         to: FlowEnd(mac: MACAddress(b1.mac)!, ipv4: IPv4Address("198.19.0.101")!, port: 9), size: 64))
     let report = try load.run(rate: nil, timing: LoadTiming(warmUp: 0.05, duration: 0.2))
     let after = (try stats("va1"), try stats("eth0"))
+    let workers = try service.stats().workers
     try service.stop()
+
+    // A worker says what it did; the other tiers have none.
+    #expect((workers != nil) == (tier == .afxdp))
+    for work in workers ?? [] {
+      #expect(work.packets >= report.sunk)
+      #expect(work.bursts > 0 && work.bursts < work.packets)
+      #expect(work.transmitCalls > 0 && work.transmitCalls < work.packets)
+    }
 
     func since(_ key: KeyPath<Stats.Port, UInt64?>) -> UInt64 {
       (after.0[keyPath: key] ?? 0) + (after.1[keyPath: key] ?? 0) - (before.0[keyPath: key] ?? 0)
