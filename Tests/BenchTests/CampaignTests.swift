@@ -68,7 +68,11 @@ struct CampaignTests {
     var report = ABReport.sample()
     try campaign.run(&report)
     #expect(arena.trials.count == 12)
-    #expect(report.comparisons.first?.pairs == 3)
+    // Three pairs of four are too few to leave the other out.
+    #expect(report.comparisons.first?.pairs == 4)
+    #expect(report.comparisons.first?.unsettledPairs == 1)
+    #expect(report.comparisons.first?.droppedPairs == 0)
+    #expect(report.results.map(\.samples.count) == [8, 4])
     #expect(report.complete)
   }
 
@@ -78,8 +82,17 @@ struct CampaignTests {
     var report = ABReport.sample()
     try campaign(arena).run(&report)
     #expect(arena.trials.count == 24, "repeats and as many again")
-    #expect(report.comparisons.isEmpty)
+    // What there is counts, and says so wherever it is shown.
+    let comparison = try #require(report.comparisons.first)
+    #expect(comparison.ratio == 3)
+    #expect(comparison.pairs == 8)
+    #expect(comparison.unsettledPairs == 8)
+    #expect(comparison.verdict == .better)
     #expect(report.results.first?.samples.count == 16)
+    let page = try ABPage(report).html()
+    for text in [ABTable(report, coloured: false).text, ABMarkdown(report).text, page] {
+      #expect(text.contains("~3.00×") && text.contains("kept changing its state"))
+    }
   }
 
   @Test func whatFailsTheGateIsNotTimed() throws {

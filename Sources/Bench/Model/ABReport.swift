@@ -140,6 +140,8 @@ public struct ABReport: Codable, Sendable, Equatable {
     public var pairs: Int
     /// Pairs thrown away because the machine changed state between their trials, and repeated.
     public var droppedPairs: Int
+    /// Pairs among `pairs` in which the machine changed state: it never settled for enough others.
+    public var unsettledPairs: Int?
   }
 
   public struct NoiseFloor: Codable, Sendable, Equatable {

@@ -96,6 +96,7 @@ struct ABFootnotes {
       remarks.append(
         "Pairs dropped and repeated because the machine changed state between their trials: \(dropped).")
     }
+    if let note = report.unsettledNote { remarks.append(note) }
     let changed = report.results.contains {
       ($0.cpuNsPerPacket ?? $0.cpuNsPerByte) != nil && abs(($0.cpuCheckRatio ?? 1) - 1) > 0.1
     }

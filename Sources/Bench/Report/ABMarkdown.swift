@@ -17,6 +17,7 @@ public struct ABMarkdown {
     if report.environment.debugBuild { lines += ["", "**Debug build: these timings say little.**"] }
     if !report.complete { lines += ["", "**Interrupted: what is missing was not measured.**"] }
     for network in report.settings.networks where network != baseline { lines += section(network) }
+    if let note = report.unsettledNote { lines += ["", note] }
     return lines.joined(separator: "\n") + "\n"
   }
 
@@ -40,7 +41,7 @@ public struct ABMarkdown {
       let interval = one.ci95.map(Quantity.number).joined(separator: "–")
       let noise = floor.map { $0.ci95.map(Quantity.number).joined(separator: "–") } ?? "–"
       lines.append(
-        "| \(cell(label)) | \(text(reference)) | \(text(result.median)) | **\(Quantity.number(one.ratio))×** | "
+        "| \(cell(label)) | \(text(reference)) | \(text(result.median)) | **\(one.ratioText)** | "
           + "\(interval) | \(noise) | \(one.outcome.rawValue) |")
     }
     return lines

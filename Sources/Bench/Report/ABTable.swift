@@ -91,7 +91,7 @@ public struct ABTable {
     return label.left(34)
       + (reference.map { Quantity.text($0, unit: result.unit) } ?? "–").right(9) + " "
       + (result.median.map { Quantity.text($0, unit: result.unit) } ?? "–").right(10)
-      + (Quantity.number(comparison.ratio) + "×").right(7)
+      + comparison.ratioText.right(7)
       + (Quantity.number(low) + "–" + Quantity.number(high)).right(11) + " "
       + paint(verdict, colour)
   }

@@ -63,3 +63,17 @@ extension Row {
     }
   }
 }
+
+extension ABReport.Comparison {
+  /// "7.55×", or "~7.55×" of pairs across changes of the machine's state.
+  var ratioText: String { (unsettledPairs == nil ? "" : "~") + Quantity.number(ratio) + "×" }
+}
+
+extension ABReport {
+  /// What the mark of `ratioText` means, where it is used.
+  var unsettledNote: String? {
+    comparisons.contains { $0.unsettledPairs != nil }
+      ? "~: the machine kept changing its state; pairs across a change count too, and widen the interval."
+      : nil
+  }
+}

@@ -119,7 +119,7 @@ public struct Campaign {
     _ seen: inout Observations, spareUntil: UInt64, _ distances: inout [Double], _ progress: inout Progress
   ) throws {
     let repeats = repeats(of: seen.cell)
-    defer { seen.keepWhatThereIs() }
+    defer { seen.keepWhatThereIs(wanted: min(repeats, RatioEstimate.pairsForVerdict)) }
     for index in 0..<2 * repeats {
       var schedule = schedule
       if index >= repeats {

@@ -11,6 +11,10 @@ struct Observations: Sendable {
   private var spoilt: [Network: [Sample]] = [:]
   var pairs: [Network: [(a: Double, b: Double)]] = [:]
   var dropped: [Network: Int] = [:]
+  /// Pairs in which the machine changed its state: they wait whether enough others come.
+  private var acrossChange: [Network: [(a: Double, b: Double)]] = [:]
+  /// How many of them count after all.
+  private var unsettled: [Network: Int] = [:]
   var costs: [Network: (sample: Sample, busyCPUs: Double?)] = [:]
   var skipped: [Network: String] = [:]
   var failed: [Network: String] = [:]
@@ -27,6 +31,9 @@ struct Observations: Sendable {
     for pair in pass.pairs {
       if flipped.contains(pair) {
         dropped[pair.network, default: 0] += 1
+        if let a = trials[pair.trial], let b = trials[pair.baselineTrial] {
+          acrossChange[pair.network, default: []].append((a: a.value, b: b.value))
+        }
       } else if let a = trials[pair.trial], let b = trials[pair.baselineTrial] {
         pairs[pair.network, default: []].append((a: a.value, b: b.value))
         counted.formUnion([pair.trial, pair.baselineTrial])
@@ -44,8 +51,16 @@ struct Observations: Sendable {
     }
   }
 
-  /// Where the machine never settled, figures that compare with nothing are still better than none.
-  mutating func keepWhatThereIs() {
+  /// Where the machine does not settle for `wanted` pairs, all pairs count: what a change adds to them is noise
+  /// in either direction, as a pass begins and ends with the baseline, and it widens the interval. And figures
+  /// that compare with nothing are still better than none.
+  mutating func keepWhatThereIs(wanted: Int) {
+    for (network, waiting) in acrossChange where pairs[network, default: []].count < wanted {
+      pairs[network, default: []] += waiting
+      samples[network, default: []] += spoilt.removeValue(forKey: network) ?? []
+      unsettled[network] = waiting.count
+      dropped[network]! -= waiting.count
+    }
     for (network, trials) in spoilt where samples[network] == nil { samples[network] = trials }
   }
 
@@ -101,7 +116,8 @@ struct Observations: Sendable {
       ci95: [estimate.interval.lowerBound, estimate.interval.upperBound],
       better: cell.measure.better,
       verdict: Verdict(estimate, noise: noise(baseline), better: cell.measure.better),
-      pairs: pairs[network]?.count ?? 0, droppedPairs: dropped[network] ?? 0)
+      pairs: pairs[network]?.count ?? 0, droppedPairs: dropped[network] ?? 0,
+      unsettledPairs: unsettled[network])
   }
 
   func noiseFloor(of baseline: Network) -> ABReport.NoiseFloor? {

@@ -36,6 +36,7 @@ public struct ABPage {
     if environment.virtualised { machine += ", virtualised" }
     let warnings: [Markup] = [
       environment.debugBuild ? "<p class=\"warn\">Debug build: these timings say little.</p>" : nil,
+      report.unsettledNote.map { note -> Markup in "<p class=\"warn\">\(note)</p>" },
       report.complete ? nil : "<p class=\"warn\">Interrupted: what is missing was not measured.</p>",
     ].compactMap { $0 }
     return """

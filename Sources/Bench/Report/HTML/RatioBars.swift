@@ -59,7 +59,7 @@ struct RatioBars {
       <tr><th scope="row">\(page.key(result.network))</th>\
       <td class="graph">\(track(result.network, 100 * one.ratio / largest, (100 * low / largest, 100 * high / largest)))</td>\
       <td class="num value" title="95 % interval \(Quantity.number(low))–\(Quantity.number(high)), \(one.pairs) pairs: \(one.outcome.rawValue)">\
-      <b class="\(verdict)">\(Quantity.number(one.ratio))×</b> <span class="soft">\(median)</span></td></tr>
+      <b class="\(verdict)">\(one.ratioText)</b> <span class="soft">\(median)</span></td></tr>
 
       """
   }
