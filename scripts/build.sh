@@ -24,3 +24,4 @@ done
 
 say "building culvert ($configuration)"
 swift build -c "$configuration" "$@"
+say "built $(swift build -c "$configuration" --show-bin-path)/culvert"

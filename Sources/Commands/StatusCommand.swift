@@ -59,7 +59,7 @@ struct StatusCommand: CulvertCommand {
         + (entries.refused > 0 ? ", \(entries.refused) did not fit" : ""))
     for tunnel in status.tunnels {
       lines.append(
-        "  VTEP \(tunnel.remote):\(tunnel.port) VNI \(tunnel.vni): \(tunnel.entries) entries"
+        "  VTEP \(tunnel.remote):\(tunnel.port) VNI \(tunnel.vni): \(tunnel.entries) \(tunnel.entries == 1 ? "entry" : "entries")"
           + (tunnel.reason.map { "; to the kernel: \($0)" } ?? ""))
     }
     lines += status.changes.map { "  changed: \($0)" }

@@ -26,12 +26,17 @@ public struct Owner: Codable, Equatable, Sendable {
     return fields.count > 19 ? UInt64(fields[19]) : nil
   }
 
-  /// Whether the very process still runs: its pidfd opens and its start time is the same.
-  public var isAlive: Bool {
+  /// Whether the very process still runs.
+  public var isAlive: Bool { !hasEnded(within: 0) }
+
+  /// Waits for its end. A process that nobody has waited for yet (a zombie) has ended: its pidfd is readable.
+  func hasEnded(within milliseconds: Int32) -> Bool {
     let descriptor = culvert_pidfd_open(pid)
-    guard descriptor >= 0 else { return false }
-    close(descriptor)
-    return Owner.startTime(of: pid) == startTime
+    guard descriptor >= 0 else { return true }
+    defer { close(descriptor) }
+    guard Owner.startTime(of: pid) == startTime else { return true }
+    var end = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+    return poll(&end, 1, milliseconds) == 1
   }
 }
 

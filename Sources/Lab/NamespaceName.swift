@@ -37,7 +37,8 @@ struct NamespaceName {
 
   /// Takes the name away if it is this one; what bears another's token stays untouched.
   func remove() throws(Failure) {
-    unlink(draft)
+    // Killed while it was being named: the token may be in a draft, or in the draft of that.
+    for name in [draft, "\(draft).new"] { unlink(name) }
     guard try holdsToken() else { return }
     while umount2(path, Int32(MNT_DETACH | UMOUNT_NOFOLLOW)) == 0 {}
     // EINVAL: nothing is mounted there any more.

@@ -42,6 +42,32 @@ struct DeathTests {
     return try #require(try status(overlay, host).first).pid
   }
 
+  /// A killed process stays in the table of processes until its parent looks, which may be never.
+  @Test func downNeedsNobodyToReapTheDead() throws {
+    let overlay = try TestOverlay(ipv6: false)
+    try overlay.inhabit()
+    let parent = Process()
+    parent.executableURL = URL(fileURLWithPath: "/bin/bash")
+    let path = overlay.hosts["a"]!.path
+    // Its child's parent is a `sleep`, which waits for no child.
+    parent.arguments = [
+      "-c", "\(try Self.culvert) up --overlay br0 --netns \(path) > /dev/null 2>&1 & exec sleep 60",
+    ]
+    try parent.run()
+    defer { parent.terminate() }
+    var running: Running?
+    for _ in 0..<200 where running == nil {
+      usleep(50_000)
+      running = try status(overlay, "a").first { $0.state == "ready" }
+    }
+    let pid = try #require(running).pid
+    kill(pid, SIGKILL)
+    let said = try shell(try Self.culvert, "down", "--netns", path)
+    #expect(said.contains("restored eth0"))
+    #expect(try status(overlay, "a").isEmpty)
+    #expect(try shell("cat", "/proc/\(pid)/stat").contains(") Z "))
+  }
+
   @Test func aTransferSurvivesAndTheNextDownRestores() throws {
     let overlay = try TestOverlay()
     try overlay.inhabit()

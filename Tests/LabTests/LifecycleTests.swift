@@ -156,6 +156,19 @@ struct LifecycleTests {
       """)
   }
 
+  /// As one leaves it that is killed while it gives a namespace its name.
+  @Test func draftsOfNamesAreRemoved() throws {
+    try Self.isolated(
+      """
+      state > /run/state.before
+      culvert lab up bare
+      token=$(cut -d' ' -f1 /run/culvert/labs/culvert/node-hostA)
+      touch /run/netns/.culvert-$token /run/netns/.culvert-$token.new
+      culvert lab down
+      same
+      """)
+  }
+
   /// Killed at many points, begun again or removed: the same as if it had not been.
   @Test(arguments: [("vxlan", false), ("vxlan", true), ("nat", false), ("container", false)])
   func killedHalfWayNothingIsLeft(network: String, othersUseTheFolder: Bool) throws {

@@ -5,6 +5,7 @@ public struct CostComparison {
   public struct Line: Sendable {
     public var part: CostReport.Part
     public var name: String
+    var label: String
     public var before: Double
     public var now: Double
     /// Now over before, with the 95 % interval of two samples that nothing pairs.
@@ -41,7 +42,9 @@ public struct CostComparison {
       guard let interval = Self.interval(before.samples, step.samples) else { continue }
       lines.append(
         Line(
-          part: step.part, name: step.name, before: before.nsPerPacket.median, now: step.nsPerPacket.median,
+          part: step.part, name: step.name,
+          label: "\(step.tier) \(step.step) \(step.conditions.shortWords)", before: before.nsPerPacket.median,
+          now: step.nsPerPacket.median,
           ratio: step.nsPerPacket.median / before.nsPerPacket.median, interval: interval))
     }
     for step in old.steps where !new.steps.contains(where: step.isSame) {
@@ -74,12 +77,12 @@ public struct CostComparison {
   public var text: String {
     let changed = lines.filter { $0.isWorse || $0.isBetter }.sorted { $0.ratio > $1.ratio }
     var text = [
-      "step".left(43) + "before".right(7) + "now".right(7) + "ratio".right(7) + "95 %".right(11) + ""
+      "step".left(45) + "before".right(6) + "now".right(6) + "ratio".right(7) + "95 %".right(11) + ""
     ]
     for line in changed {
       text.append(
-        line.name.left(43) + Quantity.nanoseconds(line.before).right(7)
-          + Quantity.nanoseconds(line.now).right(7) + (Quantity.number(line.ratio) + "×").right(7)
+        line.label.left(45) + Quantity.nanoseconds(line.before).right(6)
+          + Quantity.nanoseconds(line.now).right(6) + (Quantity.number(line.ratio) + "×").right(7)
           + "\(Quantity.number(line.interval.lowerBound))–\(Quantity.number(line.interval.upperBound))".right(
             11)
           + (line.isWorse ? " slow" : " fast"))

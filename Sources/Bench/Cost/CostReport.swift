@@ -142,4 +142,15 @@ extension CostReport.Conditions {
     if let burst { words.append("burst of \(burst)") }
     return words.joined(separator: ", ")
   }
+
+  /// "IPv4 64 B 1M cold": where a line is all the room there is.
+  var shortWords: String {
+    var words: [String] = []
+    if let ipVersion { words.append("IPv\(ipVersion)") }
+    if let bytes { words.append("\(bytes) B") }
+    if let entries { words.append(Quantity.count(entries)) }
+    if destinations == "all" { words.append("cold") }
+    if let burst { words.append("×\(burst)") }
+    return words.joined(separator: " ")
+  }
 }

@@ -20,7 +20,7 @@ public struct CostText {
       guard !steps.isEmpty else { continue }
       lines += [""] + (part == .path ? path(steps) : ladder(part, steps))
     }
-    return lines.joined(separator: "\n") + "\n"
+    return lines.map(\.withoutTrailingBlanks).joined(separator: "\n") + "\n"
   }
 
   private func ladder(_ part: CostReport.Part, _ steps: [CostReport.Step]) -> [String] {

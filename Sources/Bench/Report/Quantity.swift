@@ -83,6 +83,10 @@ extension String {
     count > width ? prefix(width - 1) + "…" : String(repeating: " ", count: width - count) + self
   }
 
+  var withoutTrailingBlanks: String {
+    String(reversed().drop { $0 == " " }.reversed())
+  }
+
   /// Lines of at most `width` characters, later ones indented; words longer than a line are cut into pieces.
   func wrapped(_ width: Int, indent: Int = 0) -> [String] {
     let margin = String(repeating: " ", count: indent)
