@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
- * Load for measurements: a generator that BPF_PROG_RUN feeds with live frames,
- * and a counting sink. Both cost a few nanoseconds per frame.
+ * Load for measurements: a generator that BPF_PROG_RUN feeds with live frames, a
+ * counting sink, and a relay to compare with.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
@@ -29,6 +29,35 @@ struct {
 	__type(key, __u32);
 	__type(value, struct culvert_sunk);
 } sunk SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, CULVERT_DELAY_BUCKETS);
+	__type(key, __u32);
+	__type(value, __u64);
+} delays SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, CULVERT_ENDS);
+	__type(key, __u32);
+	__type(value, struct culvert_ends);
+} ends SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_DEVMAP);
+	__uint(max_entries, CULVERT_ENDS);
+	__type(key, __u32);
+	__type(value, __u32);
+} leaves SEC(".maps");
+
+/* Where culvert_relay sends everything. */
+struct {
+	__uint(type, BPF_MAP_TYPE_DEVMAP);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} beyond SEC(".maps");
 
 const volatile struct culvert_sink_filter filter;
 
@@ -77,6 +106,20 @@ static __always_inline void restore(void *frame, void *end, struct culvert_templ
 	}
 }
 
+/* The addresses of the next pair, and how its frames leave. */
+static __always_inline int take_turns(void *frame, void *end, struct culvert_template *t)
+{
+	__u32 at = t->ends_offset & OFFSET_MASK, turn = ++t->end < t->ends ? t->end : 0;
+	void *addresses = bpf_map_lookup_elem(&ends, &turn);
+
+	t->end = turn;
+	if (addresses && frame + at + sizeof(struct culvert_ends) <= end) {
+		AT64(frame + at, 0) = AT64(addresses, 0);
+		AT32(frame + at, 8) = AT32(addresses, 8);
+	}
+	return t->by_device ? bpf_redirect_map(&leaves, turn, XDP_DROP) : XDP_TX;
+}
+
 SEC("xdp.frags") int culvert_generate(struct xdp_md *ctx)
 {
 	void *frame = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
@@ -103,8 +146,48 @@ SEC("xdp.frags") int culvert_generate(struct xdp_md *ctx)
 		if (frame + at + 8 <= end)
 			AT64(frame + at, 0) = g->sent;
 	}
+	if (g->stamp_offset) {
+		__u64 at = g->stamp_offset & OFFSET_MASK, now = bpf_ktime_get_ns();
+
+		if (frame + at + sizeof(struct culvert_stamp) <= end) {
+			AT64(frame + at, 0) = now;
+			AT64(frame + at, 8) = ~now;
+		}
+	}
 	g->sent++;
-	return XDP_TX;
+	return t->ends ? take_turns(frame, end, t) : XDP_TX;
+}
+
+static __always_inline __u32 delay_bucket(__u64 ns)
+{
+	__u32 shift = 0;
+
+	if (ns >> 32)
+		return CULVERT_DELAY_BUCKETS - 1;
+	/* By halves: each adds K where the number has at least K + 7 bits left. */
+	shift += (ns >> (shift + 22) != 0) * 16;
+	shift += (ns >> (shift + 14) != 0) * 8;
+	shift += (ns >> (shift + 10) != 0) * 4;
+	shift += (ns >> (shift + 8) != 0) * 2;
+	shift += ns >> (shift + 7) != 0;
+	return shift * 64 + (ns >> shift);
+}
+
+/* A frame whose stamp is not whole is counted as one without. */
+static __always_inline void count_delay(void *frame, void *end)
+{
+	__u64 at = filter.stamp_offset & OFFSET_MASK, stamp, *count;
+	__u32 bucket;
+
+	if (frame + at + sizeof(struct culvert_stamp) > end)
+		return;
+	stamp = AT64(frame + at, 0);
+	if (AT64(frame + at, 8) != ~stamp)
+		return;
+	bucket = delay_bucket(bpf_ktime_get_ns() - stamp);
+	count = bpf_map_lookup_elem(&delays, &bucket);
+	if (count)
+		(*count)++;
 }
 
 /* Whether the frame is counted, and to be dropped. */
@@ -123,6 +206,8 @@ static __always_inline int sink(void *frame, void *end, __u32 bytes)
 	s = bpf_map_lookup_elem(&sunk, &zero);
 	if (!s)
 		return 0;
+	if (filter.stamp_offset)
+		count_delay(frame, end);
 	s->packets++;
 	s->bytes += bytes;
 	return 1;
@@ -148,6 +233,12 @@ SEC("tc") int culvert_sink_skb(struct __sk_buff *skb)
 SEC("xdp.frags") int culvert_pass(struct xdp_md *ctx)
 {
 	return XDP_PASS;
+}
+
+/* The least that anything can do that forwards: it looks at nothing and changes nothing. */
+SEC("xdp.frags") int culvert_relay(struct xdp_md *ctx)
+{
+	return bpf_redirect_map(&beyond, 0, XDP_PASS);
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

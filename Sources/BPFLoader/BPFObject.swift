@@ -38,6 +38,16 @@ public struct BPFObject: ~Copyable {
     try check(bpf_map__reuse_fd(find(map), descriptor), "share map", map)
   }
 
+  public var programNames: [String] {
+    var names: [String] = []
+    var program = bpf_object__next_program(object, nil)
+    while let present = program {
+      names.append(String(cString: bpf_program__name(present)))
+      program = bpf_object__next_program(object, present)
+    }
+    return names
+  }
+
   /// Leaves a program out.
   public func skip(program: String) throws(Failure) {
     guard let found = bpf_object__find_program_by_name(object, program) else {

@@ -31,6 +31,8 @@ struct CostLadder: CulvertCommand {
   var rounds: Int?
   @Flag(help: "Fewer rounds; part path without loss-free rates and CPU time.")
   var quick = false
+  @Option(help: "Measure another forwarder beside the tiers (part path): testpmd, of DPDK, where installed.")
+  var peer: String?
   @Option(help: "Write the result there as JSON.")
   var json: String?
   @Option(help: "Write it there as one self-contained HTML page; - is standard output.")
@@ -45,6 +47,7 @@ struct CostLadder: CulvertCommand {
 
   func validate() throws {
     if let rounds, rounds < 1 { throw ValidationError("--rounds must be positive.") }
+    if let peer, peer != "testpmd" { throw ValidationError("--peer \(peer): testpmd is the one there is.") }
     if failAbove != nil && compare == nil { throw ValidationError("--fail-above needs --compare OLD.json.") }
     if let failAbove, failAbove < 0 { throw ValidationError("--fail-above must not be negative.") }
   }
@@ -89,8 +92,13 @@ struct CostLadder: CulvertCommand {
 
   func execute() throws {
     let older = try compare.map(Self.read)
+    var path = CostPath(isQuick: quick)
+    path.withTestPMD = peer != nil
     var suite = CostSuite(
-      parts: try partList(), rounds: rounds ?? (quick ? 9 : 25), isQuick: quick, tables: try tableList())
+      parts: try partList(), rounds: rounds ?? (quick ? 9 : 25), path: path, tables: try tableList())
+    if peer != nil, suite.parts.contains(.path), let reason = CostPath.reasonWithoutTestPMD {
+      throw Failure("measure beside", "testpmd", advice: reason, status: .unavailable)
+    }
     guard geteuid() == 0 else {
       throw Failure(
         "measure", "steps", errno: .notPermitted,

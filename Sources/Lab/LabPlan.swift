@@ -20,6 +20,11 @@ public struct LabIdentity: Hashable, Sendable {
   /// 1, 2 … for containers, nil for the host itself.
   public let container: Int?
 
+  public init(host: LabHost, container: Int?) {
+    self.host = host
+    self.container = container
+  }
+
   public var name: String { container.map { "\(host.letter)\($0)" } ?? host.rawValue }
 
   /// The container's port in its host's namespace.

@@ -222,8 +222,16 @@ struct culvert_generator {
 	__u64 tokens;     /* in units of 1e-9 frame */
 	__u64 sent;
 	__u64 sequence_offset; /* 0: frames are not numbered; else where an 8-byte sequence number goes, at most 255 */
+	__u64 stamp_offset;    /* 0: frames are not stamped; else where struct culvert_stamp goes, at most 255 */
 };
-CULVERT_LAYOUT(struct culvert_generator, 48);
+CULVERT_LAYOUT(struct culvert_generator, 56);
+
+/* When a frame left the generator. The complement leaves every Internet checksum over both as it was. */
+struct culvert_stamp {
+	__u64 ns; /* CLOCK_MONOTONIC */
+	__u64 complement;
+};
+CULVERT_LAYOUT(struct culvert_stamp, 16);
 
 /* The generator's frames; value of map `template`. */
 #define CULVERT_TEMPLATE_BYTES 128
@@ -234,16 +242,30 @@ struct culvert_template {
 	__u32 flow_offset;  /* … told apart by the 16-bit field here, at most 255 */
 	__u32 flow_first;   /* … counted up from here */
 	__u32 flow;
-	__u32 zero[3];
+	__u32 ends;         /* over 0: the addresses of that many pairs (map `ends`), by turns … */
+	__u32 ends_offset;  /* … from here on, at most 255 */
+	__u32 end;
+	__u32 by_device;    /* not 0: each pair's frames leave by its own device (map `leaves`) */
+	__u32 zero;
 };
-CULVERT_LAYOUT(struct culvert_template, 160);
+CULVERT_LAYOUT(struct culvert_template, 168);
+
+/* The addresses of a frame, as they begin it; value of map `ends`. */
+struct culvert_ends {
+	__u8 destination[6];
+	__u8 source[6];
+};
+CULVERT_LAYOUT(struct culvert_ends, 12);
+#define CULVERT_ENDS 256
 
 /* Read-only variable `filter`: what culvert_sink counts and drops; a zero field matches all. */
 struct culvert_sink_filter {
 	__be16 ethertype;
 	__be16 port; /* UDP destination */
+	__u16 stamp_offset; /* 0: frames have none; else where struct culvert_stamp is, at most 255 */
+	__u16 zero;
 };
-CULVERT_LAYOUT(struct culvert_sink_filter, 4);
+CULVERT_LAYOUT(struct culvert_sink_filter, 8);
 
 /* Value of per-CPU map `sunk`. */
 struct culvert_sunk {
@@ -251,5 +273,11 @@ struct culvert_sunk {
 	__u64 bytes; /* of the linear part */
 };
 CULVERT_LAYOUT(struct culvert_sunk, 16);
+
+/*
+ * Per-CPU map `delays`: how many frames took how long. Buckets of one nanosecond up to
+ * 128, then 64 for each power of two; the last one also holds what is longer.
+ */
+#define CULVERT_DELAY_BUCKETS 1728
 
 #endif

@@ -39,7 +39,7 @@ public struct CostComparison {
         notes.append("not compared, its spread hides it: \(step.name)")
         continue
       }
-      guard let interval = Self.interval(before.samples, step.samples) else { continue }
+      guard let interval = Statistics.ratioInterval(step.samples, before.samples) else { continue }
       lines.append(
         Line(
           part: step.part, name: step.name,
@@ -55,22 +55,6 @@ public struct CostComparison {
       notes.append("another machine: \(a.cpu), Linux \(a.kernel)")
     }
     if a.debugBuild || b.debugBuild { notes.append("a debug build is among them: the timings say little") }
-  }
-
-  /// Of the ratio of medians, by the percentile bootstrap of either sample.
-  private static func interval(_ before: [Double], _ now: [Double]) -> ClosedRange<Double>? {
-    guard !before.isEmpty, !now.isEmpty else { return nil }
-    var generator = SeededGenerator(seed: 1)
-    func resampled(_ samples: [Double]) -> Double {
-      Statistics.median(samples.map { _ in samples.randomElement(using: &generator)! })!
-    }
-    var ratios = (0..<2000).compactMap { _ -> Double? in
-      let denominator = resampled(before)
-      return denominator > 0 ? resampled(now) / denominator : nil
-    }
-    guard !ratios.isEmpty else { return nil }
-    ratios.sort()
-    return ratios[Int(Double(ratios.count - 1) * 0.025)]...ratios[Int(Double(ratios.count - 1) * 0.975)]
   }
 
   /// At most 80 columns: what changed, worst first, and how many did not.

@@ -1,48 +1,143 @@
 // SPDX-License-Identifier: Apache-2.0
+import FastPath
+import LinuxSystem
 
 /// The device under test as a ladder: what `ab` measures of whole hosts at the highest rate they take, in
-/// nanoseconds per packet of the one core that does all the work.
-public enum CostPath {
-  /// The raw wire first, the kernel last.
-  public static let networks = ["bare", "vxlan+xdp", "vxlan+tc", "vxlan+afxdp", "bridge", "vxlan"]
+/// nanoseconds per packet of the one core that does all the work; and how long frames take at parts of the rate
+/// that loses none.
+public struct CostPath: Sendable {
+  public var isQuick: Bool
+  /// Beside the tiers, where it is installed.
+  public var withTestPMD = false
+  /// Of each host, taking turns.
+  public var containers = 64
+  /// Of the rate without loss.
+  public var loads = [10, 50, 90]
 
-  public static func request(quick: Bool) -> Plan.Request {
-    var request = Plan.Request()
-    request.networks = networks
-    request.workloads = ["packet-rate"]
-    request.sizes = [64]
-    request.duration = quick ? 0.2 : 0.3
-    request.repeats = quick ? 6 : 8
-    return request
+  public init(isQuick: Bool) { self.isQuick = isQuick }
+
+  /// Why the peer cannot run here; nil where it can.
+  public static var reasonWithoutTestPMD: String? { TestPMD.reasonToSkip() }
+
+  static let kernel = Network(base: "vxlan")
+  private static let tiers = Tier.allCases.map { Network(base: "vxlan", tier: $0.rawValue) }
+
+  /// The raw wire first, the kernel last.
+  var networks: [Network] {
+    [Network(base: "bare"), .redirect] + Self.tiers + (withTestPMD ? [.testpmd] : [])
+      + [Network(base: "bridge"), Self.kernel]
+  }
+
+  private static let bytes = 64
+
+  var cells: [Cell] {
+    let kinds = PacketDirection.allCases.flatMap { direction in
+      [(Measure.packetRate(direction), 1), (.packetRate(direction), containers)]
+        + (isQuick ? [] : [(.noDropRate(direction), 1)] + loads.map { (.frameDelay(direction, percent: $0), 1) })
+    }
+    return kinds.map { measure, flows in
+      Cell(measure: measure, size: Self.bytes, offloads: .on, placement: .oneCore, flows: flows)
+    }
+  }
+
+  func measure(
+    isInterrupted: @escaping () -> Bool, onProgress: @escaping (Campaign.Progress) -> Void
+  ) throws -> [CostReport.Step] {
+    let duration = isQuick ? 0.2 : 0.3
+    let arena = LabArena(
+      LabArena.Settings(
+        duration: duration, warmUp: duration / 3, asShipped: false, searchSteps: 8, searchDuration: 0.2),
+      drivers: Tier.allCases.map { .fastPath($0, bypassPolicy: false, wait: .adaptive) } + [.redirect, .testpmd])
+    let repeats = isQuick ? RatioEstimate.pairsForVerdict : 8
+    var campaign = Campaign(
+      schedule: Schedule(baseline: Self.kernel, networks: networks), cells: cells, repeats: repeats,
+      searchRepeats: 3, measuresCost: !isQuick, arena: arena)
+    // Steps need no pairs: a machine that is never quiet shows in their intervals.
+    campaign.budget = isQuick ? 90 : 400
+    campaign.isInterrupted = isInterrupted
+    campaign.onProgress = onProgress
+    var report = ABReport(
+      environment: ABReport.Environment(machine: .read(), baseline: "tuned", offloads: [:]),
+      settings: ABReport.Settings(
+        repeats: repeats, durationS: duration, pinning: [:], baselineNetwork: Self.kernel.description,
+        networks: networks.map(\.description)))
+    do { try campaign.run(&report) } catch {
+      try? arena.close()
+      throw error
+    }
+    try arena.close()
+    if !report.complete { throw CostSuite.Interrupted() }
+    for result in report.results {
+      if let reason = result.failed { throw Failure("measure", result.network, advice: reason) }
+    }
+    return steps(report)
   }
 
   /// The steps of a comparison of these networks.
-  public static func steps(_ report: ABReport) -> [CostReport.Step] {
-    let order = networks
-    let rates = report.results.filter { $0.metric == "packets_per_second" && !$0.samples.isEmpty }
-    return rates.sorted { a, b in
-      a.workload != b.workload
-        ? a.workload > b.workload
-        : order.firstIndex(of: a.network) ?? 99 < order.firstIndex(of: b.network) ?? 99
-    }.compactMap { result in
-      let samples = result.samples.filter { $0 > 0 }.map { 1e9 / $0 }
-      guard let figure = CostReport.Figure(samples) else { return nil }
-      let packets = result.samples.reduce(0) { $0 + $1 * report.settings.durationS }
-      var step = CostReport.Step(
-        part: .path, tier: result.network,
-        step: String(result.workload.split(separator: ":").last ?? ""),
-        conditions: CostReport.Conditions(bytes: result.size), nsPerPacket: figure, packets: Int(packets),
-        samples: samples)
-      step.packetsPerSecond = result.median
-      step.cpuNsPerPacket = result.cpuNsPerPacket
-      step.packetsPerBurst = result.tier?.packetsPerBurst
-      step.callsPerPacket = result.tier?.callsPerPacket
-      step.ndrPacketsPerSecond =
-        report.results.first {
-          $0.network == result.network && $0.workload == result.workload && $0.size == result.size
-            && $0.metric == "ndr_packets_per_second"
-        }?.median
-      return step
+  func steps(_ report: ABReport) -> [CostReport.Step] {
+    PacketDirection.allCases.flatMap { direction in
+      [1, containers].flatMap { containers in
+        networks.compactMap { HostStep(report, $0, direction, containers: containers)?.step }
+      }
     }
+  }
+}
+
+/// One network of a comparison, in one direction, as a step.
+private struct HostStep {
+  let step: CostReport.Step
+
+  init?(_ report: ABReport, _ network: Network, _ direction: PacketDirection, containers: Int) {
+    func samples(of network: Network, containers: Int = containers) -> [Double] {
+      Self.result(report, network, .packetRate(direction), containers)?.samples.filter { $0 > 0 } ?? []
+    }
+    guard let result = Self.result(report, network, .packetRate(direction), containers),
+      let figure = CostReport.Figure(samples(of: network).map { 1e9 / $0 })
+    else { return nil }
+    let packets = result.samples.reduce(0) { $0 + $1 * report.settings.durationS }
+    var step = CostReport.Step(
+      part: .path, tier: result.network, step: direction.rawValue,
+      conditions: CostReport.Conditions(bytes: result.size, containers: containers), nsPerPacket: figure,
+      packets: Int(packets), samples: samples(of: network).map { 1e9 / $0 })
+    step.packetsPerSecond = result.median
+    step.cpuNsPerPacket = result.cpuNsPerPacket
+    step.packetsPerBurst = result.tier?.packetsPerBurst
+    step.callsPerPacket = result.tier?.callsPerPacket
+    if containers == 1 {
+      step.ndrPacketsPerSecond = Self.result(report, network, .noDropRate(direction), 1)?.median
+      step.delays = Self.delays(report, network, direction)
+    } else {
+      step.timesOneContainer = CostReport.Figure(
+        ratioOf: samples(of: network, containers: 1), to: samples(of: network))
+    }
+    let others = [Network(base: "bare"), .redirect, .testpmd, CostPath.kernel].filter { $0 != network }
+    step.timesFaster = others.compactMap { other in
+      CostReport.Figure(ratioOf: samples(of: network), to: samples(of: other)).map {
+        CostReport.Ratio(than: other.description, figure: $0)
+      }
+    }
+    self.step = step
+  }
+
+  private static func result(
+    _ report: ABReport, _ network: Network, _ measure: Measure, _ containers: Int
+  ) -> ABReport.Result? {
+    report.results.first {
+      $0.network == network.description && $0.workload == measure.workload && $0.metric == measure.metric
+        && ($0.flows ?? 1) == containers
+    }
+  }
+
+  private static func delays(
+    _ report: ABReport, _ network: Network, _ direction: PacketDirection
+  ) -> [CostReport.Delay]? {
+    let delays = (1...100).compactMap { percent -> CostReport.Delay? in
+      let measure = Measure.frameDelay(direction, percent: percent)
+      guard let result = result(report, network, measure, 1), let times = result.latencyUs else { return nil }
+      return CostReport.Delay(
+        percentOfNdr: percent, p50Us: times["p50"] ?? 0, p90Us: times["p90"] ?? 0, p99Us: times["p99"] ?? 0,
+        maxUs: times["max"] ?? 0, lostFraction: result.lostFraction ?? 0)
+    }
+    return delays.isEmpty ? nil : delays
   }
 }

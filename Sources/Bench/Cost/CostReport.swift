@@ -54,11 +54,14 @@ public struct CostReport: Codable, Sendable, Equatable {
     public var destinations: String?
     /// Frames that are worked on together.
     public var burst: Int?
+    /// Of each host, whose frames take turns.
+    public var containers: Int?
 
     public init(
       ipVersion: Int? = nil, bytes: Int? = nil, entries: Int? = nil, destinations: String? = nil,
-      burst: Int? = nil
+      burst: Int? = nil, containers: Int? = nil
     ) {
+      self.containers = containers
       self.ipVersion = ipVersion
       self.bytes = bytes
       self.entries = entries
@@ -76,6 +79,15 @@ public struct CostReport: Codable, Sendable, Equatable {
       guard let median = Statistics.median(samples), let interval = Statistics.medianInterval(samples)
       else { return nil }
       self.median = median
+      ci95 = [interval.lowerBound, interval.upperBound]
+    }
+
+    /// Of the medians of two samples that nothing pairs.
+    public init?(ratioOf a: [Double], to b: [Double]) {
+      guard let over = Statistics.median(a), let under = Statistics.median(b), under > 0,
+        let interval = Statistics.ratioInterval(a, b)
+      else { return nil }
+      median = over / under
       ci95 = [interval.lowerBound, interval.upperBound]
     }
 
@@ -106,6 +118,34 @@ public struct CostReport: Codable, Sendable, Equatable {
     /// Of tier `afxdp`'s rings: packets that were found at once, and system calls.
     public var packetsPerBurst: Double?
     public var callsPerPacket: Double?
+    /// Part `path`: this rate over another network's at the same turn.
+    public var timesFaster: [Ratio]?
+    /// Part `path`, several containers: time per packet over that with one.
+    public var timesOneContainer: Figure?
+    /// Part `path`: from generator to counter, at parts of the rate without loss.
+    public var delays: [Delay]?
+  }
+
+  public struct Ratio: Codable, Sendable, Equatable {
+    /// A network, as "vxlan".
+    public var than: String
+    public var median: Double
+    public var ci95: [Double]
+
+    init(than: String, figure: Figure) {
+      self.than = than
+      median = figure.median
+      ci95 = figure.ci95
+    }
+  }
+
+  public struct Delay: Codable, Sendable, Equatable {
+    public var percentOfNdr: Int
+    public var p50Us: Double
+    public var p90Us: Double
+    public var p99Us: Double
+    public var maxUs: Double
+    public var lostFraction: Double
   }
 
   public init(environment: Environment) { self.environment = environment }
@@ -140,6 +180,7 @@ extension CostReport.Conditions {
     if let entries { words.append("\(Quantity.count(entries)) \(entries == 1 ? "entry" : "entries")") }
     if destinations == "all" { words.append("cold") }
     if let burst { words.append("burst of \(burst)") }
+    if let containers, containers > 1 { words.append("\(containers) containers") }
     return words.joined(separator: ", ")
   }
 
@@ -151,6 +192,7 @@ extension CostReport.Conditions {
     if let entries { words.append(Quantity.count(entries)) }
     if destinations == "all" { words.append("cold") }
     if let burst { words.append("×\(burst)") }
+    if let containers, containers > 1 { words.append("\(containers) ends") }
     return words.joined(separator: " ")
   }
 }

@@ -18,7 +18,7 @@ public struct CostText {
     for part in CostReport.Part.allCases {
       let steps = report.steps.filter { $0.part == part }
       guard !steps.isEmpty else { continue }
-      lines += [""] + (part == .path ? path(steps) : ladder(part, steps))
+      lines += [""] + (part == .path ? HostText(steps).lines : ladder(part, steps))
     }
     return lines.map(\.withoutTrailingBlanks).joined(separator: "\n") + "\n"
   }
@@ -47,29 +47,6 @@ public struct CostText {
       + figure.ci95.map(Quantity.nanoseconds).joined(separator: "–").right(14)
       + (step.adds.map { $0.isHidden ? "spread" : Quantity.nanoseconds($0.median) } ?? "").right(9)
       + ratio.right(9)
-  }
-
-  private func path(_ steps: [CostReport.Step]) -> [String] {
-    var lines = [
-      CostReport.Part.path.title.left(34) + "ns/packet".right(10) + "95 %".right(12) + "most".right(9)
-        + "no loss".right(9) + "CPU".right(6)
-    ]
-    for step in steps {
-      lines.append(
-        "\(step.tier) \(step.step)".left(34)
-          + Quantity.nanoseconds(step.nsPerPacket.median).right(10)
-          + step.nsPerPacket.ci95.map(Quantity.nanoseconds).joined(separator: "–").right(12)
-          + (step.packetsPerSecond.map { Quantity.text($0, unit: "1/s") } ?? "–").right(9)
-          + (step.ndrPacketsPerSecond.map { Quantity.text($0, unit: "1/s") } ?? "–").right(9)
-          + (step.cpuNsPerPacket.map(Quantity.long) ?? "–").right(6))
-    }
-    for step in steps {
-      guard let burst = step.packetsPerBurst, let calls = step.callsPerPacket else { continue }
-      lines.append(
-        "  rings of \(step.tier) \(step.step): \(Quantity.number(burst)) packets at once, "
-          + "\(Quantity.number(calls)) system calls a packet")
-    }
-    return lines
   }
 }
 

@@ -11,6 +11,8 @@ public enum Measure: Hashable, Sendable {
   case packetRate(PacketDirection)
   /// The highest offered rate that loses at most 0.001 %.
   case noDropRate(PacketDirection)
+  /// How long frames take at so many percent of that rate, by time stamps inside them.
+  case frameDelay(PacketDirection, percent: Int)
   case udpRoundTrip
   case tcpRoundTrip
   case tcpConnectRoundTrip
@@ -20,7 +22,8 @@ public enum Measure: Hashable, Sendable {
   /// The workload's name in options and JSON.
   public var workload: String {
     switch self {
-    case .packetRate(let direction), .noDropRate(let direction): "packet-rate:\(direction.rawValue)"
+    case .packetRate(let direction), .noDropRate(let direction), .frameDelay(let direction, _):
+      "packet-rate:\(direction.rawValue)"
     case .udpRoundTrip: "udp-rr"
     case .tcpRoundTrip: "tcp-rr"
     case .tcpConnectRoundTrip: "tcp-crr"
@@ -33,6 +36,7 @@ public enum Measure: Hashable, Sendable {
     switch self {
     case .packetRate, .udpStream: "packets_per_second"
     case .noDropRate: "ndr_packets_per_second"
+    case .frameDelay(_, let percent): "delay_p50_us_at_\(percent)"
     case .udpRoundTrip, .tcpRoundTrip: "round_trip_p50_us"
     case .tcpConnectRoundTrip: "transactions_per_second"
     case .tcpStream: "bytes_per_second"
@@ -42,14 +46,14 @@ public enum Measure: Hashable, Sendable {
   public var unit: String {
     switch self {
     case .packetRate, .noDropRate, .udpStream, .tcpConnectRoundTrip: "1/s"
-    case .udpRoundTrip, .tcpRoundTrip: "us"
+    case .udpRoundTrip, .tcpRoundTrip, .frameDelay: "us"
     case .tcpStream: "B/s"
     }
   }
 
   public var better: Direction {
     switch self {
-    case .udpRoundTrip, .tcpRoundTrip: .lower
+    case .udpRoundTrip, .tcpRoundTrip, .frameDelay: .lower
     default: .higher
     }
   }
@@ -58,7 +62,7 @@ public enum Measure: Hashable, Sendable {
   /// made.
   public var isLiveFrames: Bool {
     switch self {
-    case .packetRate, .noDropRate: true
+    case .packetRate, .noDropRate, .frameDelay: true
     default: false
     }
   }
@@ -73,7 +77,7 @@ public enum Measure: Hashable, Sendable {
 
   public var defaultSizes: [Int] {
     switch self {
-    case .packetRate, .noDropRate, .udpRoundTrip, .tcpRoundTrip, .tcpConnectRoundTrip: [64]
+    case .packetRate, .noDropRate, .frameDelay, .udpRoundTrip, .tcpRoundTrip, .tcpConnectRoundTrip: [64]
     case .udpStream: [64, 1400]
     case .tcpStream: [65536]
     }
@@ -83,7 +87,7 @@ public enum Measure: Hashable, Sendable {
   /// MTU.
   public var sizes: ClosedRange<Int> {
     switch self {
-    case .packetRate, .noDropRate: 64...1464
+    case .packetRate, .noDropRate, .frameDelay: 64...1464
     case .udpRoundTrip, .udpStream: 8...65_507
     case .tcpRoundTrip, .tcpConnectRoundTrip: 1...65_507
     case .tcpStream: 1...16_777_216

@@ -19,6 +19,14 @@ public struct Network: Hashable, Sendable, CustomStringConvertible {
   public static let bases =
     ["bare", "host", "container", "bridge", "nat", "none", "vxlan", asShipped]
 
+  /// What a tier is compared with beside the kernel, on the overlay's hosts: frames come out as they went in. They
+  /// carry no traffic but live frames.
+  public static let relays = [redirect, testpmd]
+  /// XDP redirect without any work.
+  public static let redirect = Network(base: "redirect")
+  /// DPDK's dpdk-testpmd, forwarding mode io, on its net_af_xdp in copy mode.
+  public static let testpmd = Network(base: "testpmd")
+
   /// Everything: the bases and, on the overlay, the tiers.
   public static func all(tiers: [String]) -> [String] { bases + tiers.map { "vxlan+\($0)" } }
 
@@ -34,6 +42,10 @@ public struct Network: Hashable, Sendable, CustomStringConvertible {
   }
 
   public var description: String { tier.map { "\(base)+\($0)" } ?? base }
+
+  var isRelay: Bool { Self.relays.contains(self) }
+  /// Of the driver that puts it on a host; nil for what is the kernel's alone.
+  var driver: String? { tier ?? (isRelay ? base : nil) }
 
   /// The lab it is found on: what needs nothing but the overlay's hosts and containers shares one.
   var lab: LabSpec.Network {
@@ -53,7 +65,7 @@ public struct Network: Hashable, Sendable, CustomStringConvertible {
   func reasonToSkip(_ measure: Measure) -> String? {
     switch base {
     case "none": return "loopback alone leads nowhere: none is for launch"
-    case _ where !measure.isLiveFrames: return nil
+    case _ where !measure.isLiveFrames: return isRelay ? "a relay carries live frames only" : nil
     case "host": return "no container's port is on the way: that is bare"
     case "container": return "loopback takes no live frames"
     case "nat": return "a translation begins with a socket's packets and needs the answers too"

@@ -26,7 +26,7 @@ public struct Estimate: Sendable {
     seconds = 0
     for cell in cells {
       let pass = schedule.pass(0).trials.filter { $0.reasonToSkip(cell.measure) == nil }
-      let toggles = Double(pass.count { $0.tier != nil }) * Self.toggle
+      let toggles = Double(pass.count { $0.driver != nil }) * Self.toggle
       let repeats = cell.measure.isSearch ? plan.searchRepeats : plan.repeats
       let once = Self.duration(of: cell, plan)
       trials += pass.count * repeats

@@ -39,6 +39,8 @@ public final class LabArena: Arena {
   private var nextPort = LabNames.publishedPorts.lowerBound
   /// Highest rate seen, where the search for the loss-free one starts.
   private var ceilings: [Arrangement: Double] = [:]
+  /// What the searches found, of which delays are measured at a part.
+  private var noDropRates: [Arrangement: [Double]] = [:]
 
   public init(_ settings: Settings, drivers: [TierDriver]) {
     self.settings = settings
@@ -59,15 +61,18 @@ public final class LabArena: Arena {
     let placement = cell.placement
     let workers: [LabHost: Int] =
       switch cell.measure {
-      case _ where network.tier == nil: [:]
-      case .packetRate(.encap), .noDropRate(.encap): [.a: Placement.liveFramesWorkerCPU]
-      case .packetRate(.decap), .noDropRate(.decap): [.b: Placement.liveFramesWorkerCPU]
+      case _ where network.driver == nil: [:]
+      case .packetRate(.encap), .noDropRate(.encap), .frameDelay(.encap, _):
+        [.a: Placement.liveFramesWorkerCPU]
+      case .packetRate(.decap), .noDropRate(.decap), .frameDelay(.decap, _):
+        [.b: Placement.liveFramesWorkerCPU]
       // Each with its container.
       default: [.a: placement.clientCPU, .b: placement.serverCPU]
       }
     let isAsShipped = settings.asShipped || network.base == Network.asShipped
     let spec = LabSpec(
-      network.lab, mtu: settings.mtu, offloads: cell.offloads == .on, asShipped: isAsShipped)
+      network.lab, containers: cell.containers, mtu: settings.mtu, offloads: cell.offloads == .on,
+      asShipped: isAsShipped)
     return Arrangement(network: network, spec: spec, workers: workers)
   }
 
@@ -82,8 +87,12 @@ public final class LabArena: Arena {
 
   public func reasonToSkip(_ network: Network, _ cell: Cell) -> String? {
     if cell.placement == .twoCore && CPU.count < 2 { return "needs two CPUs" }
-    if let tier = network.tier, drivers[tier] == nil { return "no tier \(tier) in this version" }
+    if let driver = network.driver, drivers[driver] == nil { return "no tier \(driver) in this version" }
     if let reason = network.reasonToSkip(cell.measure) { return reason }
+    if cell.containers != nil, network.lab != .vxlan || network.isOfHosts || network.isRelay {
+      return "one pair of ends is all it has"
+    }
+    if network == .testpmd, let reason = TestPMD.reasonToSkip() { return reason }
     do {
       _ = try stage(arrangement(network, cell).spec)
       return nil
@@ -105,6 +114,8 @@ public final class LabArena: Arena {
     // Live frames put a tier on one host; what is to be right is the network, with the tier on both. Where its
     // workers run decides nothing.
     if network.tier != nil { arrangement.workers = [.a: 0, .b: 0] }
+    // A relay is no network: what is to be right is that its frames arrive, and that is what is counted.
+    if network.isRelay { arrangement.workers = [:] }
     if let known = gates[arrangement] { return known }
     let stage = try prepare(arrangement, liveFrames: false)
     let report = Gate(mtu: Int(stage.ends(network).client.mtu))
@@ -143,18 +154,28 @@ public final class LabArena: Arena {
   private func prepare(_ arrangement: Arrangement, liveFrames: Bool) throws(Failure) -> Stage {
     let stage = try stage(arrangement.spec)
     let network = arrangement.network
-    let driver = network.tier.flatMap { drivers[$0] }
     for (spec, other) in stages where spec != arrangement.spec {
       try asFailure("detach", "a tier") { try other.detachAll() }
     }
+    // A relay takes everything: addresses are resolved before it comes.
+    if network.isRelay {
+      try asFailure("detach", "a tier") { try stage.detachAll() }
+      try prime(network, stage)
+    }
     try asFailure("attach", "\(network)") {
-      _ = try stage.arrange(network, workers: arrangement.workers, driver: driver)
+      _ = try stage.arrange(
+        network, workers: arrangement.workers, driver: network.driver.flatMap { drivers[$0] })
     }
     try asFailure("prepare", "\(network)") { try stage.receiveLiveFrames(liveFrames) }
     if let text = stage.obtained { obtained[network] = text }
-    let path = path(network, on: stage, .oneCore, ports: 1)
-    try Gate(mtu: Int(stage.ends(network).client.mtu)).prime(path)
+    if !network.isRelay { try prime(network, stage) }
     return stage
+  }
+
+  private func prime(_ network: Network, _ stage: Stage) throws(Failure) {
+    let gate = Gate(mtu: Int(stage.ends(network).client.mtu))
+    try gate.prime(path(network, on: stage, .oneCore, ports: 1))
+    for path in stage.otherPairs { try gate.prime(path) }
   }
 
   private func path(_ network: Network, on stage: Stage, _ placement: Placement, ports: UInt16) -> Path {
@@ -207,7 +228,7 @@ public final class LabArena: Arena {
         size: cell.size, connectsEachTime: cell.measure == .tcpConnectRoundTrip, timing: settings.timing)
       return Sample(try load.run(path), of: cell.measure)
     case .packetRate(let direction):
-      var load = stage.load(network, direction, size: cell.size)
+      var load = stage.load(network, direction, size: cell.size, containers: cell.containers)
       load.onWindow = onWindow
       let report = try asFailure("measure", "\(cell)") { try load.run(rate: nil, timing: settings.timing) }
       guard report.sunk > 0 else {
@@ -224,7 +245,22 @@ public final class LabArena: Arena {
         let ceiling = try ceilings[arrangement] ?? load.run(rate: nil, timing: timing).packetsPerSecond
         return try load.noDropRate(ceiling: ceiling, steps: settings.searchSteps, timing: timing)
       }
+      noDropRates[arrangement, default: []].append(rate)
       return Sample(value: rate)
+    case .frameDelay(let direction, let percent):
+      arrangement.size = cell.size
+      guard let most = Statistics.median(noDropRates[arrangement] ?? []), most > 0 else {
+        throw Failure("measure", "\(cell)", advice: "No rate without loss was found, of which it is a part.")
+      }
+      let load = stage.load(network, direction, size: cell.size)
+      let report = try asFailure("measure", "\(cell)") {
+        try load.run(
+          rate: most * Double(percent) / 100, timing: settings.timing, isYielding: true, measuresDelay: true)
+      }
+      guard let delay = report.delay, delay.count > 0 else {
+        throw Failure("measure", "\(cell)", advice: "None of \(report.sent) frames arrived with its time stamp.")
+      }
+      return Sample(delay, lostFraction: report.lostFraction)
     }
   }
 }
@@ -248,17 +284,26 @@ extension Sample {
 
   init(_ report: TCPStream.Report) { self.init(value: report.receivedBytesPerSecond) }
 
+  init(_ delay: LatencyHistogram, lostFraction: Double) {
+    self.init(value: delay.microseconds(50), lostFraction: lostFraction)
+    keep(delay)
+  }
+
+  private mutating func keep(_ latency: LatencyHistogram) {
+    self.latency = [
+      "p50": latency.microseconds(50), "p90": latency.microseconds(90), "p99": latency.microseconds(99),
+      "p99.9": latency.microseconds(99.9), "max": latency.maxMicroseconds,
+    ]
+    histogram = latency
+  }
+
   init(_ report: RoundTripReport, of measure: Measure) {
     let latency = report.latency
     self.init(
       value: measure.better == .lower ? latency.microseconds(50) : report.transactionsPerSecond,
       unitsPerSecond: report.transactionsPerSecond,
       lostFraction: report.lostFraction)
-    self.latency = [
-      "p50": latency.microseconds(50), "p90": latency.microseconds(90), "p99": latency.microseconds(99),
-      "p99.9": latency.microseconds(99.9), "max": latency.maxMicroseconds,
-    ]
-    histogram = latency
+    keep(latency)
     transactionsPerSecond = report.transactionsPerSecond
   }
 }

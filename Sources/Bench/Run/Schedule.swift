@@ -12,10 +12,10 @@ public struct Schedule: Sendable, Equatable {
   public init(baseline: Network, networks: [Network]) {
     self.baseline = baseline
     let others = networks.filter { $0 != baseline }
-    let isBaselineTiered = baseline.tier != nil
+    let isBaselineTiered = baseline.driver != nil
     self.others =
-      others.filter { ($0.tier != nil) == isBaselineTiered }
-      + others.filter { ($0.tier != nil) != isBaselineTiered }
+      others.filter { ($0.driver != nil) == isBaselineTiered }
+      + others.filter { ($0.driver != nil) != isBaselineTiered }
   }
 
   public struct Pass: Sendable, Equatable {

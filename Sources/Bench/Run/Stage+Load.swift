@@ -13,33 +13,63 @@ extension Stage {
   ///
   /// encap: out of a1, counted behind hostA, at hostB's uplink. decap: out of hostA's uplink as hostA would
   /// have encapsulated them, counted behind hostB, in b1. `bare`: out of hostA's uplink, counted at hostB's.
-  /// `bridge`: out of a1, counted in a2.
+  /// `bridge`: out of a1, counted in a2. Relays: as encap and decap, but the frames stay as they are.
   /// - Parameter size: bytes of the inner frame with its Ethernet header, without its check sequence.
-  func load(_ network: Network, _ direction: PacketDirection, size: Int) -> PacketRate {
+  /// - Parameter containers: of `vxlan` and its tiers: that many of hostA, each to one of hostB, take turns.
+  func load(
+    _ network: Network, _ direction: PacketDirection, size: Int, containers: Int? = nil
+  ) -> PacketRate {
+    var load = load(network, direction, size: size)
+    guard let containers, lab.spec.network == .vxlan, !network.isOfHosts else { return load }
+    let sources = lab.containers(of: .a).prefix(containers)
+    let sinks = lab.containers(of: .b).prefix(containers)
+    let pairs = zip(sources, sinks).map { source, sink in
+      FrameTurns.Pair(
+        source: source.mac, destination: sink.mac,
+        device: direction == .encap ? (station(source).namespace, source.interface) : nil)
+    }
+    load.turns = FrameTurns(pairs, offset: direction == .encap ? 0 : Int(LabSpec.overhead))
+    if direction == .decap { load.moreSinks = sinks.dropFirst().map { station($0) } }
+    return load
+  }
+
+  private func load(_ network: Network, _ direction: PacketDirection, size: Int) -> PacketRate {
     let (hostA, hostB) = (lab.host(.a), lab.host(.b))
     let ends = ends(network)
     let plain = FrameTemplate.udp(
       from: FlowEnd(mac: ends.client.mac, ipv4: ends.client.address, port: Self.innerPorts.source),
       to: FlowEnd(mac: ends.server.mac, ipv4: ends.server.address, port: Self.innerPorts.destination),
       size: size)
+    let plainStamp = FrameTemplate.headerBytes
+    let outerStamp = plainStamp + Int(LabSpec.overhead)
     guard lab.spec.network == .vxlan, !network.isOfHosts else {
-      return rate(ends.client, ends.server, port: Self.innerPorts.destination, plain)
+      return rate(
+        ends.client, ends.server, port: Self.innerPorts.destination, plain, (plainStamp, plainStamp))
     }
     switch direction {
-    case .encap: return rate(ends.client, hostB, port: LabNames.port, plain)
+    case .encap:
+      return network.isRelay
+        ? rate(ends.client, hostB, port: Self.innerPorts.destination, plain, (plainStamp, plainStamp))
+        : rate(ends.client, hostB, port: LabNames.port, plain, (plainStamp, outerStamp))
     case .decap:
       let outer = FrameTemplate.vxlan(
         plain, vni: LabNames.vni,
         from: FlowEnd(mac: hostA.mac, ipv4: hostA.address, port: Self.outerSourcePort),
         to: FlowEnd(mac: hostB.mac, ipv4: hostB.address, port: LabNames.port),
         withChecksum: lab.spec.udpChecksum)
-      return rate(hostA, ends.server, port: Self.innerPorts.destination, outer)
+      return network.isRelay
+        ? rate(hostA, ends.server, port: LabNames.port, outer, (outerStamp, outerStamp))
+        : rate(hostA, ends.server, port: Self.innerPorts.destination, outer, (outerStamp, plainStamp))
     }
   }
 
-  private func rate(_ source: LabNode, _ sink: LabNode, port: UInt16, _ frame: FrameTemplate) -> PacketRate {
+  private func rate(
+    _ source: LabNode, _ sink: LabNode, port: UInt16, _ frame: FrameTemplate,
+    _ stampOffsets: (sent: Int, received: Int)
+  ) -> PacketRate {
     PacketRate(
       source: station(source).pinned(to: 0), sourceInterface: source.interface,
-      sink: station(sink), sinkInterface: sink.interface, port: port, frame: frame)
+      sink: station(sink), sinkInterface: sink.interface, port: port, frame: frame,
+      stampOffsets: stampOffsets)
   }
 }

@@ -27,11 +27,23 @@ final class Stage {
   }
 
   /// Live frames vanish where NAPI does not run at the end that receives them; on veth that comes with GRO.
-  /// It is on at the container's port while they are measured, and as the kernel made it otherwise.
+  /// It is on at the containers' ports while they are measured, and as the kernel made it otherwise.
   func receiveLiveFrames(_ isOn: Bool) throws {
-    guard isOn != receivesLiveFrames, let port = lab.pair.client.hostPort else { return }
-    try lab.host(.a).run { try Ethtool().setFeatures(of: port, ["rx-gro": isOn]) }
+    guard isOn != receivesLiveFrames else { return }
+    let ports = lab.containers(of: .a).compactMap(\.hostPort)
+    try lab.host(.a).run {
+      let ethtool = try Ethtool()
+      for port in ports { try ethtool.setFeatures(of: port, ["rx-gro": isOn]) }
+    }
     receivesLiveFrames = isOn
+  }
+
+  /// On an overlay of several containers a host, the others than the first pair: they ping, no more.
+  var otherPairs: [Path] {
+    guard lab.spec.network == .vxlan else { return [] }
+    return zip(lab.containers(of: .a), lab.containers(of: .b)).dropFirst().map {
+      Path(client: station($0), server: station($1), port: LabNames.publishedPorts.lowerBound)
+    }
   }
 
   func station(_ node: LabNode) -> Station { stations[node.name]! }
@@ -54,7 +66,9 @@ final class Stage {
   }
 
   /// What the tiers did so far, by host.
-  func counts() throws -> [LabHost: TierCount] { try attached.mapValues { try $0.attachment.count() } }
+  func counts() throws -> [LabHost: TierCount] {
+    try attached.compactMapValues { try $0.attachment.count() }
+  }
 
   /// Of the hosts' tiers, where they differ each.
   var obtained: String? {

@@ -21,8 +21,8 @@ public struct TierDriver: Sendable {
 public protocol TierAttachment: AnyObject, Sendable {
   /// Tier and mode, as "xdp native".
   var obtained: String { get }
-  /// What became of the packets that it saw so far.
-  func count() throws -> TierCount
+  /// What became of the packets that it saw so far; nil where it does not count.
+  func count() throws -> TierCount?
   /// Gives the packets back to the kernel.
   func detach() throws
 }
@@ -49,7 +49,7 @@ final class FastPathAttachment: TierAttachment {
   init(_ service: FastPathService) { self.service = service }
   var obtained: String { service.obtained }
   func detach() throws { try service.stop() }
-  func count() throws -> TierCount {
+  func count() throws -> TierCount? {
     let stats = try service.stats()
     let work = stats.workers?.reduce(Work(), +)
     return stats.ports.reduce(into: TierCount(work: work)) { sum, port in

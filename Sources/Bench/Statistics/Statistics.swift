@@ -48,6 +48,25 @@ public enum Statistics {
     medians.sort()
     return quantile(sorted: medians, 0.025)...quantile(sorted: medians, 0.975)
   }
+
+  /// The same of the ratio of two samples' medians, which nothing pairs: either is resampled. nil where the
+  /// denominator is not above zero.
+  public static func ratioInterval(
+    _ a: [Double], _ b: [Double], resamples: Int = 2000, seed: UInt64 = 1
+  ) -> ClosedRange<Double>? {
+    guard !a.isEmpty, !b.isEmpty else { return nil }
+    var generator = SeededGenerator(seed: seed)
+    func resampled(_ values: [Double]) -> Double {
+      median(values.map { _ in values.randomElement(using: &generator)! })!
+    }
+    var ratios = (0..<resamples).compactMap { _ -> Double? in
+      let denominator = resampled(b)
+      return denominator > 0 ? resampled(a) / denominator : nil
+    }
+    guard !ratios.isEmpty else { return nil }
+    ratios.sort()
+    return quantile(sorted: ratios, 0.025)...quantile(sorted: ratios, 0.975)
+  }
 }
 
 /// A ratio of two networks' figures over trials paired in time.

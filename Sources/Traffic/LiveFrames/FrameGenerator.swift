@@ -14,11 +14,9 @@ public struct FrameGenerator: ~Copyable, Sendable {
   private let state: BPFMap<UInt32, culvert_generator>
   private let frame: FrameTemplate
 
-  public init(_ frame: FrameTemplate) throws(Failure) {
-    let embedded = culvert_bpf_bench()
-    var object = try BPFObject(name: "bench", data: embedded.data, size: embedded.size)
-    for program in ["culvert_sink", "culvert_sink_skb"] { try object.skip(program: program) }
-    try object.load()
+  /// - Parameter turns: the frame's addresses by turns, instead of always its own.
+  public init(_ frame: FrameTemplate, turns: FrameTurns? = nil) throws {
+    let object = try BPFObject.bench(["culvert_generate"])
     let program = try object.program("culvert_generate")
     let state: BPFMap<UInt32, culvert_generator> = try object.map("generator")
     let template: BPFMap<UInt32, culvert_template> = try object.map("template")
@@ -26,6 +24,7 @@ public struct FrameGenerator: ~Copyable, Sendable {
     let kept = min(frame.octets.count, Int(CULVERT_TEMPLATE_BYTES))
     withUnsafeMutableBytes(of: &contents.data) { $0.copyBytes(from: frame.octets[..<kept]) }
     contents.bytes = UInt32(kept)
+    if let turns { try turns.fill(&contents, object) }
     try template.update(0, contents)
     self.program = program
     self.state = state
@@ -37,10 +36,15 @@ public struct FrameGenerator: ~Copyable, Sendable {
 
   /// Sends until `stop` (CLOCK_MONOTONIC, ns) on the calling thread, which must be in the interface's
   /// namespace and stays on the CPU it is on. Takes some 20 ms more to set up.
-  /// - Parameter rate: frames per second; nil is as fast as it goes.
-  public func run(ingress: UInt32, rate: UInt64?, until stop: UInt64) throws(Failure) {
+  /// - Parameters:
+  ///   - rate: frames per second; nil is as fast as it goes.
+  ///   - stampOffset: where each frame carries the time of its leaving.
+  public func run(
+    ingress: UInt32, rate: UInt64?, until stop: UInt64, stampOffset: Int? = nil
+  ) throws(Failure) {
     var start = culvert_generator()
     start.rate = rate ?? 0
+    start.stamp_offset = UInt64(stampOffset ?? 0)
     start.stop_ns = stop
     start.last_ns = Clock.monotonicNanoseconds
     try state.update(0, start)
@@ -52,6 +56,22 @@ public struct FrameGenerator: ~Copyable, Sendable {
     while Clock.monotonicNanoseconds < stop {
       try program.runLiveFrames(frame.octets, ingress: ingress, repetitions: 1 << 30)
     }
+  }
+}
+
+extension BPFObject {
+  /// The bench object with these of its programs, loaded.
+  static func bench(
+    _ programs: Set<String>, filter: culvert_sink_filter? = nil
+  ) throws(Failure) -> BPFObject {
+    let embedded = culvert_bpf_bench()
+    var object = try BPFObject(name: "bench", data: embedded.data, size: embedded.size)
+    if let filter { try object.set("filter", to: filter) }
+    for program in object.programNames where !programs.contains(program) {
+      try object.skip(program: program)
+    }
+    try object.load()
+    return object
   }
 }
 

@@ -7,35 +7,59 @@ import LinuxSystem
 /// what comes through its driver, and a tc program for packets that a path hands to it above that
 /// (bpf_redirect_peer). Detaches when it goes.
 public struct FrameSink: ~Copyable, Sendable {
-  private let link: XDPLink
-  private let upper: UpperSink
+  private let taps: [Tap]
   private let counters: BPFMap<UInt32, culvert_sunk>
+  private let delayCounts: BPFMap<UInt32, UInt64>
 
   /// - Parameters:
-  ///   - interface: by name, in `namespace`; takes native XDP.
+  ///   - places: interfaces by name and namespace; they take native XDP.
   ///   - port: only UDP over IPv4 to this port is counted and dropped, the rest goes on.
-  public init(on interface: String, in namespace: SharedNamespace, port: UInt16) throws {
-    let embedded = culvert_bpf_bench()
-    var object = try BPFObject(name: "bench", data: embedded.data, size: embedded.size)
-    try object.set(
-      "filter", to: culvert_sink_filter(ethertype: UInt16(0x0800).bigEndian, port: port.bigEndian))
-    try object.skip(program: "culvert_generate")
-    try object.load()
-    let program = try object.program("culvert_sink")
+  ///   - stampOffset: where a frame, as it arrives, carries the time at which it left.
+  public init(
+    on places: [(interface: String, namespace: SharedNamespace)], port: UInt16, stampOffset: Int? = nil
+  ) throws {
+    let object = try BPFObject.bench(
+      ["culvert_sink", "culvert_sink_skb"],
+      filter: culvert_sink_filter(
+        ethertype: UInt16(0x0800).bigEndian, port: port.bigEndian, stamp_offset: UInt16(stampOffset ?? 0),
+        zero: 0))
+    let delayCounts: BPFMap<UInt32, UInt64> = try object.map("delays")
     let counters: BPFMap<UInt32, culvert_sunk> = try object.map("sunk")
-    let ifindex = try namespace.index(of: interface)
-    let link = try namespace.value.run {
-      try Attached(XDPLink(attaching: program, to: ifindex, interface: interface, mode: .native))
-    }.take()
-    upper = try UpperSink(
-      object.program("culvert_sink_skb"), on: ifindex, interface: interface, in: namespace)
+    var taps: [Tap] = []
+    for (interface, namespace) in places { taps.append(try Tap(object, interface, namespace)) }
+    self.taps = taps
     self.counters = counters
-    self.link = link
+    self.delayCounts = delayCounts
   }
 
   /// Frames counted so far, over all CPUs.
   public func packets() throws(Failure) -> UInt64 {
     try (counters.perCPU(0) ?? []).reduce(0) { $0 + $1.packets }
+  }
+
+  /// How long the frames counted so far took, over all CPUs.
+  public func delays() throws(Failure) -> DelayCounts {
+    var counts = DelayCounts()
+    for bucket in 0..<UInt32(CULVERT_DELAY_BUCKETS) {
+      counts[Int(bucket)] = try (delayCounts.perCPU(bucket) ?? []).reduce(0, +)
+    }
+    return counts
+  }
+}
+
+/// One interface that is counted.
+private final class Tap: Sendable {
+  private let link: XDPLink
+  private let upper: UpperSink
+
+  init(_ object: borrowing BPFObject, _ interface: String, _ namespace: SharedNamespace) throws {
+    let program = try object.program("culvert_sink")
+    let ifindex = try namespace.index(of: interface)
+    link = try namespace.value.run {
+      try Attached(XDPLink(attaching: program, to: ifindex, interface: interface, mode: .native))
+    }.take()
+    upper = try UpperSink(
+      object.program("culvert_sink_skb"), on: ifindex, interface: interface, in: namespace)
   }
 }
 

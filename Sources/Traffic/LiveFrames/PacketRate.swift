@@ -10,18 +10,25 @@ public struct PacketRate: Sendable {
   /// whole path.
   public var source: Station
   public var sourceInterface: String
-  /// Where they are counted.
+  /// The addresses of several pairs of ends by turns, instead of always the frame's.
+  public var turns: FrameTurns?
+  /// Where they are counted: on the first, and for `turns` on others like it.
   public var sink: Station
+  public var moreSinks: [Station] = []
   public var sinkInterface: String
   /// UDP destination port of the frames as they arrive.
   public var port: UInt16
   public var frame: FrameTemplate
+  /// Where a frame may carry the time of its leaving: as it leaves, and as it arrives.
+  public var stampOffsets: (sent: Int, received: Int)
   /// Told when the window that counts begins and ends (CLOCK_MONOTONIC, ns).
   public var onWindow: (@Sendable (_ from: UInt64, _ until: UInt64) -> Void)?
 
   public init(
     source: Station, sourceInterface: String, sink: Station, sinkInterface: String, port: UInt16,
-    frame: FrameTemplate
+    frame: FrameTemplate, stampOffsets: (sent: Int, received: Int) = (
+      FrameTemplate.headerBytes, FrameTemplate.headerBytes
+    )
   ) {
     self.source = source
     self.sourceInterface = sourceInterface
@@ -29,6 +36,7 @@ public struct PacketRate: Sendable {
     self.sinkInterface = sinkInterface
     self.port = port
     self.frame = frame
+    self.stampOffsets = stampOffsets
   }
 
   public struct Report: Sendable, Equatable {
@@ -37,6 +45,8 @@ public struct PacketRate: Sendable {
     /// Of the whole run, after the path has drained.
     public var sent: UInt64
     public var sunk: UInt64
+    /// From generator to counter, of the frames inside the window; where it was asked for.
+    public var delay: LatencyHistogram?
     public var lostFraction: Double { sent > sunk ? Double(sent - sunk) / Double(sent) : 0 }
   }
 
@@ -45,21 +55,31 @@ public struct PacketRate: Sendable {
   /// - Parameters:
   ///   - rate: frames per second offered; nil is as fast as it goes.
   ///   - isYielding: generate in scheduling class SCHED_IDLE.
+  ///   - measuresDelay: the frames carry the time of their leaving.
   ///
   /// A trial whose set-up took so long that the frames ended early is done again, and is
   /// a failure when that keeps happening: a short window is no sample.
-  public func run(rate: Double?, timing: LoadTiming, isYielding: Bool = false) throws -> Report {
+  public func run(
+    rate: Double?, timing: LoadTiming, isYielding: Bool = false, measuresDelay: Bool = false
+  ) throws -> Report {
     for _ in 0..<3 {
-      if let report = try attempt(rate: rate, timing: timing, isYielding: isYielding) { return report }
+      let report = try attempt(
+        rate: rate, timing: timing, isYielding: isYielding, measuresDelay: measuresDelay)
+      if let report { return report }
     }
     throw Failure(
       "measure", "a window of \(timing.duration) s",
       advice: "The machine was too busy to set up in time, three times over; try again when it is quieter.")
   }
 
-  private func attempt(rate: Double?, timing: LoadTiming, isYielding: Bool) throws -> Report? {
-    let sink = try FrameSink(on: sinkInterface, in: sink.namespace, port: port)
-    let generator = try Shared(FrameGenerator(frame))
+  private func attempt(
+    rate: Double?, timing: LoadTiming, isYielding: Bool, measuresDelay: Bool
+  ) throws -> Report? {
+    let sink = try FrameSink(
+      on: ([sink] + moreSinks).map { (sinkInterface, $0.namespace) }, port: port,
+      stampOffset: measuresDelay ? stampOffsets.received : nil)
+    let stampOffset = measuresDelay ? stampOffsets.sent : nil
+    let generator = try Shared(FrameGenerator(frame, turns: turns))
     let ingress = try source.namespace.index(of: sourceInterface)
     let source = source
     let outcome = Mutex<Result<Void, Failure>>(.success(()))
@@ -71,7 +91,8 @@ public struct PacketRate: Sendable {
       let result = Result { () throws(Failure) -> Void in
         try source.enter()
         if isYielding { try CPU.yieldToAll() }
-        try generator.value.run(ingress: ingress, rate: rate.map { UInt64($0) }, until: stop)
+        try generator.value.run(
+          ingress: ingress, rate: rate.map { UInt64($0) }, until: stop, stampOffset: stampOffset)
       }
       outcome.withLock { $0 = result }
       isOver.store(true, ordering: .releasing)
@@ -91,16 +112,18 @@ public struct PacketRate: Sendable {
       return nil
     }
     onWindow?(from, until)
+    let delaysBefore = measuresDelay ? try sink.delays() : nil
     let before = (try sink.packets(), Clock.monotonicNanoseconds)
     let now = Clock.monotonicNanoseconds
     if until > now { usleep(UInt32((until - now) / 1000)) }
     let after = (try sink.packets(), Clock.monotonicNanoseconds)
+    let delay = try delaysBefore.map { try sink.delays().histogram(since: $0) }
     thread.join()
     try outcome.withLock { try $0.get() }
     usleep(Self.drainMicroseconds)
     return Report(
       packetsPerSecond: Double(after.0 - before.0) / (Double(after.1 - before.1) / 1e9),
-      sent: try generator.value.sent(), sunk: try sink.packets())
+      sent: try generator.value.sent(), sunk: try sink.packets(), delay: delay)
   }
 
   /// The highest rate that loses at most `tolerance` of what was sent (RFC 2544 section 26.1 with a

@@ -9,6 +9,10 @@ public struct LatencyHistogram: Sendable, Equatable {
 
   public mutating func record(nanoseconds: UInt64) { histogram.record(nanoseconds) }
 
+  public mutating func record(nanoseconds: UInt64, count: UInt64) {
+    histogram.record(nanoseconds, count: UInt32(clamping: count))
+  }
+
   public mutating func add(_ other: LatencyHistogram) { histogram.add(other.histogram) }
 
   public var count: UInt64 { histogram.totalCount }

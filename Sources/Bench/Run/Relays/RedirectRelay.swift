@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+import Lab
+import LinuxSystem
+import Netlink
+import Traffic
+
+extension TierDriver {
+  /// Frames from the first container's port to the uplink and back, by XDP redirect without any work: what is left of
+  /// a tier when all that it does is taken away.
+  public static let redirect = TierDriver(name: Network.redirect.base) { host, _ in
+    let ports = RelayPorts(host)
+    return try host.run {
+      let routes = try RouteConnection()
+      return RedirectRelay(
+        try FrameRelay(
+          between: (UInt32(try routes.link(named: ports.container).index), ports.container),
+          and: (UInt32(try routes.link(named: ports.uplink).index), ports.uplink)))
+    }
+  }
+}
+
+/// What a relay stands between.
+struct RelayPorts {
+  var container: String
+  var uplink = LabNames.uplink
+
+  init(_ host: LabNode) { container = LabIdentity(host: host.host, container: 1).hostPort! }
+}
+
+private final class RedirectRelay: TierAttachment {
+  private let relay: FrameRelay
+  init(_ relay: consuming FrameRelay) { self.relay = relay }
+  var obtained: String { "XDP native" }
+  func count() -> TierCount? { nil }
+  // Detaches as it goes.
+  func detach() {}
+}
