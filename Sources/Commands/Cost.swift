@@ -31,6 +31,8 @@ struct CostLadder: CulvertCommand {
   var rounds: Int?
   @Flag(help: "Fewer rounds; part path without loss-free rates and CPU time.")
   var quick = false
+  @Option(help: "Comma-separated: of part path, only these and vxlan, with which all are compared.")
+  var networks: String?
   @Option(help: "Measure another forwarder beside the tiers (part path): testpmd, of DPDK, where installed.")
   var peer: String?
   @Option(help: "Write the result there as JSON.")
@@ -65,6 +67,16 @@ struct CostLadder: CulvertCommand {
     return list
   }
 
+  private func networkList() throws(Failure) -> [String]? {
+    guard let names = networks?.split(separator: ",").map(String.init) else { return nil }
+    if let unknown = names.first(where: { !CostPath.names.contains($0) }) {
+      throw Failure(
+        "measure network", unknown, advice: "Choose from \(CostPath.names.joined(separator: ", ")).",
+        status: .usage)
+    }
+    return names
+  }
+
   private func tableList() throws(Failure) -> [UInt32] {
     var list: [UInt32] = []
     for text in entries.split(separator: ",") {
@@ -94,6 +106,7 @@ struct CostLadder: CulvertCommand {
     let older = try compare.map(Self.read)
     var path = CostPath(isQuick: quick)
     path.withTestPMD = peer != nil
+    path.only = try networkList()
     var suite = CostSuite(
       parts: try partList(), rounds: rounds ?? (quick ? 9 : 25), path: path, tables: try tableList())
     if peer != nil, suite.parts.contains(.path), let reason = CostPath.reasonWithoutTestPMD {

@@ -17,6 +17,7 @@ struct Forwarder: ~Copyable {
   let memory: FrameMemory
   private let base: UnsafeMutableRawPointer
   private var pool: FramePool
+  private var shares: FillShares
   let losses: LossCounters
   let work = WorkCounters()
   private let seed: UInt64
@@ -40,6 +41,7 @@ struct Forwarder: ~Copyable {
   init(memory: consuming FrameMemory, lanes laneCapacity: Int, slots: Int, seed: UInt64) {
     base = memory.base
     pool = FramePool(frames: memory.frameCount, frameBytes: memory.frameBytes)
+    shares = FillShares(capacity: UInt32(memory.frameCount), ringSize: Self.ringSize)
     self.memory = memory
     self.seed = seed
     self.laneCapacity = laneCapacity
@@ -64,21 +66,31 @@ struct Forwarder: ~Copyable {
   // MARK: - Sockets come and go while the worker is parked
 
   var hasRoom: Bool { activeCount < laneCapacity }
-  var poolCount: Int { pool.count }
 
   /// Takes a bound socket in. The first of a slot is the one that frames for it leave by.
   mutating func add(_ socket: consuming XDPSocket, slot: UInt32) {
     let index = isFree.firstIndex(of: true)!
     isFree[index] = false
-    // Half of the memory waits to be received into, shared by all; the rest is under way.
-    let share = UInt32(pool.capacity / 2 / (activeCount + 1))
-    let wanted = max(64, min(share, Self.ringSize))
-    (lanes + index).initialize(to: Lane(socket: socket, slot: slot, deficit: wanted))
+    (lanes + index).initialize(to: Lane(socket: socket, slot: slot))
     active[activeCount] = UInt16(index)
     activeCount += 1
+    share()
     if laneOfSlot[Int(slot)] == Lane.none { laneOfSlot[Int(slot)] = UInt16(index) }
-    refill(index)
+    offer(index, min(lanes[index].target, FillShares.least))
   }
+
+  /// Deals the frames out anew: what is offered already stays so until it comes back.
+  private mutating func share() {
+    let uplinks = (0..<activeCount).count { isUplink(Int(active[$0])) }
+    for position in 0..<activeCount {
+      let index = Int(active[position])
+      lanes[index].target =
+        isUplink(index) ? shares.uplinkTarget(uplinks) : shares.portTarget(activeCount - uplinks)
+    }
+  }
+
+  @inline(__always)
+  private func isUplink(_ index: Int) -> Bool { lanes[index].slot == UInt32(CULVERT_UPLINK_SLOT) }
 
   /// Closes the slot's sockets and takes their frames back.
   mutating func remove(slot: UInt32) {
@@ -87,6 +99,7 @@ struct Forwarder: ~Copyable {
       let index = active[position]
       if lanes[Int(index)].slot == slot {
         if lanes[Int(index)].isBehind { behindCount -= 1 }
+        if !isUplink(Int(index)) { shares.held -= lanes[Int(index)].offered }
         (lanes + Int(index)).deinitialize(count: 1)
         pool.reclaim(from: index)
         isFree[Int(index)] = true
@@ -96,6 +109,7 @@ struct Forwarder: ~Copyable {
       }
     }
     activeCount = kept
+    share()
     laneOfSlot[Int(slot)] = Lane.none
     losses.reset(slot)
   }
@@ -126,9 +140,10 @@ struct Forwarder: ~Copyable {
         forward(index, count, snapshot)
         packets &+= Int(count)
         bursts &+= 1
-        lanes[index].deficit &+= count
+        lanes[index].offered &-= count
+        if !isUplink(index) { shares.held &-= count }
       }
-      if lanes[index].deficit >= 32 { refill(index) }
+      if lanes[index].offered <= lanes[index].low { refill(index) }
     }
     for position in 0..<kickCount {
       lanes[Int(kicks[position])].isListed = false
@@ -213,12 +228,20 @@ struct Forwarder: ~Copyable {
   /// Gives frames to the kernel to receive into.
   @inline(__always)
   private mutating func refill(_ index: Int) {
-    let wanted = min(lanes[index].deficit, UInt32(truncatingIfNeeded: pool.count))
+    let (offered, target) = (lanes[index].offered, lanes[index].target)
+    let most = isUplink(index) ? target : shares.limit(target)
+    if most > offered { offer(index, most &- offered) }
+  }
+
+  @inline(__always)
+  private mutating func offer(_ index: Int, _ wanted: UInt32) {
+    let wanted = min(wanted, UInt32(truncatingIfNeeded: pool.count))
     let count = min(wanted, lanes[index].socket.fill.free(wanted: wanted))
     if count == 0 { return }
     for _ in 0..<count { lanes[index].socket.fill.append(pool.take(for: UInt16(truncatingIfNeeded: index))) }
     lanes[index].socket.fill.submit()
-    lanes[index].deficit &-= count
+    lanes[index].offered &+= count
+    if !isUplink(index) { shares.held &+= count }
     if lanes[index].socket.fill.needsWakeup {
       work.addReceiveCall()
       culvert_xsk_kick_receive(lanes[index].socket.descriptor.raw)

@@ -10,8 +10,17 @@ struct Lane: ~Copyable {
   var isListed = false
   /// The kernel has not yet taken everything that it was shown.
   var isBehind = false
-  /// Frames that the fill ring lacks.
-  var deficit: UInt32
+  /// Frames that the kernel has to receive into, how many it should have, and from where on it gets more.
+  var offered: UInt32 = 0
+  var target: UInt32 = 0 {
+    didSet { low = target - min(32, target / 2) }
+  }
+  private(set) var low: UInt32 = 0
+
+  init(socket: consuming XDPSocket, slot: UInt32) {
+    self.socket = socket
+    self.slot = slot
+  }
 
   static let none = FramePool.nobody
 }

@@ -9,6 +9,8 @@ public struct CostPath: Sendable {
   public var isQuick: Bool
   /// Beside the tiers, where it is installed.
   public var withTestPMD = false
+  /// By name; nil: all.
+  public var only: [String]?
   /// Of each host, taking turns.
   public var containers = 64
   /// Of the rate without loss.
@@ -23,9 +25,16 @@ public struct CostPath: Sendable {
   private static let tiers = Tier.allCases.map { Network(base: "vxlan", tier: $0.rawValue) }
 
   /// The raw wire first, the kernel last.
+  private static let all =
+    [Network(base: "bare"), .redirect] + tiers + [.testpmd, Network(base: "bridge"), kernel]
+  public static var names: [String] { all.map(\.description) }
+
+  /// The kernel's is always there: all others are compared with it.
   var networks: [Network] {
-    [Network(base: "bare"), .redirect] + Self.tiers + (withTestPMD ? [.testpmd] : [])
-      + [Network(base: "bridge"), Self.kernel]
+    Self.all.filter { network in
+      if network == .testpmd { return withTestPMD }
+      return network == Self.kernel || only.map { $0.contains(network.description) } ?? true
+    }
   }
 
   private static let bytes = 64
