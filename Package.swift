@@ -51,7 +51,7 @@ let package = Package(
       name: "Bench",
       dependencies: [
         "CLinuxSystem", "CStepReference", "DataPlane", "FastPath", "Lab", "LinuxSystem", "Netlink",
-        "PacketHeaders", "Traffic", system,
+        "PacketHeaders", "Traffic", "XDPSocket", system,
       ]),
     .target(
       name: "Commands",
@@ -67,7 +67,7 @@ let package = Package(
         "BPFLoader", "CBPFObjects", "DataPlane", "FastPath", "LinuxSystem", "Netlink", "PacketHeaders",
         "TestSupport", "Traffic",
       ]),
-    .testTarget(name: "DataPlaneTests", dependencies: ["CBPFObjects", "DataPlane"]),
+    .testTarget(name: "DataPlaneTests", dependencies: ["CBPFObjects", "DataPlane", "XDPSocket"]),
     .testTarget(
       name: "NetlinkTests", dependencies: ["Netlink", "PacketHeaders", "LinuxSystem", "TestSupport", system]),
     .testTarget(

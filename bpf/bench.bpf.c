@@ -109,10 +109,17 @@ static __always_inline void restore(void *frame, void *end, struct culvert_templ
 /* The addresses of the next pair, and how its frames leave. */
 static __always_inline int take_turns(void *frame, void *end, struct culvert_template *t)
 {
-	__u32 at = t->ends_offset & OFFSET_MASK, turn = ++t->end < t->ends ? t->end : 0;
-	void *addresses = bpf_map_lookup_elem(&ends, &turn);
+	__u32 at = t->ends_offset & OFFSET_MASK, turn = t->end;
+	void *addresses;
 
-	t->end = turn;
+	if (t->run_left) {
+		t->run_left--;
+	} else {
+		turn = turn + 1 < t->ends ? turn + 1 : 0;
+		t->end = turn;
+		t->run_left = t->run ? t->run - 1 : 0;
+	}
+	addresses = bpf_map_lookup_elem(&ends, &turn);
 	if (addresses && frame + at + sizeof(struct culvert_ends) <= end) {
 		AT64(frame + at, 0) = AT64(addresses, 0);
 		AT32(frame + at, 8) = AT32(addresses, 8);

@@ -1,26 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// How many of a worker's frames wait in the kernel to be received into. A frame that was offered comes back only with
-/// a packet in it, so what idle ports hold is out of reach of busy ones: ports are offered little at first, and more
-/// only while all of them together hold less than half.
+/// a packet in it, so what an idle port holds is out of reach of busy ones: a port begins with little, and has its share of
+/// half of the frames only after packets came.
 struct FillShares {
-  /// What a port may have whatever the others hold: a burst of the kernel's.
-  static let least: UInt32 = 64
-  let capacity: UInt32
-  let ringSize: UInt32
-  /// What the containers' ports hold together.
+  private let capacity: UInt32
+  private let ringSize: UInt32
+  /// What the containers' sockets hold together.
   var held: UInt32 = 0
+  /// How many those are.
+  var sockets: Int = 0 {
+    didSet { share = min(ringSize, capacity / 2 / UInt32(max(1, sockets))) }
+  }
+  private var share: UInt32 = 0
 
-  /// Of each of the uplink's sockets.
-  func uplinkTarget(_ sockets: Int) -> UInt32 { share(of: capacity / 4, sockets) }
-  /// Of each of the containers' sockets.
-  func portTarget(_ sockets: Int) -> UInt32 { share(of: capacity / 2, sockets) }
-
-  private func share(of frames: UInt32, _ sockets: Int) -> UInt32 {
-    min(ringSize, max(1, frames / UInt32(max(1, sockets))))
+  init(capacity: UInt32, ringSize: UInt32) {
+    self.capacity = capacity
+    self.ringSize = ringSize
   }
 
-  /// How many frames a container's port may have now.
+  /// Of each of the uplink's sockets.
+  func uplink(_ sockets: Int) -> UInt32 { min(ringSize, max(1, capacity / 4 / UInt32(max(1, sockets)))) }
+
+  /// Of a container's socket for certain: what comes while the worker wakes up, as long as what is left would do for
+  /// many more.
+  static func first(ofLeft frames: Int) -> UInt32 { UInt32(min(256, frames / 32)) }
+  /// With fewer it would lose what comes at once.
+  static let fewest: UInt32 = 4
+
+  /// Of a container's socket after packets came; `floor` is what it began with.
   @inline(__always)
-  func limit(_ target: UInt32) -> UInt32 { held < capacity / 2 ? target : min(target, Self.least) }
+  func limit(_ floor: UInt32) -> UInt32 { held < capacity / 2 ? max(floor, share) : floor }
 }

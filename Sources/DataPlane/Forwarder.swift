@@ -65,7 +65,10 @@ struct Forwarder: ~Copyable {
 
   // MARK: - Sockets come and go while the worker is parked
 
-  var hasRoom: Bool { activeCount < laneCapacity }
+  /// For one more container's port, or socket of the uplink.
+  var hasRoom: Bool {
+    activeCount < laneCapacity && FillShares.first(ofLeft: pool.count) >= FillShares.fewest
+  }
 
   /// Takes a bound socket in. The first of a slot is the one that frames for it leave by.
   mutating func add(_ socket: consuming XDPSocket, slot: UInt32) {
@@ -74,19 +77,17 @@ struct Forwarder: ~Copyable {
     (lanes + index).initialize(to: Lane(socket: socket, slot: slot))
     active[activeCount] = UInt16(index)
     activeCount += 1
-    share()
     if laneOfSlot[Int(slot)] == Lane.none { laneOfSlot[Int(slot)] = UInt16(index) }
-    offer(index, min(lanes[index].target, FillShares.least))
+    lanes[index].floor = FillShares.first(ofLeft: pool.count)
+    share()
+    offer(index, lanes[index].floor)
   }
 
-  /// Deals the frames out anew: what is offered already stays so until it comes back.
+  /// Deals the frames out among the sockets that there are: what is offered already stays so until it comes back.
   private mutating func share() {
-    let uplinks = (0..<activeCount).count { isUplink(Int(active[$0])) }
-    for position in 0..<activeCount {
-      let index = Int(active[position])
-      lanes[index].target =
-        isUplink(index) ? shares.uplinkTarget(uplinks) : shares.portTarget(activeCount - uplinks)
-    }
+    let uplinks = (0..<activeCount).filter { isUplink(Int(active[$0])) }
+    for position in uplinks { lanes[Int(active[position])].floor = shares.uplink(uplinks.count) }
+    shares.sockets = activeCount - uplinks.count
   }
 
   @inline(__always)
@@ -143,7 +144,7 @@ struct Forwarder: ~Copyable {
         lanes[index].offered &-= count
         if !isUplink(index) { shares.held &-= count }
       }
-      if lanes[index].offered <= lanes[index].low { refill(index) }
+      if count > 0 || lanes[index].offered < lanes[index].floor { refill(index) }
     }
     for position in 0..<kickCount {
       lanes[Int(kicks[position])].isListed = false
@@ -228,9 +229,9 @@ struct Forwarder: ~Copyable {
   /// Gives frames to the kernel to receive into.
   @inline(__always)
   private mutating func refill(_ index: Int) {
-    let (offered, target) = (lanes[index].offered, lanes[index].target)
-    let most = isUplink(index) ? target : shares.limit(target)
-    if most > offered { offer(index, most &- offered) }
+    let offered = lanes[index].offered
+    let most = isUplink(index) ? lanes[index].floor : shares.limit(lanes[index].floor)
+    if offered &+ min(32, most / 2) <= most { offer(index, most &- offered) }
   }
 
   @inline(__always)

@@ -10,12 +10,9 @@ struct Lane: ~Copyable {
   var isListed = false
   /// The kernel has not yet taken everything that it was shown.
   var isBehind = false
-  /// Frames that the kernel has to receive into, how many it should have, and from where on it gets more.
+  /// Frames that the kernel has to receive into, and how many it should have at least.
   var offered: UInt32 = 0
-  var target: UInt32 = 0 {
-    didSet { low = target - min(32, target / 2) }
-  }
-  private(set) var low: UInt32 = 0
+  var floor: UInt32 = 0
 
   init(socket: consuming XDPSocket, slot: UInt32) {
     self.socket = socket

@@ -18,6 +18,10 @@ struct RingMemory<Entry: BitwiseCopyable>: ~Copyable {
   init(_ descriptor: Int32, _ offsets: xdp_ring_offset, page: UInt64, size: UInt32) throws(Failure) {
     let bytes = Int(offsets.desc) + Int(size) * MemoryLayout<Entry>.stride
     let mapping = try Mapping(of: descriptor, offset: Int64(page), byteCount: bytes)
+    self.init(mapping, offsets, size: size)
+  }
+
+  init(_ mapping: consuming Mapping, _ offsets: xdp_ring_offset, size: UInt32) {
     let start = mapping.address
     func index(_ offset: UInt64) -> UnsafeMutablePointer<Atomic<UInt32>> {
       (start + Int(offset)).assumingMemoryBound(to: Atomic<UInt32>.self)

@@ -37,10 +37,13 @@ struct LayoutTests {
     "culvert_device_key": inSwift(culvert_device_key.self, \.ifindex, \.netns),
     "culvert_xmit_drops": inSwift(culvert_xmit_drops.self, \.not_sent, \.not_redirected),
     "culvert_generator": inSwift(
-      culvert_generator.self, \.rate, \.stop_ns, \.last_ns, \.tokens, \.sent, \.sequence_offset),
+      culvert_generator.self, \.rate, \.stop_ns, \.last_ns, \.tokens, \.sent, \.sequence_offset,
+      \.stamp_offset),
     "culvert_template": inSwift(
-      culvert_template.self, \.data, \.bytes, \.flows, \.flow_offset, \.flow_first, \.flow, \.zero),
-    "culvert_sink_filter": inSwift(culvert_sink_filter.self, \.ethertype, \.port),
+      culvert_template.self, \.data, \.bytes, \.flows, \.flow_offset, \.flow_first, \.flow, \.ends,
+      \.ends_offset, \.end, \.by_device, \.run, \.run_left, \.zero),
+    "culvert_ends": inSwift(culvert_ends.self, \.destination, \.source),
+    "culvert_sink_filter": inSwift(culvert_sink_filter.self, \.ethertype, \.port, \.stamp_offset, \.zero),
     "culvert_sunk": inSwift(culvert_sunk.self, \.packets, \.bytes),
   ]
 

@@ -77,7 +77,7 @@ struct LiveTests {
         0,
         culvert_generator(
           rate: 200_000, stop_ns: Clock.monotonicNanoseconds + 400_000_000, last_ns: 0, tokens: 0, sent: 0,
-          sequence_offset: 0))
+          sequence_offset: 0, stamp_offset: 0))
       let generate = try bench.program("culvert_generate")
       try CPU.pin(to: 0)
       try generate.runLiveFrames(frame, ingress: try Self.index("eth0"), repetitions: 2_000_000)
@@ -122,7 +122,7 @@ struct LiveTests {
         0,
         culvert_generator(
           rate: 200_000, stop_ns: Clock.monotonicNanoseconds + 400_000_000, last_ns: 0, tokens: 0, sent: 0,
-          sequence_offset: 0))
+          sequence_offset: 0, stamp_offset: 0))
       try CPU.pin(to: 0)
       try bench.program("culvert_generate").runLiveFrames(
         frame, ingress: try Self.index("nb"), repetitions: 2_000_000)
@@ -177,7 +177,9 @@ struct LiveTests {
     let embedded = culvert_bpf_bench()
     var object = try BPFObject(name: "culvert_bench", data: embedded.data, size: embedded.size)
     try object.set(
-      "filter", to: culvert_sink_filter(ethertype: EthernetHeader.ipv4.bigEndian, port: UInt16(9).bigEndian))
+      "filter",
+      to: culvert_sink_filter(
+        ethertype: EthernetHeader.ipv4.bigEndian, port: UInt16(9).bigEndian, stamp_offset: 0, zero: 0))
     try object.load()
     let sunk: BPFMap<UInt32, culvert_sunk> = try object.map("sunk")
     let sink = try object.program("culvert_sink")
@@ -211,7 +213,8 @@ struct LiveTests {
       try generator.update(
         0,
         culvert_generator(
-          rate: rate, stop_ns: stop, last_ns: last, tokens: tokens, sent: 0, sequence_offset: 60))
+          rate: rate, stop_ns: stop, last_ns: last, tokens: tokens, sent: 0, sequence_offset: 60,
+          stamp_offset: 0))
     }
     try set(rate: 0, stop: later)
     var dirty = frame
@@ -237,5 +240,103 @@ struct LiveTests {
     var sent = 0
     for _ in 0..<70 where try program.testRun(dirty).action == .transmit { sent += 1 }
     #expect(sent == 64)
+  }
+
+  private static let stampOffset = 42
+
+  /// A stamp is the time, and changes no checksum over it.
+  @Test func generatorStamps() throws {
+    let bench = try Self.load(culvert_bpf_bench())
+    let generator: BPFMap<UInt32, culvert_generator> = try bench.map("generator")
+    let template: BPFMap<UInt32, culvert_template> = try bench.map("template")
+    let program = try bench.program("culvert_generate")
+    let frame = Frames.v4(Frames.udp([UInt8](repeating: 0, count: 40)))
+    try template.update(0, Self.template(frame))
+    var state = culvert_generator()
+    state.stop_ns = .max
+    state.stamp_offset = UInt64(Self.stampOffset)
+    try generator.update(0, state)
+    let before = Clock.monotonicNanoseconds
+    let data = try program.testRun(frame).data
+    let after = Clock.monotonicNanoseconds
+    let (stamp, complement) = data.withUnsafeBytes {
+      (
+        $0.loadUnaligned(fromByteOffset: Self.stampOffset, as: UInt64.self),
+        $0.loadUnaligned(fromByteOffset: Self.stampOffset + 8, as: UInt64.self)
+      )
+    }
+    #expect(before <= stamp && stamp <= after)
+    #expect(complement == ~stamp)
+    func sum(_ octets: ArraySlice<UInt8>) -> Int {
+      var sum = zip(octets.indices, octets).reduce(0) { $0 + Int($1.1) << ($1.0 % 2 == 0 ? 8 : 0) }
+      while sum > 0xffff { sum = sum & 0xffff + sum >> 16 }
+      return sum
+    }
+    #expect(data != frame)
+    #expect(sum(data[34...]) == sum(frame[34...]))
+  }
+
+  /// A delay is counted where it belongs, to one part in 64; a frame without a whole stamp in none.
+  @Test(arguments: [200_000, 3_000_000, 77_000_000, 1_500_000_000] as [UInt64])
+  func sinkCountsDelays(delay: UInt64) throws {
+    let embedded = culvert_bpf_bench()
+    var object = try BPFObject(name: "culvert_bench", data: embedded.data, size: embedded.size)
+    try object.set(
+      "filter",
+      to: culvert_sink_filter(ethertype: 0, port: 0, stamp_offset: UInt16(Self.stampOffset), zero: 0))
+    try object.load()
+    let delays: BPFMap<UInt32, UInt64> = try object.map("delays")
+    let sink = try object.program("culvert_sink")
+    func counted() throws -> [UInt32] {
+      try (0..<UInt32(CULVERT_DELAY_BUCKETS)).filter { try delays.perCPU($0)!.reduce(0, +) > 0 }
+    }
+    var frame = Frames.v4(Frames.udp([UInt8](repeating: 0, count: 40)))
+    #expect(try sink.testRun(frame).action == .drop)
+    #expect(try counted().isEmpty)
+    let stamp = Clock.monotonicNanoseconds - delay
+    frame.withUnsafeMutableBytes {
+      $0.storeBytes(of: stamp, toByteOffset: Self.stampOffset, as: UInt64.self)
+      $0.storeBytes(of: ~stamp, toByteOffset: Self.stampOffset + 8, as: UInt64.self)
+    }
+    #expect(try sink.testRun(frame).action == .drop)
+    let most = Clock.monotonicNanoseconds - stamp
+    let bucket = try #require(try counted().first)
+    #expect(try counted().count == 1)
+    let shift = max(0, Int(bucket) / 64 - 1)
+    let from = UInt64(Int(bucket) - shift * 64) << shift
+    #expect(from <= most && from + (1 << shift) > delay, "bucket \(bucket) from \(from)")
+    #expect(shift == 0 || from >> shift >= 64)
+  }
+
+  /// Pairs of addresses take turns, each for so many frames.
+  @Test func generatorTakesTurns() throws {
+    let bench = try Self.load(culvert_bpf_bench())
+    let generator: BPFMap<UInt32, culvert_generator> = try bench.map("generator")
+    let template: BPFMap<UInt32, culvert_template> = try bench.map("template")
+    let ends: BPFMap<UInt32, culvert_ends> = try bench.map("ends")
+    let program = try bench.program("culvert_generate")
+    var state = culvert_generator()
+    state.stop_ns = .max
+    try generator.update(0, state)
+    let frame = Frames.v4()
+    var turns = Self.template(frame)
+    turns.ends = 3
+    turns.ends_offset = 0
+    turns.run = 2
+    try template.update(0, turns)
+    for number in 0..<UInt8(3) {
+      try ends.update(
+        UInt32(number),
+        culvert_ends(destination: (2, 0, 0, 0, 0, number), source: (2, 0, 0, 0, 1, number)))
+    }
+    var seen: [UInt8] = []
+    for _ in 0..<12 {
+      let result = try program.testRun(frame)
+      #expect(result.action == .transmit)
+      #expect(result.data[11] == result.data[5] && result.data[10] == 1)
+      #expect(result.data[12...] == frame[12...])
+      seen.append(result.data[5])
+    }
+    #expect(seen == [1, 1, 2, 2, 0, 0, 1, 1, 2, 2, 0, 0])
   }
 }

@@ -41,6 +41,43 @@ struct LadderTests {
     #expect(steps[1].referenceRatio?.median == 2)
   }
 
+  @Test func instructionsAreThoseOfTheStepAlone() throws {
+    var done: UInt64 = 0
+    func rung(_ name: String, _ instructions: UInt64) -> Rung {
+      Rung(
+        part: .bpf, tier: "xdp", step: name, packets: 10,
+        run: {
+          done += instructions
+          return 1
+        })
+    }
+    var ladder = Ladder()
+    var empty = rung("empty", 50)
+    empty.isHelper = true
+    let harness = ladder.add(empty)
+    var parse = rung("parse", 200)
+    parse.minus = [(harness, 1)]
+    ladder.add(parse)
+    let steps = try ladder.measure(
+      rounds: 3, counters: { HardwareCounters.Counts(instructions: done, cycles: 2 * done) }
+    ) { _ in }
+    #expect(steps[0].instructionsPerPacket?.median == 15)
+    #expect(steps[0].cyclesPerPacket?.median == 30)
+    #expect(try ladder.measure(rounds: 1) { _ in }[0].instructionsPerPacket == nil)
+  }
+
+  @Test(.enabled(if: mayUseKernel, "\(needsRoot)")) func countersCountThisThread() throws {
+    // Events of the kernel's own, which every machine has: time on a CPU, and again.
+    let counters = try #require(
+      HardwareCounters(.init(type: 1, number: 1), .init(type: 1, number: 1)))
+    let before = try #require(counters.read())
+    let end = Clock.monotonicNanoseconds + 5_000_000
+    while Clock.monotonicNanoseconds < end {}
+    let after = try #require(counters.read())
+    #expect(after.instructions > before.instructions && after.cycles > before.cycles)
+    #expect(HardwareCounters(.init(type: 99, number: 1)) == nil)
+  }
+
   @Test func aFigureThatItsSpreadHidesIsNone() throws {
     let calm = try #require(CostReport.Figure([10, 11, 10, 11, 10]))
     #expect(!calm.isHidden)
@@ -85,6 +122,20 @@ extension CostReport {
       add(.swift, "whole", 9, conditions, above: "parse")
     }
     add(.path, "encap", 310, Conditions(bytes: 64))
+    report.steps[report.steps.count - 1].delays = [10, 50, 90].map {
+      Delay(
+        percentOfNdr: $0, p50Us: 12.3 * scale, p90Us: 15 * scale, p99Us: 99.9 * scale, maxUs: 1000 * scale,
+        lostFraction: 0)
+    }
+    add(.path, "encap", 450, Conditions(bytes: 64, containers: 64, run: 1))
+    report.steps[report.steps.count - 1].timesOneContainer = Figure([1.4, 1.5, 1.6])
+    for index in report.steps.indices where report.steps[index].part == .path {
+      report.steps[index].timesFaster = ["vxlan", "bare", "testpmd"].map {
+        Ratio(than: $0, figure: Figure([7.1, 7.2, 7.3])!)
+      }
+      report.steps[index].packetsPerBurst = 64
+      report.steps[index].callsPerPacket = 0.02
+    }
     return report
   }
 }
@@ -115,10 +166,48 @@ struct CostReportTests {
     let outline = Outline(page)
     #expect(outline.failure == nil)
     #expect(outline.text.contains("unknown-destination <&> (uplink)"))
-    // By entries and by burst size.
-    #expect(outline.elements["svg"] == 2)
+    // By entries, by burst size and by load.
+    #expect(outline.elements["svg"] == 3)
     #expect(outline.elements["script"] == nil)
     for address in outline.addresses { #expect(address.hasPrefix("data:"), "\(address)") }
+  }
+
+  /// A comparison of hosts as the steps of the ladder: who is compared with whom, and what with several containers.
+  @Test func hostsAreStepsOfTheLadder() throws {
+    var report = ABReport(
+      environment: .init(machine: .read(), baseline: "tuned", offloads: [:]),
+      settings: .init(repeats: 3, durationS: 1, pinning: [:], baselineNetwork: "vxlan", networks: []))
+    func add(_ network: String, _ measure: Measure, _ value: Double, flows: Int? = nil) {
+      var result = ABReport.Result(
+        network: network, workload: measure.workload, size: 64, offloads: "on", placement: "one-core",
+        metric: measure.metric, unit: measure.unit, samples: [value, value, value], median: value)
+      result.flows = flows
+      if case .frameDelay = measure { result.latencyUs = ["p50": value, "p90": 2, "p99": 3, "max": 4] }
+      report.results.append(result)
+    }
+    for (network, rate) in [("bare", 10e6), ("redirect", 5e6), ("vxlan+xdp", 4e6), ("vxlan", 5e5)] {
+      add(network, .packetRate(.encap), rate)
+      add(network, .noDropRate(.encap), rate / 2)
+      for percent in [10, 90] { add(network, .frameDelay(.encap, percent: percent), Double(percent)) }
+    }
+    add("vxlan+xdp", .packetRateByTurns(.encap, run: 16), 2e6, flows: 64)
+    add("vxlan", .packetRateByTurns(.encap, run: 16), 4e5, flows: 64)
+    let steps = CostPath(isQuick: false).steps(report)
+    #expect(steps.map(\.tier) == ["bare", "redirect", "vxlan+xdp", "vxlan", "vxlan+xdp", "vxlan"])
+    let xdp = steps[2]
+    #expect(xdp.nsPerPacket.median == 250)
+    #expect(xdp.ndrPacketsPerSecond == 2e6)
+    #expect(xdp.timesFaster?.map(\.than) == ["bare", "redirect", "vxlan"])
+    #expect(xdp.timesFaster?.map(\.median) == [0.4, 0.8, 8])
+    #expect(xdp.delays?.map(\.percentOfNdr) == [10, 90])
+    #expect(xdp.delays?[1].p50Us == 90)
+    #expect(xdp.timesOneContainer == nil)
+    let turns = steps[4]
+    #expect(turns.conditions.containers == 64 && turns.conditions.run == 16)
+    #expect(turns.timesOneContainer?.median == 2)
+    #expect(turns.timesFaster?.map(\.than) == ["vxlan"])
+    #expect(turns.timesFaster?[0].median == 5)
+    #expect(turns.delays == nil && turns.ndrPacketsPerSecond == nil)
   }
 
   @Test func aComparisonNamesWhatGotSlowerAndNothingElse() {
@@ -249,7 +338,8 @@ struct CostCommandTests {
 
   @Test(arguments: [
     ("--parts bpf,nothing", Int32(64)), ("--entries 0", 64), ("--fail-above 5", 64),
-    ("--compare /nowhere/old.json", 1), ("--parts swift --json /nowhere/new.json", 1),
+    ("--compare /nowhere/old.json", 1), ("--peer vpp", 64), ("--networks xdp", 64),
+    ("--parts swift --json /nowhere/new.json", 1),
   ])
   func whatCannotBeDoneIsSaidAtOnce(arguments: String, status: Int32) throws {
     let run = try culvert(arguments)

@@ -24,7 +24,7 @@ struct LabArenaTests {
   private func arena() -> LabArena {
     LabArena(
       .init(duration: 0.1, warmUp: 0.02, asShipped: false, searchSteps: 3, searchDuration: 0.05),
-      drivers: Tier.allCases.map { .fastPath($0, bypassPolicy: false) })
+      drivers: Tier.allCases.map { .fastPath($0, bypassPolicy: false) } + [.redirect, .testpmd])
   }
 
   private func cell(_ measure: Measure, offloads: Offloads = .on) -> Cell {
@@ -75,12 +75,53 @@ struct LabArenaTests {
     }
   }
 
+  @Test(arguments: PacketDirection.allCases) func aRelayBringsFramesAcross(direction: PacketDirection) throws
+  {
+    let arena = arena()
+    defer { try? arena.close() }
+    #expect(arena.reasonToSkip(.redirect, cell(.udpStream)) != nil)
+    for relay in Network.relays where arena.reasonToSkip(relay, cell(.packetRate(direction))) == nil {
+      let sample = try arena.trial(relay, cell(.packetRate(direction)))
+      #expect(sample.value > 0, "\(relay)")
+      #expect(sample.tierShare == nil)
+    }
+    // And it is gone when another's turn comes.
+    #expect(try arena.trial(Self.vxlan, cell(.packetRate(direction))).value > 0)
+  }
+
+  /// Every container's frames, whichever it is: a tier that starves some of them carries too few.
+  @Test(arguments: Tier.allCases, PacketDirection.allCases)
+  func sixtyFourContainersTakeTurns(tier: Tier, direction: PacketDirection) throws {
+    let arena = arena()
+    defer { try? arena.close() }
+    var cell = cell(.packetRateByTurns(direction, run: 1))
+    cell.flows = 64
+    #expect(arena.reasonToSkip(Self.bare, cell) != nil)
+    let sample = try arena.trial(Network(base: "vxlan", tier: tier.rawValue), cell)
+    #expect(sample.value > 0)
+    #expect(try #require(sample.tierShare) >= TierCount.leastShare)
+  }
+
+  @Test func delaysAreMeasuredAtPartsOfTheLossFreeRate() throws {
+    let arena = arena()
+    defer { try? arena.close() }
+    let delay = cell(.frameDelay(.encap, percent: 50))
+    #expect(throws: Failure.self) { try arena.trial(Self.tiered, delay) }
+    // A rate that this machine loses none of may be none in so short a search: then that is the answer again.
+    guard try arena.trial(Self.tiered, cell(.noDropRate(.encap))).value > 0 else { return }
+    let sample = try arena.trial(Self.tiered, delay)
+    let latency = try #require(sample.latency)
+    #expect(sample.value == latency["p50"])
+    #expect(latency["p50"]! <= latency["p99"]!)
+    #expect(try #require(sample.histogram).count > 0)
+  }
+
   /// Counts as it is told to, at each question.
   private final class Scripted: TierAttachment {
     let obtained = "nothing"
     private let counts: Mutex<[TierCount]>
     init(_ counts: [TierCount]) { self.counts = Mutex(counts) }
-    func count() throws -> TierCount { counts.withLock { $0.count > 1 ? $0.removeFirst() : $0[0] } }
+    func count() throws -> TierCount? { counts.withLock { $0.count > 1 ? $0.removeFirst() : $0[0] } }
     func detach() throws {}
   }
 

@@ -32,7 +32,7 @@ struct FlowAndConnectionTests {
 
   @Test func aFlowThatIsLostIsMissingFromTheSum() throws {
     let wire = try Wire()
-    let sink = try FrameSink(on: "eth0", in: wire.far.namespace, port: 5003)
+    let sink = try FrameSink(on: [("eth0", wire.far.namespace)], port: 5003)
     let report = try UDPStream(size: 64, rate: 1000, flows: 4, timing: timing).run(path(wire))
     #expect(report.lost == (try sink.packets()))
     #expect(report.lost > 0)

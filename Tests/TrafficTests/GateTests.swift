@@ -30,7 +30,7 @@ struct GateTests {
   @Test func lostUDPIsFound() throws {
     let wire = try Wire()
     // The port of the echo's requests.
-    let sink = try FrameSink(on: "eth0", in: wire.far.namespace, port: 6001)
+    let sink = try FrameSink(on: [("eth0", wire.far.namespace)], port: 6001)
     let report = run(wire)
     #expect(report.checks.filter { $0.problem != nil }.map(\.name) == ["UDP IPv4"])
     #expect(try sink.packets() > 0)

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import CBPFObjects
 import LinuxSystem
 import PacketHeaders
 import TestSupport
@@ -37,11 +38,51 @@ struct LiveFrameTests {
     #expect(report.lostFraction == 1)
   }
 
+  @Test func everyFrameOfTheWindowTellsItsDelay() throws {
+    let wire = try Wire()
+    let load = load(wire)
+    let timing = LoadTiming(warmUp: 0.02, duration: 0.1)
+    let report = try load.run(rate: 20_000, timing: timing, measuresDelay: true)
+    let delay = try #require(report.delay)
+    #expect(delay.count > 0 && delay.count <= report.sunk)
+    #expect(delay.microseconds(50) > 0)
+    #expect(delay.microseconds(50) <= delay.microseconds(99))
+    #expect(try load.run(rate: 20_000, timing: timing).delay == nil)
+  }
+
   @Test func nothingStaysAttached() throws {
     let wire = try Wire()
     _ = try load(wire).run(rate: 1000, timing: LoadTiming(warmUp: 0, duration: 0.02))
     let links = try wire.far.namespace.value.run { try shell("ip", "link", "show", "eth0") }
     #expect(!links.contains("xdp"))
+  }
+}
+
+struct DelayCountsTests {
+  /// Each bucket stands for what is in it, and they follow one another without a gap.
+  @Test func bucketsAreAsWideAsTheirPrecision() {
+    var end: UInt64 = 0
+    for bucket in 0..<Int(CULVERT_DELAY_BUCKETS) {
+      let shift = max(0, bucket / 64 - 1)
+      let start = UInt64(bucket - shift * 64) << shift
+      #expect(start == end)
+      end = start + 1 << shift
+      let middle = DelayCounts.nanoseconds(bucket)
+      #expect(middle >= start && middle < end)
+    }
+    #expect(end == 1 << 32)
+  }
+
+  @Test func aWindowIsWhatCameAfterItsBeginning() {
+    var before = DelayCounts()
+    before[10] = 5
+    var after = before
+    after[10] = 7
+    after[200] = 1
+    let histogram = after.histogram(since: before)
+    #expect(histogram.count == 3)
+    #expect(histogram.microseconds(50) == 0.01)
+    #expect(histogram.maxMicroseconds > 0.2)
   }
 }
 

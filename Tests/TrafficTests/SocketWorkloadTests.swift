@@ -23,7 +23,7 @@ struct SocketWorkloadTests {
 
   @Test func udpStreamCountsWhatIsLost() throws {
     let wire = try Wire()
-    let sink = try FrameSink(on: "eth0", in: wire.far.namespace, port: 5001)
+    let sink = try FrameSink(on: [("eth0", wire.far.namespace)], port: 5001)
     let report = try UDPStream(size: 64, rate: 2000, timing: timing).run(
       Path(client: wire.near, server: wire.far, port: 5001))
     #expect(report.sent > 0)
@@ -56,7 +56,7 @@ struct SocketWorkloadTests {
 
   @Test func requestsWithoutAnswerAreLosses() throws {
     let wire = try Wire()
-    let sink = try FrameSink(on: "eth0", in: wire.near.namespace, port: 5001)
+    let sink = try FrameSink(on: [("eth0", wire.near.namespace)], port: 5001)
     let report = try UDPRoundTrip(size: 64, timing: timing).run(
       Path(client: wire.near, server: wire.far, port: 5001))
     #expect(report.requests > 0)

@@ -246,9 +246,11 @@ struct culvert_template {
 	__u32 ends_offset;  /* … from here on, at most 255 */
 	__u32 end;
 	__u32 by_device;    /* not 0: each pair's frames leave by its own device (map `leaves`) */
+	__u32 run;          /* a pair's turn is so many frames; 0 is one */
+	__u32 run_left;
 	__u32 zero;
 };
-CULVERT_LAYOUT(struct culvert_template, 168);
+CULVERT_LAYOUT(struct culvert_template, 176);
 
 /* The addresses of a frame, as they begin it; value of map `ends`. */
 struct culvert_ends {

@@ -3,6 +3,7 @@ import CStepReference
 import DataPlane
 import FastPath
 import LinuxSystem
+import XDPSocket
 
 /// The steps of tier `afxdp`'s forwarder over bursts in memory, each beside the same in C.
 struct BurstRungs {
@@ -13,12 +14,26 @@ struct BurstRungs {
 
   private static let usual = 64
 
-  func add(to ladder: inout Ladder) {
+  func add(to ladder: inout Ladder) throws {
     for burst in bursts {
       add(to: &ladder, .v4, bytes: 64, burst: burst, [.touch, .parse, .lookUp, .encapsulate, .whole])
     }
     add(to: &ladder, .v6, bytes: 64, burst: Self.usual, [.parse, .lookUp, .encapsulate, .whole])
     for bytes in sizes { add(to: &ladder, .v4, bytes: bytes, burst: Self.usual, [.complete]) }
+    try addRings(to: &ladder)
+  }
+
+  /// Received, offered anew, transmitted and taken back. The kernel's part, its copies and its calls, is in `path`.
+  private func addRings(to ladder: inout Ladder) throws {
+    let rings = try RingsInMemory()
+    for burst in bursts {
+      let turns = max(1, packets / burst)
+      ladder.add(
+        Rung(
+          part: .swift, tier: "afxdp", step: "rings", conditions: CostReport.Conditions(burst: burst),
+          packets: turns * burst,
+          run: { Self.time(turns * burst) { rings.run(burst: UInt32(burst), turns: turns) } }))
+    }
   }
 
   private func add(

@@ -12,7 +12,7 @@ public struct CostPage {
 
   func html() throws -> String {
     let parts: [Markup] = [
-      header, ladders, curves, figures,
+      header, ladders, CostCurves(report: report).markup, figures,
       "<section><h2>Raw</h2>\(environment)\(Markup.download(try report.encoded(), as: "culvert-cost.json", schema: report.schema))</section>",
     ]
     return Markup.page("Culvert: what a packet costs", parts).source
@@ -62,20 +62,33 @@ public struct CostPage {
       && [nil, 64].contains(conditions.burst)
   }
 
-  private var ladders: Markup {
-    let paths = Dictionary(grouping: report.steps.filter { $0.part == .path }, by: \.step)
-      .sorted { $0.key > $1.key }.map { name, steps -> Markup in
-        let most = steps.map(\.nsPerPacket.median).max() ?? 1
-        let bars = steps.map {
-          bar(
-            $0.tier, from: 0, to: $0.nsPerPacket.median, of: most, $0.tier.contains("+") ? "n0" : "base",
-            "\($0.packetsPerSecond.map { Quantity.text($0, unit: "1/s") } ?? "")")
-        }
-        return """
-          <h3>\(CostReport.Part.path.title), \(name)</h3><table class="bars"><tbody>\(bars)</tbody></table>
+  /// What hosts were measured under alike.
+  private struct HostKind: Equatable {
+    var step: String
+    var conditions: CostReport.Conditions
+    init(_ step: CostReport.Step) {
+      self.step = step.step
+      conditions = step.conditions
+    }
+    var name: String { "\(step), \(conditions.words)" }
+  }
 
-          """
+  private var ladders: Markup {
+    let hosts = report.steps.filter { $0.part == .path }
+    let kinds = hosts.map(HostKind.init).reduce(into: [HostKind]()) { if !$0.contains($1) { $0.append($1) } }
+    let paths = kinds.map { kind -> Markup in
+      let steps = hosts.filter { HostKind($0) == kind }
+      let most = steps.map(\.nsPerPacket.median).max() ?? 1
+      let bars = steps.map {
+        bar(
+          $0.tier, from: 0, to: $0.nsPerPacket.median, of: most, $0.tier.contains("+") ? "n0" : "base",
+          "\($0.packetsPerSecond.map { Quantity.text($0, unit: "1/s") } ?? "")")
       }
+      return """
+        <h3>One host under test, \(kind.name)</h3><table class="bars"><tbody>\(bars)</tbody></table>
+
+        """
+    }
     let falls = chains.map { chain -> Markup in
       let most = chain.steps.map(\.nsPerPacket.median).max() ?? 1
       var before = 0.0
@@ -106,89 +119,10 @@ public struct CostPage {
       """
   }
 
-  // MARK: - Curves
-
-  private struct Line {
-    var name: String
-    var points: [(x: Int, ns: Double)]
-  }
-
-  /// Steps under conditions that differ in one number, by that number.
-  private func lines(
-    _ part: CostReport.Part, by number: (CostReport.Conditions) -> Int?,
-    where isWanted: (CostReport.Step) -> Bool, name: (CostReport.Step) -> String
-  ) -> [Line] {
-    var lines: [Line] = []
-    for step in report.steps where step.part == part && isWanted(step) && !step.nsPerPacket.isHidden {
-      guard let x = number(step.conditions) else { continue }
-      let name = name(step)
-      if let index = lines.firstIndex(where: { $0.name == name }) {
-        if !lines[index].points.contains(where: { $0.x == x }) {
-          lines[index].points.append((x, step.nsPerPacket.median))
-        }
-      } else {
-        lines.append(Line(name: name, points: [(x, step.nsPerPacket.median)]))
-      }
-    }
-    return lines.map { Line(name: $0.name, points: $0.points.sorted { $0.x < $1.x }) }
-      .filter { $0.points.count > 1 }
-  }
-
-  /// Room for a name is short at the end of a curve.
-  private static func short(_ step: String) -> String { step.replacing("capsulate", with: "cap") }
-
-  private var curves: Markup {
-    let table = lines(
-      .bpf, by: \.entries, where: { $0.step.hasSuffix("looked up") },
-      name: {
-        Self.short($0.step).replacing(
-          ", looked up", with: $0.conditions.destinations == "all" ? ", cold" : "")
-      })
-    let packet = lines(
-      .bpf, by: \.bytes, where: { ["encapsulate", "decapsulate"].contains($0.step) },
-      name: { "\(Self.short($0.step)) IPv\($0.conditions.ipVersion ?? 4)" })
-    let burst = lines(
-      .swift, by: \.burst, where: { $0.conditions.ipVersion == 4 && $0.step != "complete" }, name: \.step)
-    let bytes = lines(.swift, by: \.bytes, where: { $0.step == "complete" }, name: \.step)
-    return """
-      <section><h2>By size</h2>\
-      \(plot("By entries in the table, tier xdp, nothing remembered", table))\
-      \(plot("By bytes of the frame, tier xdp", packet))\
-      \(plot("By frames in a burst, tier afxdp's forwarder", burst))\
-      \(plot("Completing a checksum, by bytes of the frame, tier afxdp's forwarder", bytes))</section>
-
-      """
-  }
-
-  private func plot(_ title: String, _ lines: [Line]) -> Markup {
-    guard !lines.isEmpty else { return "" }
-    let all = lines.flatMap(\.points)
-    func place(_ x: Int) -> Double { log2(Double(max(1, x))) }
-    let most = all.map(\.ns).max() ?? 1
-    let xs = Set(all.map(\.x)).sorted()
-    let axes = Axes(
-      title: title, description: "Nanoseconds per packet; one line per step",
-      x: place(xs.first!)...place(xs.last!), y: 0...most)
-    let drawn = lines.enumerated().flatMap { index, line -> [Markup] in
-      let style = "n\(index % 8)"
-      let dots = line.points.map { point -> Markup in
-        "<circle class=\"dot \(style)\" cx=\"\(axes.px(place(point.x)))\" cy=\"\(axes.py(point.ns))\" r=\"2.6\"/>"
-      }
-      return [axes.curve(line.points.map { (place($0.x), $0.ns) }, style)] + dots
-    }
-    let names = axes.names(
-      lines.enumerated().map { ($0.element.name, "n\($0.offset % 8)", $0.element.points.last!.ns) })
-    return """
-      <h3>\(title)</h3>
-      \(axes.draw(
-        xTicks: xs.map { (place($0), Quantity.count($0)) },
-        yTicks: Axes.ticks(upTo: most).map { ($0, "\(Quantity.nanoseconds($0)) ns") }, drawn + names))
-      """
-  }
-
   // MARK: - Every figure
 
   private var figures: Markup {
+    let counts = report.steps.contains { $0.instructionsPerPacket != nil }
     let rows = report.steps.map { step -> [Markup] in
       [
         "\(step.tier) \(step.step) <span class=\"soft\">\(step.conditions.words)</span>",
@@ -199,10 +133,15 @@ public struct CostPage {
         "\(step.adds.map { Quantity.nanoseconds($0.median) } ?? "")",
         "\(step.referenceRatio.map { Quantity.number($0.median) + "×" } ?? "")",
       ]
+        + (counts
+          ? [
+            "\(step.instructionsPerPacket.map { Quantity.nanoseconds($0.median) } ?? "")",
+            "\(step.cyclesPerPacket.map { Quantity.nanoseconds($0.median) } ?? "")",
+          ] : [])
     }
     return """
       <section><h2>Every step</h2>\
-      \(Markup.table("Nanoseconds per packet", ["step", "median", "95 %", "adds", "of C's"], rows))</section>
+      \(Markup.table("Nanoseconds per packet", ["step", "median", "95 %", "adds", "of C's"] + (counts ? ["instructions", "cycles"] : []), rows))</section>
 
       """
   }

@@ -13,6 +13,8 @@ public struct CostPath: Sendable {
   public var only: [String]?
   /// Of each host, taking turns.
   public var containers = 64
+  /// Frames that each of them has in its turn: one is the worst there is.
+  public var runs = [1, 16]
   /// Of the rate without loss.
   public var loads = [10, 50, 90]
 
@@ -41,8 +43,9 @@ public struct CostPath: Sendable {
 
   var cells: [Cell] {
     let kinds = PacketDirection.allCases.flatMap { direction in
-      [(Measure.packetRate(direction), 1), (.packetRate(direction), containers)]
-        + (isQuick ? [] : [(.noDropRate(direction), 1)] + loads.map { (.frameDelay(direction, percent: $0), 1) })
+      [(Measure.packetRate(direction), 1)] + runs.map { (.packetRateByTurns(direction, run: $0), containers) }
+        + (isQuick
+          ? [] : [(.noDropRate(direction), 1)] + loads.map { (.frameDelay(direction, percent: $0), 1) })
     }
     return kinds.map { measure, flows in
       Cell(measure: measure, size: Self.bytes, offloads: .on, placement: .oneCore, flows: flows)
@@ -56,7 +59,9 @@ public struct CostPath: Sendable {
     let arena = LabArena(
       LabArena.Settings(
         duration: duration, warmUp: duration / 3, asShipped: false, searchSteps: 8, searchDuration: 0.2),
-      drivers: Tier.allCases.map { .fastPath($0, bypassPolicy: false, wait: .adaptive) } + [.redirect, .testpmd])
+      drivers: Tier.allCases.map { .fastPath($0, bypassPolicy: false, wait: .adaptive) } + [
+        .redirect, .testpmd,
+      ])
     let repeats = isQuick ? RatioEstimate.pairsForVerdict : 8
     var campaign = Campaign(
       schedule: Schedule(baseline: Self.kernel, networks: networks), cells: cells, repeats: repeats,
@@ -85,8 +90,10 @@ public struct CostPath: Sendable {
   /// The steps of a comparison of these networks.
   func steps(_ report: ABReport) -> [CostReport.Step] {
     PacketDirection.allCases.flatMap { direction in
-      [1, containers].flatMap { containers in
-        networks.compactMap { HostStep(report, $0, direction, containers: containers)?.step }
+      ([nil] + runs).flatMap { run in
+        networks.compactMap {
+          HostStep(report, $0, direction, containers: run == nil ? 1 : containers, run)?.step
+        }
       }
     }
   }
@@ -96,32 +103,38 @@ public struct CostPath: Sendable {
 private struct HostStep {
   let step: CostReport.Step
 
-  init?(_ report: ABReport, _ network: Network, _ direction: PacketDirection, containers: Int) {
-    func samples(of network: Network, containers: Int = containers) -> [Double] {
-      Self.result(report, network, .packetRate(direction), containers)?.samples.filter { $0 > 0 } ?? []
+  /// - Parameter run: of turns; nil: one container has all.
+  init?(
+    _ report: ABReport, _ network: Network, _ direction: PacketDirection, containers: Int, _ run: Int?
+  ) {
+    let alone = Measure.packetRate(direction)
+    let measure = run.map { Measure.packetRateByTurns(direction, run: $0) } ?? alone
+    func samples(of network: Network, _ measure: Measure) -> [Double] {
+      Self.result(report, network, measure)?.samples.filter { $0 > 0 } ?? []
     }
-    guard let result = Self.result(report, network, .packetRate(direction), containers),
-      let figure = CostReport.Figure(samples(of: network).map { 1e9 / $0 })
+    let own = samples(of: network, measure)
+    guard let result = Self.result(report, network, measure),
+      let figure = CostReport.Figure(own.map { 1e9 / $0 })
     else { return nil }
     let packets = result.samples.reduce(0) { $0 + $1 * report.settings.durationS }
     var step = CostReport.Step(
       part: .path, tier: result.network, step: direction.rawValue,
-      conditions: CostReport.Conditions(bytes: result.size, containers: containers), nsPerPacket: figure,
-      packets: Int(packets), samples: samples(of: network).map { 1e9 / $0 })
+      conditions: CostReport.Conditions(bytes: result.size, containers: containers, run: run),
+      nsPerPacket: figure,
+      packets: Int(packets), samples: own.map { 1e9 / $0 })
     step.packetsPerSecond = result.median
     step.cpuNsPerPacket = result.cpuNsPerPacket
     step.packetsPerBurst = result.tier?.packetsPerBurst
     step.callsPerPacket = result.tier?.callsPerPacket
-    if containers == 1 {
-      step.ndrPacketsPerSecond = Self.result(report, network, .noDropRate(direction), 1)?.median
+    if run == nil {
+      step.ndrPacketsPerSecond = Self.result(report, network, .noDropRate(direction))?.median
       step.delays = Self.delays(report, network, direction)
     } else {
-      step.timesOneContainer = CostReport.Figure(
-        ratioOf: samples(of: network, containers: 1), to: samples(of: network))
+      step.timesOneContainer = CostReport.Figure(ratioOf: samples(of: network, alone), to: own)
     }
     let others = [Network(base: "bare"), .redirect, .testpmd, CostPath.kernel].filter { $0 != network }
     step.timesFaster = others.compactMap { other in
-      CostReport.Figure(ratioOf: samples(of: network), to: samples(of: other)).map {
+      CostReport.Figure(ratioOf: own, to: samples(of: other, measure)).map {
         CostReport.Ratio(than: other.description, figure: $0)
       }
     }
@@ -129,11 +142,10 @@ private struct HostStep {
   }
 
   private static func result(
-    _ report: ABReport, _ network: Network, _ measure: Measure, _ containers: Int
+    _ report: ABReport, _ network: Network, _ measure: Measure
   ) -> ABReport.Result? {
     report.results.first {
       $0.network == network.description && $0.workload == measure.workload && $0.metric == measure.metric
-        && ($0.flows ?? 1) == containers
     }
   }
 
@@ -142,7 +154,7 @@ private struct HostStep {
   ) -> [CostReport.Delay]? {
     let delays = (1...100).compactMap { percent -> CostReport.Delay? in
       let measure = Measure.frameDelay(direction, percent: percent)
-      guard let result = result(report, network, measure, 1), let times = result.latencyUs else { return nil }
+      guard let result = result(report, network, measure), let times = result.latencyUs else { return nil }
       return CostReport.Delay(
         percentOfNdr: percent, p50Us: times["p50"] ?? 0, p90Us: times["p90"] ?? 0, p99Us: times["p99"] ?? 0,
         maxUs: times["max"] ?? 0, lostFraction: result.lostFraction ?? 0)

@@ -56,12 +56,15 @@ public struct CostReport: Codable, Sendable, Equatable {
     public var burst: Int?
     /// Of each host, whose frames take turns.
     public var containers: Int?
+    /// Frames that a container's turn lasts.
+    public var run: Int?
 
     public init(
       ipVersion: Int? = nil, bytes: Int? = nil, entries: Int? = nil, destinations: String? = nil,
-      burst: Int? = nil, containers: Int? = nil
+      burst: Int? = nil, containers: Int? = nil, run: Int? = nil
     ) {
       self.containers = containers
+      self.run = run
       self.ipVersion = ipVersion
       self.bytes = bytes
       self.entries = entries
@@ -111,6 +114,9 @@ public struct CostReport: Codable, Sendable, Equatable {
     public var referenceNs: Double?
     public var referenceRatio: Figure?
     public var samples: [Double]
+    /// Where the CPU counts them: in user space and kernel, with what the harness does between packets.
+    public var instructionsPerPacket: Figure?
+    public var cyclesPerPacket: Figure?
     /// Part `path`: what was counted at the far end, without loss, and the CPU time of all CPUs.
     public var packetsPerSecond: Double?
     public var ndrPacketsPerSecond: Double?
@@ -181,6 +187,7 @@ extension CostReport.Conditions {
     if destinations == "all" { words.append("cold") }
     if let burst { words.append("burst of \(burst)") }
     if let containers, containers > 1 { words.append("\(containers) containers") }
+    if let run { words.append(run == 1 ? "frame by frame" : "\(run) frames each") }
     return words.joined(separator: ", ")
   }
 
@@ -193,6 +200,7 @@ extension CostReport.Conditions {
     if destinations == "all" { words.append("cold") }
     if let burst { words.append("×\(burst)") }
     if let containers, containers > 1 { words.append("\(containers) ends") }
+    if let run { words.append("by \(run)") }
     return words.joined(separator: " ")
   }
 }

@@ -40,8 +40,10 @@ public struct CostSuite {
         0, of: rounds, "filling tables of up to \(Quantity.count(Int(tables.max() ?? 0))) entries")
       try BPFRungs(tables: tables).add(to: &ladder)
     }
-    if parts.contains(.swift) { BurstRungs().add(to: &ladder) }
-    return try ladder.measure(rounds: rounds) { round in
+    if parts.contains(.swift) { try BurstRungs().add(to: &ladder) }
+    let counters = HardwareCounters()
+    return try ladder.measure(rounds: rounds, counters: counters.map { counters in { counters.read() } }) {
+      round in
       if isInterrupted() { throw Interrupted() }
       progress.show(round, of: rounds, "\(ladder.rungs.count) steps by turns")
     }

@@ -24,7 +24,8 @@ public struct CostText {
   }
 
   private func ladder(_ part: CostReport.Part, _ steps: [CostReport.Step]) -> [String] {
-    let last = part == .swift ? "of C's" : ""
+    let counts = steps.contains { $0.instructionsPerPacket != nil }
+    let last = part == .swift ? "of C's" : counts ? "instr." : ""
     var lines = [
       part.title.left(38) + "ns/packet".right(10) + "95 %".right(14) + "adds".right(9) + last.right(9)
     ]
@@ -41,12 +42,14 @@ public struct CostText {
 
   private func line(_ step: CostReport.Step) -> String {
     let figure = step.nsPerPacket
-    let ratio = step.referenceRatio.map { Quantity.number($0.median) + "×" } ?? ""
+    let last =
+      step.referenceRatio.map { Quantity.number($0.median) + "×" }
+      ?? (step.part == .bpf ? step.instructionsPerPacket.map { Quantity.nanoseconds($0.median) } : nil) ?? ""
     return ("  " + step.step).left(38)
       + (figure.isHidden ? "spread" : Quantity.nanoseconds(figure.median)).right(10)
       + figure.ci95.map(Quantity.nanoseconds).joined(separator: "–").right(14)
       + (step.adds.map { $0.isHidden ? "spread" : Quantity.nanoseconds($0.median) } ?? "").right(9)
-      + ratio.right(9)
+      + last.right(9)
   }
 }
 

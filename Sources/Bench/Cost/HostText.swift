@@ -12,9 +12,10 @@ struct HostText {
   var lines: [String] {
     var lines = [Self.head(CostReport.Part.path.title, "no loss")]
     lines += single.map { line($0, $0.ndrPacketsPerSecond.map { Quantity.text($0, unit: "1/s") } ?? "") }
-    if let containers = several.first?.conditions.containers {
-      lines += ["", Self.head("… \(containers) containers", "of one")]
-      lines += several.map { step in
+    for run in Set(several.compactMap(\.conditions.run)).sorted() {
+      let turns = several.filter { $0.conditions.run == run }
+      lines += ["", Self.head("\(turns[0].conditions.containers!) containers, by \(run)", "of one")]
+      lines += turns.map { step in
         line(step, step.timesOneContainer.map { Quantity.number($0.median) + "×" } ?? "")
       }
     }
@@ -66,9 +67,9 @@ struct HostText {
   private var rings: [String] {
     steps.compactMap { step in
       guard let burst = step.packetsPerBurst, let calls = step.callsPerPacket else { return nil }
-      let ends = (step.conditions.containers ?? 1) > 1 ? ", \(step.conditions.containers!) containers" : ""
+      let ends = step.conditions.run.map { ", \(step.conditions.containers!) by \($0)" } ?? ""
       return "  rings of \(step.tier) \(step.step)\(ends): \(Quantity.number(burst)) packets at once, "
-        + "\(Quantity.number(calls)) system calls a packet"
+        + "\(Quantity.number(calls)) calls a packet"
     }
   }
 }

@@ -26,7 +26,7 @@ public struct Cell: Hashable, Sendable, CustomStringConvertible {
   public var size: Int
   public var offloads: Offloads
   public var placement: Placement
-  /// Parallel ones; of `packet-rate`, containers of each host that take turns.
+  /// Parallel ones; of frames by turns, containers of each host.
   public var flows: Int
 
   public init(measure: Measure, size: Int, offloads: Offloads, placement: Placement, flows: Int = 1) {
@@ -38,7 +38,9 @@ public struct Cell: Hashable, Sendable, CustomStringConvertible {
   }
 
   /// Of each host; nil: as many as the network needs to have two that talk.
-  var containers: Int? { measure.isLiveFrames && flows > 1 ? flows : nil }
+  var containers: Int? {
+    if case .packetRateByTurns = measure { flows } else { nil }
+  }
 
   public var description: String {
     let what = flows == 1 ? "\(size)" : "\(size) × \(flows) flows"

@@ -9,6 +9,8 @@ public enum PacketDirection: String, Sendable, CaseIterable {
 /// What one trial measures: a workload and one of its metrics.
 public enum Measure: Hashable, Sendable {
   case packetRate(PacketDirection)
+  /// With several containers, each of which has so many frames in its turn.
+  case packetRateByTurns(PacketDirection, run: Int)
   /// The highest offered rate that loses at most 0.001 %.
   case noDropRate(PacketDirection)
   /// How long frames take at so many percent of that rate, by time stamps inside them.
@@ -22,7 +24,8 @@ public enum Measure: Hashable, Sendable {
   /// The workload's name in options and JSON.
   public var workload: String {
     switch self {
-    case .packetRate(let direction), .noDropRate(let direction), .frameDelay(let direction, _):
+    case .packetRate(let direction), .packetRateByTurns(let direction, _), .noDropRate(let direction),
+      .frameDelay(let direction, _):
       "packet-rate:\(direction.rawValue)"
     case .udpRoundTrip: "udp-rr"
     case .tcpRoundTrip: "tcp-rr"
@@ -35,6 +38,7 @@ public enum Measure: Hashable, Sendable {
   public var metric: String {
     switch self {
     case .packetRate, .udpStream: "packets_per_second"
+    case .packetRateByTurns(_, let run): "packets_per_second_by_turns_of_\(run)"
     case .noDropRate: "ndr_packets_per_second"
     case .frameDelay(_, let percent): "delay_p50_us_at_\(percent)"
     case .udpRoundTrip, .tcpRoundTrip: "round_trip_p50_us"
@@ -45,7 +49,7 @@ public enum Measure: Hashable, Sendable {
 
   public var unit: String {
     switch self {
-    case .packetRate, .noDropRate, .udpStream, .tcpConnectRoundTrip: "1/s"
+    case .packetRate, .packetRateByTurns, .noDropRate, .udpStream, .tcpConnectRoundTrip: "1/s"
     case .udpRoundTrip, .tcpRoundTrip, .frameDelay: "us"
     case .tcpStream: "B/s"
     }
@@ -58,18 +62,33 @@ public enum Measure: Hashable, Sendable {
     }
   }
 
-  /// Frames generated in the kernel meet no socket and no second CPU: the whole path runs where they are
-  /// made.
-  public var isLiveFrames: Bool {
+  /// Which host is under test; nil where both are.
+  var direction: PacketDirection? {
     switch self {
-    case .packetRate, .noDropRate, .frameDelay: true
-    default: false
+    case .packetRate(let direction), .packetRateByTurns(let direction, _), .noDropRate(let direction),
+      .frameDelay(let direction, _):
+      direction
+    default: nil
     }
   }
+
+  /// Frames generated in the kernel meet no socket and no second CPU: the whole path runs where they are
+  /// made.
+  public var isLiveFrames: Bool { direction != nil }
 
   /// A trial is a search of many short ones.
   public var isSearch: Bool {
     if case .noDropRate = self { true } else { false }
+  }
+
+  /// A trial is many by itself: a search, or the delays of thousands of frames. A few of them are enough.
+  public var takesFewTrials: Bool {
+    if case .frameDelay = self { true } else { isSearch }
+  }
+
+  /// Its CPU time is told too.
+  var hasCost: Bool {
+    if case .packetRate = self { true } else { !isLiveFrames }
   }
 
   /// Streams can be several at once.
@@ -77,7 +96,9 @@ public enum Measure: Hashable, Sendable {
 
   public var defaultSizes: [Int] {
     switch self {
-    case .packetRate, .noDropRate, .frameDelay, .udpRoundTrip, .tcpRoundTrip, .tcpConnectRoundTrip: [64]
+    case .packetRate, .packetRateByTurns, .noDropRate, .frameDelay, .udpRoundTrip, .tcpRoundTrip,
+      .tcpConnectRoundTrip:
+      [64]
     case .udpStream: [64, 1400]
     case .tcpStream: [65536]
     }
@@ -87,7 +108,7 @@ public enum Measure: Hashable, Sendable {
   /// MTU.
   public var sizes: ClosedRange<Int> {
     switch self {
-    case .packetRate, .noDropRate, .frameDelay: 64...1464
+    case .packetRate, .packetRateByTurns, .noDropRate, .frameDelay: 64...1464
     case .udpRoundTrip, .udpStream: 8...65_507
     case .tcpRoundTrip, .tcpConnectRoundTrip: 1...65_507
     case .tcpStream: 1...16_777_216

@@ -40,7 +40,7 @@ public struct Campaign {
 
   private struct Interrupted: Error {}
 
-  private func repeats(of cell: Cell) -> Int { cell.measure.isSearch ? searchRepeats : repeats }
+  private func repeats(of cell: Cell) -> Int { cell.measure.takesFewTrials ? searchRepeats : repeats }
 
   private var networks: [Network] { [schedule.baseline] + schedule.others }
 
@@ -50,7 +50,7 @@ public struct Campaign {
     }
   }
 
-  private func costs(_ cell: Cell) -> Bool { measuresCost && !cell.measure.isSearch }
+  private func costs(_ cell: Cell) -> Bool { measuresCost && cell.measure.hasCost }
 
   /// Fills in results, comparisons and noise floors; rows that the report holds already are kept as they are.
   /// Returns what it has when interrupted, `complete` false.

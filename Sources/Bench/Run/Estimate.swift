@@ -31,7 +31,7 @@ public struct Estimate: Sendable {
       let once = Self.duration(of: cell, plan)
       trials += pass.count * repeats
       seconds += Double(repeats) * (Double(pass.count) * once + toggles)
-      if plan.measuresCost && !cell.measure.isSearch {
+      if plan.measuresCost && cell.measure.hasCost {
         let networks = plan.networks.filter { $0.reasonToSkip(cell.measure) == nil }
         trials += networks.count
         seconds += Double(networks.count) * (once + Self.meter) + toggles

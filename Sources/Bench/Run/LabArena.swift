@@ -60,14 +60,12 @@ public final class LabArena: Arena {
   private func arrangement(_ network: Network, _ cell: Cell) -> Arrangement {
     let placement = cell.placement
     let workers: [LabHost: Int] =
-      switch cell.measure {
+      switch cell.measure.direction {
       case _ where network.driver == nil: [:]
-      case .packetRate(.encap), .noDropRate(.encap), .frameDelay(.encap, _):
-        [.a: Placement.liveFramesWorkerCPU]
-      case .packetRate(.decap), .noDropRate(.decap), .frameDelay(.decap, _):
-        [.b: Placement.liveFramesWorkerCPU]
+      case .encap: [.a: Placement.liveFramesWorkerCPU]
+      case .decap: [.b: Placement.liveFramesWorkerCPU]
       // Each with its container.
-      default: [.a: placement.clientCPU, .b: placement.serverCPU]
+      case nil: [.a: placement.clientCPU, .b: placement.serverCPU]
       }
     let isAsShipped = settings.asShipped || network.base == Network.asShipped
     let spec = LabSpec(
@@ -89,7 +87,7 @@ public final class LabArena: Arena {
     if cell.placement == .twoCore && CPU.count < 2 { return "needs two CPUs" }
     if let driver = network.driver, drivers[driver] == nil { return "no tier \(driver) in this version" }
     if let reason = network.reasonToSkip(cell.measure) { return reason }
-    if cell.containers != nil, network.lab != .vxlan || network.isOfHosts || network.isRelay {
+    if case .packetRateByTurns = cell.measure, network.lab != .vxlan || network.isOfHosts || network.isRelay {
       return "one pair of ends is all it has"
     }
     if network == .testpmd, let reason = TestPMD.reasonToSkip() { return reason }
@@ -175,7 +173,7 @@ public final class LabArena: Arena {
   private func prime(_ network: Network, _ stage: Stage) throws(Failure) {
     let gate = Gate(mtu: Int(stage.ends(network).client.mtu))
     try gate.prime(path(network, on: stage, .oneCore, ports: 1))
-    for path in stage.otherPairs { try gate.prime(path) }
+    for path in stage.pairsToPrime() { try gate.prime(path) }
   }
 
   private func path(_ network: Network, on stage: Stage, _ placement: Placement, ports: UInt16) -> Path {
@@ -227,8 +225,11 @@ public final class LabArena: Arena {
       let load = TCPRoundTrip(
         size: cell.size, connectsEachTime: cell.measure == .tcpConnectRoundTrip, timing: settings.timing)
       return Sample(try load.run(path), of: cell.measure)
-    case .packetRate(let direction):
-      var load = stage.load(network, direction, size: cell.size, containers: cell.containers)
+    case .packetRate(let direction), .packetRateByTurns(let direction, _):
+      var load = stage.load(network, direction, size: cell.size)
+      if case .packetRateByTurns(_, let run) = cell.measure {
+        stage.takeTurns(&load, direction, containers: cell.flows, run: run)
+      }
       load.onWindow = onWindow
       let report = try asFailure("measure", "\(cell)") { try load.run(rate: nil, timing: settings.timing) }
       guard report.sunk > 0 else {
@@ -258,7 +259,8 @@ public final class LabArena: Arena {
           rate: most * Double(percent) / 100, timing: settings.timing, isYielding: true, measuresDelay: true)
       }
       guard let delay = report.delay, delay.count > 0 else {
-        throw Failure("measure", "\(cell)", advice: "None of \(report.sent) frames arrived with its time stamp.")
+        throw Failure(
+          "measure", "\(cell)", advice: "None of \(report.sent) frames arrived with its time stamp.")
       }
       return Sample(delay, lostFraction: report.lostFraction)
     }

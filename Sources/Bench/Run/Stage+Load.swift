@@ -15,25 +15,7 @@ extension Stage {
   /// have encapsulated them, counted behind hostB, in b1. `bare`: out of hostA's uplink, counted at hostB's.
   /// `bridge`: out of a1, counted in a2. Relays: as encap and decap, but the frames stay as they are.
   /// - Parameter size: bytes of the inner frame with its Ethernet header, without its check sequence.
-  /// - Parameter containers: of `vxlan` and its tiers: that many of hostA, each to one of hostB, take turns.
-  func load(
-    _ network: Network, _ direction: PacketDirection, size: Int, containers: Int? = nil
-  ) -> PacketRate {
-    var load = load(network, direction, size: size)
-    guard let containers, lab.spec.network == .vxlan, !network.isOfHosts else { return load }
-    let sources = lab.containers(of: .a).prefix(containers)
-    let sinks = lab.containers(of: .b).prefix(containers)
-    let pairs = zip(sources, sinks).map { source, sink in
-      FrameTurns.Pair(
-        source: source.mac, destination: sink.mac,
-        device: direction == .encap ? (station(source).namespace, source.interface) : nil)
-    }
-    load.turns = FrameTurns(pairs, offset: direction == .encap ? 0 : Int(LabSpec.overhead))
-    if direction == .decap { load.moreSinks = sinks.dropFirst().map { station($0) } }
-    return load
-  }
-
-  private func load(_ network: Network, _ direction: PacketDirection, size: Int) -> PacketRate {
+  func load(_ network: Network, _ direction: PacketDirection, size: Int) -> PacketRate {
     let (hostA, hostB) = (lab.host(.a), lab.host(.b))
     let ends = ends(network)
     let plain = FrameTemplate.udp(
@@ -61,6 +43,20 @@ extension Stage {
         ? rate(hostA, ends.server, port: LabNames.port, outer, (outerStamp, outerStamp))
         : rate(hostA, ends.server, port: Self.innerPorts.destination, outer, (outerStamp, plainStamp))
     }
+  }
+
+  /// Makes frames those of several containers, each of hostA with one of hostB.
+  /// - Parameter run: frames that a container's turn lasts.
+  func takeTurns(_ load: inout PacketRate, _ direction: PacketDirection, containers: Int, run: Int) {
+    let sources = lab.containers(of: .a).prefix(containers)
+    let sinks = lab.containers(of: .b).prefix(containers)
+    let pairs = zip(sources, sinks).map { source, sink in
+      FrameTurns.Pair(
+        source: source.mac, destination: sink.mac,
+        device: direction == .encap ? (station(source).namespace, source.interface) : nil)
+    }
+    load.turns = FrameTurns(pairs, offset: direction == .encap ? 0 : Int(LabSpec.overhead), run: run)
+    if direction == .decap { load.moreSinks = sinks.dropFirst().map { station($0) } }
   }
 
   private func rate(

@@ -10,6 +10,7 @@ final class Stage {
   let lab: Lab
   private var attached: [LabHost: (network: Network, cpu: Int, attachment: any TierAttachment)] = [:]
   private var receivesLiveFrames = false
+  private var primed: UInt64?
   private var stations: [String: Station] = [:]
 
   init(_ spec: LabSpec) throws {
@@ -38,9 +39,12 @@ final class Stage {
     receivesLiveFrames = isOn
   }
 
-  /// On an overlay of several containers a host, the others than the first pair: they ping, no more.
-  var otherPairs: [Path] {
-    guard lab.spec.network == .vxlan else { return [] }
+  /// On an overlay of several containers a host, the others than the first pair, where it was long ago that the
+  /// kernel's tables saw them: entries that age in 300 s.
+  func pairsToPrime() -> [Path] {
+    let now = Clock.monotonicNanoseconds
+    guard lab.spec.network == .vxlan, primed.map({ now - $0 > 100_000_000_000 }) ?? true else { return [] }
+    primed = now
     return zip(lab.containers(of: .a), lab.containers(of: .b)).dropFirst().map {
       Path(client: station($0), server: station($1), port: LabNames.publishedPorts.lowerBound)
     }

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "culvert_af_xdp.h"
+#include "culvert_counters.h"
 #include "culvert_datagrams.h"
 #include "culvert_mounts.h"
 #include "culvert_interrupt.h"

@@ -26,10 +26,13 @@ public struct FrameTurns: Sendable {
   public var pairs: [Pair]
   /// Where in the frame the addresses are.
   public var offset: Int
+  /// Frames that a pair's turn lasts.
+  public var run: Int
 
-  public init(_ pairs: [Pair], offset: Int) {
+  public init(_ pairs: [Pair], offset: Int, run: Int = 1) {
     self.pairs = pairs
     self.offset = offset
+    self.run = run
   }
 
   func fill(_ template: inout culvert_template, _ object: borrowing BPFObject) throws {
@@ -38,11 +41,14 @@ public struct FrameTurns: Sendable {
     }
     template.ends = UInt32(pairs.count)
     template.ends_offset = UInt32(offset)
+    template.run = UInt32(run)
     let ends: BPFMap<UInt32, culvert_ends> = try object.map("ends")
     let leaves: BPFMap<UInt32, UInt32> = try object.map("leaves")
     for (index, pair) in pairs.enumerated() {
       var addresses = culvert_ends()
-      withUnsafeMutableBytes(of: &addresses) { $0.copyBytes(from: pair.destination.octets + pair.source.octets) }
+      withUnsafeMutableBytes(of: &addresses) {
+        $0.copyBytes(from: pair.destination.octets + pair.source.octets)
+      }
       try ends.update(UInt32(index), addresses)
       guard let (namespace, interface) = pair.device else { continue }
       template.by_device = 1

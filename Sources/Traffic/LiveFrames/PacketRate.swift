@@ -26,7 +26,8 @@ public struct PacketRate: Sendable {
 
   public init(
     source: Station, sourceInterface: String, sink: Station, sinkInterface: String, port: UInt16,
-    frame: FrameTemplate, stampOffsets: (sent: Int, received: Int) = (
+    frame: FrameTemplate,
+    stampOffsets: (sent: Int, received: Int) = (
       FrameTemplate.headerBytes, FrameTemplate.headerBytes
     )
   ) {

@@ -47,6 +47,12 @@ struct Axes {
     return "<polyline class=\"curve \(style)\" points=\"\(path)\"/>"
   }
 
+  /// A curve with a dot at each of its points.
+  func dottedCurve(_ points: [(Double, Double)], _ style: String) -> [Markup] {
+    [curve(points, style)]
+      + points.map { "<circle class=\"dot \(style)\" cx=\"\(px($0.0))\" cy=\"\(py($0.1))\" r=\"2.6\"/>" }
+  }
+
   /// Names at the ends of curves, moved apart where they would cover each other.
   func names(_ ends: [(name: String, style: String, y: Double)]) -> [Markup] {
     var last = -Double.infinity

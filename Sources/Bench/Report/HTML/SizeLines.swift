@@ -38,13 +38,7 @@ struct SizeLines {
     let axes = Axes(
       title: title, description: "\(rows[0].figure), by bytes; one line per network",
       x: log2(Double(rows.first!.size))...log2(Double(rows.last!.size)), y: 0...most)
-    let drawn = lines.flatMap { line -> [Markup] in
-      let style = page.palette.style(of: line.network)
-      let dots = line.points.map { point -> Markup in
-        "<circle class=\"dot \(style)\" cx=\"\(axes.px(point.0))\" cy=\"\(axes.py(point.1))\" r=\"2.6\"/>"
-      }
-      return [axes.curve(line.points, style)] + dots
-    }
+    let drawn = lines.flatMap { axes.dottedCurve($0.points, page.palette.style(of: $0.network)) }
     let names = axes.names(lines.map { ($0.network, page.palette.style(of: $0.network), $0.points.last!.1) })
     return """
       <h3>By size: \(rows[0].conditions.split(separator: ", ").dropFirst().joined(separator: ", "))</h3>
