@@ -29,7 +29,7 @@ struct CostLadder: CulvertCommand {
   var entries = "1,1000,100000,1000000"
   @Option(help: "Samples of each step.")
   var rounds: Int?
-  @Flag(help: "Fewer rounds; part path without loss-free rates and CPU time.")
+  @Flag(help: "Fewer rounds; part path without loss-free rates, delays and CPU time.")
   var quick = false
   @Option(help: "Comma-separated: of part path, only these and vxlan, with which all are compared.")
   var networks: String?

@@ -8,17 +8,22 @@ import LinuxSystem
 struct Report: CulvertCommand {
   static let configuration = CommandConfiguration(
     commandName: "report",
-    abstract: "Draw a result of `culvert ab` again: as a table, a page or Markdown.",
-    discussion: "Reads what `culvert ab --json` wrote, also of a run that was interrupted.")
+    abstract: "Draw a result of `culvert ab` or `culvert cost` again: as a table, a page or Markdown.",
+    discussion:
+      "Reads what `culvert ab --json` wrote, also of a run that was interrupted, and `culvert cost --json`.")
 
-  @Argument(help: "The JSON that `culvert ab --json` wrote.")
+  @Argument(help: "The JSON that `culvert ab --json` or `culvert cost --json` wrote.")
   var file: String
   @OptionGroup var forms: ReportForms
 
   func execute() throws {
     let data: Data
     do { data = try Data(contentsOf: URL(fileURLWithPath: file)) } catch {
-      throw Failure("read", file, errno: .last, advice: "Give a file that `culvert ab --json` wrote.")
+      throw Failure(
+        "read", file, errno: .last, advice: "Give a file that --json of `culvert ab` or `cost` wrote.")
+    }
+    if let cost = try? CostReport.decoded(data), cost.schema == CostReport.schemaName {
+      return try write(cost)
     }
     let report: ABReport
     do { report = try ABReport.decoded(data) } catch {
@@ -31,6 +36,14 @@ struct Report: CulvertCommand {
     }
     try forms.write(report)
     if forms.isEmpty { Terminal.table(report) }
+  }
+
+  private func write(_ cost: CostReport) throws {
+    if let markdown = forms.markdown {
+      throw Failure("write", markdown, advice: "Results of `culvert cost` have no Markdown.", status: .usage)
+    }
+    if let html = forms.html { return try Output.write(CostPage(cost).encoded(), to: html) }
+    FileHandle.standardOutput.write(Data(CostText(cost).text.utf8))
   }
 }
 

@@ -299,13 +299,15 @@ struct RungTests {
 /// The command as a user has it.
 @Suite(.serialized, .enabled(if: mayUseKernel, "\(needsRoot)"))
 struct CostCommandTests {
-  private func culvert(_ arguments: String) throws -> (status: Int32, output: String) {
+  private static var binary: String {
     let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
       .deletingLastPathComponent()
-    let configuration = Build.isDebug ? "debug" : "release"
+    return "\(folder.path)/.build/\(Build.isDebug ? "debug" : "release")/culvert"
+  }
+
+  private func culvert(_ arguments: String) throws -> (status: Int32, output: String) {
     let output = try shell(
-      "bash", "-c",
-      "\(folder.path)/.build/\(configuration)/culvert cost \(arguments) 2>&1; echo \"status $?\"")
+      "bash", "-c", "\(Self.binary) cost \(arguments) 2>&1; echo \"status $?\"")
     let words = output.split(separator: "status ")
     return (Int32(words.last!.trimmingCharacters(in: .whitespacesAndNewlines))!, output)
   }
@@ -320,6 +322,8 @@ struct CostCommandTests {
     let ladder = "--parts bpf,swift --entries 1,1000 --rounds 3"
     let first = try culvert("\(ladder) --json \(file.path) --html \(page)")
     #expect(first.status == 0, "\(first.output)")
+    let again = try shell(Self.binary, "report", file.path)
+    #expect(again.contains("tier afxdp's forwarder") && first.output.contains(again))
     var report = try CostReport.decoded(Data(contentsOf: file))
     #expect(report.steps.contains { $0.part == .bpf } && report.steps.contains { $0.part == .swift })
     #expect(Outline(try Data(contentsOf: URL(fileURLWithPath: page))).failure == nil)

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import Glibc
 import LinuxSystem
 import PacketHeaders
 import TestSupport
@@ -39,6 +40,11 @@ struct LinkTests {
     try NetworkNamespace.makeAnonymous().run {
       let route = try RouteConnection()
       try Self.build(route)
+      // The bridge hears of a port's carrier from the kernel's own queue, a moment later.
+      let limit = Clock.monotonicNanoseconds + 5_000_000_000
+      while try route.link(named: "va1").bridgePort?.state != 3, Clock.monotonicNanoseconds < limit {
+        usleep(10_000)
+      }
       let links = try route.links()
       #expect(links.map(\.name).sorted() == ["br0", "c1", "lo", "up0", "up1", "va1", "vx0"])
       let uplink = try #require(links.first { $0.name == "up0" })

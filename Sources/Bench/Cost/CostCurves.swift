@@ -19,19 +19,27 @@ struct CostCurves {
       .swift, by: \.burst, where: { ($0.conditions.ipVersion ?? 4) == 4 && $0.step != "complete" },
       name: \.step)
     let bytes = lines(.swift, by: \.bytes, where: { $0.step == "complete" }, name: \.step)
-    let plots = [
+    let sizes = [
       plot("By entries in the table, tier xdp, nothing remembered", table),
       plot("By bytes of the frame, tier xdp", packet),
       plot("By frames in a burst, tier afxdp's forwarder", burst),
       plot("Completing a checksum, by bytes of the frame, tier afxdp's forwarder", bytes),
     ]
-    let delays = PacketDirection.allCases.map { delay($0.rawValue) }
-    return """
-      <section><h2>By size</h2>\(plots)</section>
-      <section><h2>By load</h2><p class="soft">How long a frame takes from the generator to the counter, \
-      by time stamps inside it, at parts of the rate that loses none.</p>\(delays)</section>
+    let loads = PacketDirection.allCases.map { delay($0.rawValue) }
+    let sections = [
+      section("By size", "Nanoseconds per packet.", sizes),
+      section(
+        "By load",
+        "How long a frame takes from the generator to the counter, by time stamps inside it, at parts of the rate "
+          + "that loses none.", loads),
+    ]
+    return "\(sections)"
+  }
 
-      """
+  /// Nothing where there is nothing to draw.
+  private func section(_ title: String, _ text: String, _ plots: [Markup]) -> Markup {
+    guard plots.contains(where: { !$0.source.isEmpty }) else { return "" }
+    return "<section><h2>\(title)</h2><p class=\"soft\">\(text)</p>\(plots)</section>\n"
   }
 
   private struct Line {
