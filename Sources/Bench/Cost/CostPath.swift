@@ -119,7 +119,8 @@ private struct HostStep {
     let packets = result.samples.reduce(0) { $0 + $1 * report.settings.durationS }
     var step = CostReport.Step(
       part: .path, tier: result.network, step: direction.rawValue,
-      conditions: CostReport.Conditions(bytes: result.size, containers: containers, run: run),
+      conditions: CostReport.Conditions(
+        bytes: result.size, containers: run == nil ? nil : containers, run: run),
       nsPerPacket: figure,
       packets: Int(packets), samples: own.map { 1e9 / $0 })
     step.packetsPerSecond = result.median

@@ -47,6 +47,13 @@ final class TestPMD: TierAttachment, @unchecked Sendable {
       "--vdev=net_af_xdp1,iface=\(ports.uplink),force_copy=1",
       "--", "--forward-mode=io", "--nb-cores=1", "--auto-start", "--total-num-mbufs=32768",
     ]
+    // It makes a directory of its own and never removes it. With --no-shconf nothing is in it.
+    let place = FileManager.default.temporaryDirectory.appendingPathComponent("culvert-testpmd-\(UUID())")
+    try FileManager.default.createDirectory(at: place, withIntermediateDirectories: false)
+    defer { try? FileManager.default.removeItem(at: place) }
+    process.environment = ProcessInfo.processInfo.environment.merging(["RUNTIME_DIRECTORY": place.path]) {
+      $1
+    }
     process.standardInput = input
     process.standardOutput = output
     process.standardError = output
