@@ -177,21 +177,22 @@ struct CostReportTests {
     var report = ABReport(
       environment: .init(machine: .read(), baseline: "tuned", offloads: [:]),
       settings: .init(repeats: 3, durationS: 1, pinning: [:], baselineNetwork: "vxlan", networks: []))
-    func add(_ network: String, _ measure: Measure, _ value: Double, flows: Int? = nil) {
+    func add(_ network: String, _ measure: Measure, _ value: Double) {
       var result = ABReport.Result(
         network: network, workload: measure.workload, size: 64, offloads: "on", placement: "one-core",
         metric: measure.metric, unit: measure.unit, samples: [value, value, value], median: value)
-      result.flows = flows
-      if case .frameDelay = measure { result.latencyUs = ["p50": value, "p90": 2, "p99": 3, "max": 4] }
+      if case .frames(.delay, _) = measure {
+        result.latencyUs = ["p50": value, "p90": 2, "p99": 3, "max": 4]
+      }
       report.results.append(result)
     }
     for (network, rate) in [("bare", 10e6), ("redirect", 5e6), ("vxlan+xdp", 4e6), ("vxlan", 5e5)] {
       add(network, .packetRate(.encap), rate)
       add(network, .noDropRate(.encap), rate / 2)
-      for percent in [10, 90] { add(network, .frameDelay(.encap, percent: percent), Double(percent)) }
+      for percent in [10, 90] { add(network, .frames(.delay(percent: percent), .encap), Double(percent)) }
     }
-    add("vxlan+xdp", .packetRateByTurns(.encap, run: 16), 2e6, flows: 64)
-    add("vxlan", .packetRateByTurns(.encap, run: 16), 4e5, flows: 64)
+    add("vxlan+xdp", .frames(.rateByTurns(containers: 64, run: 16), .encap), 2e6)
+    add("vxlan", .frames(.rateByTurns(containers: 64, run: 16), .encap), 4e5)
     let steps = CostPath(isQuick: false).steps(report)
     #expect(steps.map(\.tier) == ["bare", "redirect", "vxlan+xdp", "vxlan", "vxlan+xdp", "vxlan"])
     let xdp = steps[2]

@@ -94,8 +94,7 @@ struct LabArenaTests {
   func sixtyFourContainersTakeTurns(tier: Tier, direction: PacketDirection) throws {
     let arena = arena()
     defer { try? arena.close() }
-    var cell = cell(.packetRateByTurns(direction, run: 1))
-    cell.flows = 64
+    let cell = cell(.frames(.rateByTurns(containers: 64, run: 1), direction))
     #expect(arena.reasonToSkip(Self.bare, cell) != nil)
     let sample = try arena.trial(Network(base: "vxlan", tier: tier.rawValue), cell)
     #expect(sample.value > 0)
@@ -105,7 +104,7 @@ struct LabArenaTests {
   @Test func delaysAreMeasuredAtPartsOfTheLossFreeRate() throws {
     let arena = arena()
     defer { try? arena.close() }
-    let delay = cell(.frameDelay(.encap, percent: 50))
+    let delay = cell(.frames(.delay(percent: 50), .encap))
     #expect(throws: Failure.self) { try arena.trial(Self.tiered, delay) }
     // A rate that this machine loses none of may be none in so short a search: then that is the answer again.
     guard try arena.trial(Self.tiered, cell(.noDropRate(.encap))).value > 0 else { return }

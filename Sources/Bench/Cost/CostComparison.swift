@@ -39,13 +39,13 @@ public struct CostComparison {
         notes.append("not compared, its spread hides it: \(step.name)")
         continue
       }
-      guard let interval = Statistics.ratioInterval(step.samples, before.samples) else { continue }
+      guard let ratio = CostReport.Figure(ratioOf: step.samples, to: before.samples) else { continue }
       lines.append(
         Line(
           part: step.part, name: step.name,
           label: "\(step.tier) \(step.step) \(step.conditions.shortWords)", before: before.nsPerPacket.median,
           now: step.nsPerPacket.median,
-          ratio: step.nsPerPacket.median / before.nsPerPacket.median, interval: interval))
+          ratio: ratio.median, interval: ratio.ci95[0]...ratio.ci95[1]))
     }
     for step in old.steps where !new.steps.contains(where: step.isSame) {
       notes.append("only in the older result: \(step.name)")

@@ -41,14 +41,16 @@ public struct CostPath: Sendable {
 
   private static let bytes = 64
 
+  private var rates: [FrameMeasure] {
+    [.rate] + runs.map { .rateByTurns(containers: containers, run: $0) }
+  }
+
   var cells: [Cell] {
-    let kinds = PacketDirection.allCases.flatMap { direction in
-      [(Measure.packetRate(direction), 1)] + runs.map { (.packetRateByTurns(direction, run: $0), containers) }
-        + (isQuick
-          ? [] : [(.noDropRate(direction), 1)] + loads.map { (.frameDelay(direction, percent: $0), 1) })
-    }
-    return kinds.map { measure, flows in
-      Cell(measure: measure, size: Self.bytes, offloads: .on, placement: .oneCore, flows: flows)
+    let frames = rates + (isQuick ? [] : [.noDropRate] + loads.map { .delay(percent: $0) })
+    return PacketDirection.allCases.flatMap { direction in
+      frames.map {
+        Cell(measure: .frames($0, direction), size: Self.bytes, offloads: .on, placement: .oneCore)
+      }
     }
   }
 
@@ -90,76 +92,7 @@ public struct CostPath: Sendable {
   /// The steps of a comparison of these networks.
   func steps(_ report: ABReport) -> [CostReport.Step] {
     PacketDirection.allCases.flatMap { direction in
-      ([nil] + runs).flatMap { run in
-        networks.compactMap {
-          HostStep(report, $0, direction, containers: run == nil ? 1 : containers, run)?.step
-        }
-      }
+      rates.flatMap { rate in networks.compactMap { CostReport.Step(report, $0, rate, direction) } }
     }
-  }
-}
-
-/// One network of a comparison, in one direction, as a step.
-private struct HostStep {
-  let step: CostReport.Step
-
-  /// - Parameter run: of turns; nil: one container has all.
-  init?(
-    _ report: ABReport, _ network: Network, _ direction: PacketDirection, containers: Int, _ run: Int?
-  ) {
-    let alone = Measure.packetRate(direction)
-    let measure = run.map { Measure.packetRateByTurns(direction, run: $0) } ?? alone
-    func samples(of network: Network, _ measure: Measure) -> [Double] {
-      Self.result(report, network, measure)?.samples.filter { $0 > 0 } ?? []
-    }
-    let own = samples(of: network, measure)
-    guard let result = Self.result(report, network, measure),
-      let figure = CostReport.Figure(own.map { 1e9 / $0 })
-    else { return nil }
-    let packets = result.samples.reduce(0) { $0 + $1 * report.settings.durationS }
-    var step = CostReport.Step(
-      part: .path, tier: result.network, step: direction.rawValue,
-      conditions: CostReport.Conditions(
-        bytes: result.size, containers: run == nil ? nil : containers, run: run),
-      nsPerPacket: figure,
-      packets: Int(packets), samples: own.map { 1e9 / $0 })
-    step.packetsPerSecond = result.median
-    step.cpuNsPerPacket = result.cpuNsPerPacket
-    step.packetsPerBurst = result.tier?.packetsPerBurst
-    step.callsPerPacket = result.tier?.callsPerPacket
-    if run == nil {
-      step.ndrPacketsPerSecond = Self.result(report, network, .noDropRate(direction))?.median
-      step.delays = Self.delays(report, network, direction)
-    } else {
-      step.timesOneContainer = CostReport.Figure(ratioOf: samples(of: network, alone), to: own)
-    }
-    let others = [Network(base: "bare"), .redirect, .testpmd, CostPath.kernel].filter { $0 != network }
-    step.timesFaster = others.compactMap { other in
-      CostReport.Figure(ratioOf: own, to: samples(of: other, measure)).map {
-        CostReport.Ratio(than: other.description, figure: $0)
-      }
-    }
-    self.step = step
-  }
-
-  private static func result(
-    _ report: ABReport, _ network: Network, _ measure: Measure
-  ) -> ABReport.Result? {
-    report.results.first {
-      $0.network == network.description && $0.workload == measure.workload && $0.metric == measure.metric
-    }
-  }
-
-  private static func delays(
-    _ report: ABReport, _ network: Network, _ direction: PacketDirection
-  ) -> [CostReport.Delay]? {
-    let delays = (1...100).compactMap { percent -> CostReport.Delay? in
-      let measure = Measure.frameDelay(direction, percent: percent)
-      guard let result = result(report, network, measure), let times = result.latencyUs else { return nil }
-      return CostReport.Delay(
-        percentOfNdr: percent, p50Us: times["p50"] ?? 0, p90Us: times["p90"] ?? 0, p99Us: times["p99"] ?? 0,
-        maxUs: times["max"] ?? 0, lostFraction: result.lostFraction ?? 0)
-    }
-    return delays.isEmpty ? nil : delays
   }
 }

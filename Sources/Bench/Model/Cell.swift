@@ -26,7 +26,7 @@ public struct Cell: Hashable, Sendable, CustomStringConvertible {
   public var size: Int
   public var offloads: Offloads
   public var placement: Placement
-  /// Parallel ones; of frames by turns, containers of each host.
+  /// Parallel ones.
   public var flows: Int
 
   public init(measure: Measure, size: Int, offloads: Offloads, placement: Placement, flows: Int = 1) {
@@ -35,11 +35,6 @@ public struct Cell: Hashable, Sendable, CustomStringConvertible {
     self.size = size
     self.offloads = offloads
     self.placement = placement
-  }
-
-  /// Of each host; nil: as many as the network needs to have two that talk.
-  var containers: Int? {
-    if case .packetRateByTurns = measure { flows } else { nil }
   }
 
   public var description: String {

@@ -6,27 +6,35 @@ public enum PacketDirection: String, Sendable, CaseIterable {
   case encap, decap
 }
 
+/// What is measured of frames that are generated in the kernel and go through one host.
+public enum FrameMeasure: Hashable, Sendable {
+  /// The highest rate, with one pair of ends.
+  case rate
+  /// The same with so many containers of each host, each of which has so many frames in its turn.
+  case rateByTurns(containers: Int, run: Int)
+  /// The highest offered rate that loses at most 0.001 %.
+  case noDropRate
+  /// How long frames take at so many percent of that rate, by time stamps inside them.
+  case delay(percent: Int)
+}
+
 /// What one trial measures: a workload and one of its metrics.
 public enum Measure: Hashable, Sendable {
-  case packetRate(PacketDirection)
-  /// With several containers, each of which has so many frames in its turn.
-  case packetRateByTurns(PacketDirection, run: Int)
-  /// The highest offered rate that loses at most 0.001 %.
-  case noDropRate(PacketDirection)
-  /// How long frames take at so many percent of that rate, by time stamps inside them.
-  case frameDelay(PacketDirection, percent: Int)
+  /// They meet no socket and no second CPU: the whole path runs where they are made.
+  case frames(FrameMeasure, PacketDirection)
   case udpRoundTrip
   case tcpRoundTrip
   case tcpConnectRoundTrip
   case udpStream
   case tcpStream
 
+  public static func packetRate(_ direction: PacketDirection) -> Measure { .frames(.rate, direction) }
+  public static func noDropRate(_ direction: PacketDirection) -> Measure { .frames(.noDropRate, direction) }
+
   /// The workload's name in options and JSON.
   public var workload: String {
     switch self {
-    case .packetRate(let direction), .packetRateByTurns(let direction, _), .noDropRate(let direction),
-      .frameDelay(let direction, _):
-      "packet-rate:\(direction.rawValue)"
+    case .frames(_, let direction): "packet-rate:\(direction.rawValue)"
     case .udpRoundTrip: "udp-rr"
     case .tcpRoundTrip: "tcp-rr"
     case .tcpConnectRoundTrip: "tcp-crr"
@@ -37,10 +45,11 @@ public enum Measure: Hashable, Sendable {
 
   public var metric: String {
     switch self {
-    case .packetRate, .udpStream: "packets_per_second"
-    case .packetRateByTurns(_, let run): "packets_per_second_by_turns_of_\(run)"
-    case .noDropRate: "ndr_packets_per_second"
-    case .frameDelay(_, let percent): "delay_p50_us_at_\(percent)"
+    case .frames(.rate, _), .udpStream: "packets_per_second"
+    case .frames(.rateByTurns(let containers, let run), _):
+      "packets_per_second_of_\(containers)_by_turns_of_\(run)"
+    case .frames(.noDropRate, _): "ndr_packets_per_second"
+    case .frames(.delay(let percent), _): "delay_p50_us_at_\(percent)"
     case .udpRoundTrip, .tcpRoundTrip: "round_trip_p50_us"
     case .tcpConnectRoundTrip: "transactions_per_second"
     case .tcpStream: "bytes_per_second"
@@ -49,46 +58,44 @@ public enum Measure: Hashable, Sendable {
 
   public var unit: String {
     switch self {
-    case .packetRate, .packetRateByTurns, .noDropRate, .udpStream, .tcpConnectRoundTrip: "1/s"
-    case .udpRoundTrip, .tcpRoundTrip, .frameDelay: "us"
+    case .udpRoundTrip, .tcpRoundTrip, .frames(.delay, _): "us"
+    case .frames, .udpStream, .tcpConnectRoundTrip: "1/s"
     case .tcpStream: "B/s"
     }
   }
 
   public var better: Direction {
     switch self {
-    case .udpRoundTrip, .tcpRoundTrip, .frameDelay: .lower
+    case .udpRoundTrip, .tcpRoundTrip, .frames(.delay, _): .lower
     default: .higher
     }
   }
 
   /// Which host is under test; nil where both are.
   var direction: PacketDirection? {
-    switch self {
-    case .packetRate(let direction), .packetRateByTurns(let direction, _), .noDropRate(let direction),
-      .frameDelay(let direction, _):
-      direction
-    default: nil
-    }
+    if case .frames(_, let direction) = self { direction } else { nil }
   }
 
-  /// Frames generated in the kernel meet no socket and no second CPU: the whole path runs where they are
-  /// made.
   public var isLiveFrames: Bool { direction != nil }
 
   /// A trial is a search of many short ones.
   public var isSearch: Bool {
-    if case .noDropRate = self { true } else { false }
+    if case .frames(.noDropRate, _) = self { true } else { false }
   }
 
   /// A trial is many by itself: a search, or the delays of thousands of frames. A few of them are enough.
   public var takesFewTrials: Bool {
-    if case .frameDelay = self { true } else { isSearch }
+    if case .frames(.delay, _) = self { true } else { isSearch }
   }
 
   /// Its CPU time is told too.
   var hasCost: Bool {
-    if case .packetRate = self { true } else { !isLiveFrames }
+    if case .frames(let frames, _) = self { frames == .rate } else { true }
+  }
+
+  /// Of each host; nil: as many as the network needs to have two that talk.
+  var containers: Int? {
+    if case .frames(.rateByTurns(let containers, _), _) = self { containers } else { nil }
   }
 
   /// Streams can be several at once.
@@ -96,9 +103,7 @@ public enum Measure: Hashable, Sendable {
 
   public var defaultSizes: [Int] {
     switch self {
-    case .packetRate, .packetRateByTurns, .noDropRate, .frameDelay, .udpRoundTrip, .tcpRoundTrip,
-      .tcpConnectRoundTrip:
-      [64]
+    case .frames, .udpRoundTrip, .tcpRoundTrip, .tcpConnectRoundTrip: [64]
     case .udpStream: [64, 1400]
     case .tcpStream: [65536]
     }
@@ -108,7 +113,7 @@ public enum Measure: Hashable, Sendable {
   /// MTU.
   public var sizes: ClosedRange<Int> {
     switch self {
-    case .packetRate, .packetRateByTurns, .noDropRate, .frameDelay: 64...1464
+    case .frames: 64...1464
     case .udpRoundTrip, .udpStream: 8...65_507
     case .tcpRoundTrip, .tcpConnectRoundTrip: 1...65_507
     case .tcpStream: 1...16_777_216

@@ -27,7 +27,7 @@ public struct Estimate: Sendable {
     for cell in cells {
       let pass = schedule.pass(0).trials.filter { $0.reasonToSkip(cell.measure) == nil }
       let toggles = Double(pass.count { $0.driver != nil }) * Self.toggle
-      let repeats = cell.measure.isSearch ? plan.searchRepeats : plan.repeats
+      let repeats = cell.measure.takesFewTrials ? plan.searchRepeats : plan.repeats
       let once = Self.duration(of: cell, plan)
       trials += pass.count * repeats
       seconds += Double(repeats) * (Double(pass.count) * once + toggles)

@@ -38,9 +38,9 @@ public final class LabArena: Arena {
   private var gates: [Arrangement: ABReport.Gate] = [:]
   private var nextPort = LabNames.publishedPorts.lowerBound
   /// Highest rate seen, where the search for the loss-free one starts.
-  private var ceilings: [Arrangement: Double] = [:]
+  var ceilings: [Arrangement: Double] = [:]
   /// What the searches found, of which delays are measured at a part.
-  private var noDropRates: [Arrangement: [Double]] = [:]
+  var noDropRates: [Arrangement: [Double]] = [:]
 
   public init(_ settings: Settings, drivers: [TierDriver]) {
     self.settings = settings
@@ -69,7 +69,7 @@ public final class LabArena: Arena {
       }
     let isAsShipped = settings.asShipped || network.base == Network.asShipped
     let spec = LabSpec(
-      network.lab, containers: cell.containers, mtu: settings.mtu, offloads: cell.offloads == .on,
+      network.lab, containers: cell.measure.containers, mtu: settings.mtu, offloads: cell.offloads == .on,
       asShipped: isAsShipped)
     return Arrangement(network: network, spec: spec, workers: workers)
   }
@@ -87,7 +87,7 @@ public final class LabArena: Arena {
     if cell.placement == .twoCore && CPU.count < 2 { return "needs two CPUs" }
     if let driver = network.driver, drivers[driver] == nil { return "no tier \(driver) in this version" }
     if let reason = network.reasonToSkip(cell.measure) { return reason }
-    if case .packetRateByTurns = cell.measure, network.lab != .vxlan || network.isOfHosts || network.isRelay {
+    if cell.measure.containers != nil, network.lab != .vxlan || network.isOfHosts || network.isRelay {
       return "one pair of ends is all it has"
     }
     if network == .testpmd, let reason = TestPMD.reasonToSkip() { return reason }
@@ -209,11 +209,9 @@ public final class LabArena: Arena {
   }
 
   private func measure(
-    _ cell: Cell, _ given: Arrangement, _ path: Path, _ stage: Stage,
+    _ cell: Cell, _ arrangement: Arrangement, _ path: Path, _ stage: Stage,
     _ onWindow: (@Sendable (UInt64, UInt64) -> Void)?
   ) throws(Failure) -> Sample {
-    var arrangement = given
-    let network = given.network
     switch cell.measure {
     case .udpStream:
       return Sample(try UDPStream(size: cell.size, flows: cell.flows, timing: settings.timing).run(path))
@@ -225,44 +223,10 @@ public final class LabArena: Arena {
       let load = TCPRoundTrip(
         size: cell.size, connectsEachTime: cell.measure == .tcpConnectRoundTrip, timing: settings.timing)
       return Sample(try load.run(path), of: cell.measure)
-    case .packetRate(let direction), .packetRateByTurns(let direction, _):
-      var load = stage.load(network, direction, size: cell.size)
-      if case .packetRateByTurns(_, let run) = cell.measure {
-        stage.takeTurns(&load, direction, containers: cell.flows, run: run)
+    case .frames(let frames, let direction):
+      return try asFailure("measure", "\(cell)") {
+        try measure(frames, direction, cell, arrangement, stage, onWindow)
       }
-      load.onWindow = onWindow
-      let report = try asFailure("measure", "\(cell)") { try load.run(rate: nil, timing: settings.timing) }
-      guard report.sunk > 0 else {
-        throw Failure("measure", "\(cell)", advice: "None of \(report.sent) frames reached its end.")
-      }
-      arrangement.size = cell.size
-      ceilings[arrangement] = max(ceilings[arrangement] ?? 0, report.packetsPerSecond)
-      return Sample(value: report.packetsPerSecond, lostFraction: report.lostFraction)
-    case .noDropRate(let direction):
-      let load = stage.load(network, direction, size: cell.size)
-      let timing = LoadTiming(warmUp: 0.02, duration: settings.searchDuration)
-      arrangement.size = cell.size
-      let rate = try asFailure("measure", "\(cell)") {
-        let ceiling = try ceilings[arrangement] ?? load.run(rate: nil, timing: timing).packetsPerSecond
-        return try load.noDropRate(ceiling: ceiling, steps: settings.searchSteps, timing: timing)
-      }
-      noDropRates[arrangement, default: []].append(rate)
-      return Sample(value: rate)
-    case .frameDelay(let direction, let percent):
-      arrangement.size = cell.size
-      guard let most = Statistics.median(noDropRates[arrangement] ?? []), most > 0 else {
-        throw Failure("measure", "\(cell)", advice: "No rate without loss was found, of which it is a part.")
-      }
-      let load = stage.load(network, direction, size: cell.size)
-      let report = try asFailure("measure", "\(cell)") {
-        try load.run(
-          rate: most * Double(percent) / 100, timing: settings.timing, isYielding: true, measuresDelay: true)
-      }
-      guard let delay = report.delay, delay.count > 0 else {
-        throw Failure(
-          "measure", "\(cell)", advice: "None of \(report.sent) frames arrived with its time stamp.")
-      }
-      return Sample(delay, lostFraction: report.lostFraction)
     }
   }
 }

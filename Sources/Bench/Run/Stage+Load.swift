@@ -22,26 +22,18 @@ extension Stage {
       from: FlowEnd(mac: ends.client.mac, ipv4: ends.client.address, port: Self.innerPorts.source),
       to: FlowEnd(mac: ends.server.mac, ipv4: ends.server.address, port: Self.innerPorts.destination),
       size: size)
-    let plainStamp = FrameTemplate.headerBytes
-    let outerStamp = plainStamp + Int(LabSpec.overhead)
     guard lab.spec.network == .vxlan, !network.isOfHosts else {
-      return rate(
-        ends.client, ends.server, port: Self.innerPorts.destination, plain, (plainStamp, plainStamp))
+      return rate(ends.client, ends.server, plain)
     }
-    switch direction {
-    case .encap:
-      return network.isRelay
-        ? rate(ends.client, hostB, port: Self.innerPorts.destination, plain, (plainStamp, plainStamp))
-        : rate(ends.client, hostB, port: LabNames.port, plain, (plainStamp, outerStamp))
-    case .decap:
-      let outer = FrameTemplate.vxlan(
-        plain, vni: LabNames.vni,
-        from: FlowEnd(mac: hostA.mac, ipv4: hostA.address, port: Self.outerSourcePort),
-        to: FlowEnd(mac: hostB.mac, ipv4: hostB.address, port: LabNames.port),
-        withChecksum: lab.spec.udpChecksum)
-      return network.isRelay
-        ? rate(hostA, ends.server, port: LabNames.port, outer, (outerStamp, outerStamp))
-        : rate(hostA, ends.server, port: Self.innerPorts.destination, outer, (outerStamp, plainStamp))
+    let outer = FrameTemplate.vxlan(
+      plain, vni: LabNames.vni,
+      from: FlowEnd(mac: hostA.mac, ipv4: hostA.address, port: Self.outerSourcePort),
+      to: FlowEnd(mac: hostB.mac, ipv4: hostB.address, port: LabNames.port),
+      withChecksum: lab.spec.udpChecksum)
+    let isChanged = !network.isRelay
+    return switch direction {
+    case .encap: rate(ends.client, hostB, plain, arrivesInTunnel: isChanged)
+    case .decap: rate(hostA, ends.server, outer, leavesInTunnel: true, arrivesInTunnel: !isChanged)
     }
   }
 
@@ -60,12 +52,16 @@ extension Stage {
   }
 
   private func rate(
-    _ source: LabNode, _ sink: LabNode, port: UInt16, _ frame: FrameTemplate,
-    _ stampOffsets: (sent: Int, received: Int)
+    _ source: LabNode, _ sink: LabNode, _ frame: FrameTemplate, leavesInTunnel: Bool = false,
+    arrivesInTunnel: Bool = false
   ) -> PacketRate {
-    PacketRate(
+    func stamp(_ isInTunnel: Bool) -> Int {
+      FrameTemplate.headerBytes + (isInTunnel ? Int(LabSpec.overhead) : 0)
+    }
+    return PacketRate(
       source: station(source).pinned(to: 0), sourceInterface: source.interface,
-      sink: station(sink), sinkInterface: sink.interface, port: port, frame: frame,
-      stampOffsets: stampOffsets)
+      sink: station(sink), sinkInterface: sink.interface,
+      port: arrivesInTunnel ? LabNames.port : Self.innerPorts.destination, frame: frame,
+      stampOffsets: (stamp(leavesInTunnel), stamp(arrivesInTunnel)))
   }
 }

@@ -19,14 +19,6 @@ extension TierDriver {
   }
 }
 
-/// What a relay stands between.
-struct RelayPorts {
-  var container: String
-  var uplink = LabNames.uplink
-
-  init(_ host: LabNode) { container = LabIdentity(host: host.host, container: 1).hostPort! }
-}
-
 private final class RedirectRelay: TierAttachment {
   private let relay: FrameRelay
   init(_ relay: consuming FrameRelay) { self.relay = relay }

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+import Lab
+
+/// What a relay stands between.
+struct RelayPorts {
+  var container: String
+  var uplink = LabNames.uplink
+
+  init(_ host: LabNode) { container = LabIdentity(host: host.host, container: 1).hostPort! }
+}
