@@ -36,7 +36,7 @@ static __always_inline void choose_sender(void *frame)
 	if (!spread)
 		return;
 	number = next_remote();
-	write_remote(frame + OUTER_BYTES + sizeof(((struct culvert_fdb_key *)0)->mac), number);
+	write_remote(frame + OUTER_BYTES + ETH_ALEN, number);
 	before = AT32(frame, OUTER_IP + IP4_SOURCE);
 	after = bpf_htonl(CULVERT_COST_VTEP + number % CULVERT_COST_VTEPS);
 	AT32(frame, OUTER_IP + IP4_SOURCE) = after;

@@ -4,7 +4,7 @@ import LinuxSystem
 import SystemPackage
 
 /// A map of plain keys and values, held by a descriptor of its own. Per-CPU maps:
-/// `perCPU`; many entries at once: `update(_:)`, `delete(_:)`, `entries()`.
+/// `perCPU`.
 public struct BPFMap<Key: BitwiseCopyable, Value: BitwiseCopyable>: ~Copyable, Sendable {
   public let name: String
   public let id: UInt32

@@ -10,7 +10,7 @@ import PacketHeaders
 final class BPFTables {
   private let object: BPFObject
   private let strict: Bool
-  private let fdb: BPFMap<culvert_fdb_key, culvert_fdb_entry>
+  private let fdb: ForwardingMap
   private let ports: BPFMap<UInt32, culvert_port>
   private let tunnels: BPFMap<UInt32, culvert_tunnel>
   private let vniMap: BPFMap<culvert_vni_key, culvert_segment>
@@ -34,7 +34,8 @@ final class BPFTables {
     sizes: [String: UInt32] = [:], variables: [String: Variable]
   ) throws {
     var object = try BPFObject(name: String(cString: embedded.name), data: embedded.data, size: embedded.size)
-    try object.resize("fdb", to: options.entryCapacity)
+    let buckets = ForwardingMap.buckets(for: options.entryCapacity)
+    try object.resize("fdb", to: buckets)
     try object.resize("tunnels", to: ForwardingTable.tunnelCapacity)
     for map in ["ports", "devices", "counters", "port_by_ifindex"] {
       try object.resize(map, to: options.portCapacity)
@@ -42,13 +43,16 @@ final class BPFTables {
     try object.resize("vnis", to: 4096)
     try object.resize("vteps", to: options.strict ? ForwardingTable.tunnelCapacity : 1)
     for (map, size) in sizes { try object.resize(map, to: size) }
-    try object.set(
-      "config",
-      to: culvert_config(
-        segment: Self.segment, udp_port: vxlanPort.bigEndian, zero: 0, hash_seed: .random(in: 0 ... .max)))
+    var config = culvert_config()
+    config.segment = Self.segment
+    config.udp_port = vxlanPort.bigEndian
+    config.hash_seed = .random(in: 0 ... .max)
+    config.fdb_seed = .random(in: 0 ... .max)
+    config.fdb_buckets = buckets
+    try object.set("config", to: config)
     for (name, value) in variables { try object.set(name, to: value) }
     try object.load()
-    fdb = try object.map("fdb")
+    fdb = ForwardingMap(try ForwardingMapView(object, config), capacity: options.entryCapacity)
     ports = try object.map("ports")
     tunnels = try object.map("tunnels")
     vniMap = try object.map("vnis")
@@ -105,12 +109,12 @@ final class BPFTables {
   // MARK: - Table
 
   func set(_ entry: ForwardingEntry, for mac: MACAddress) throws {
-    try fdb.update(culvert_fdb_key(mac, segment: Self.segment), culvert_fdb_entry(entry, refreshedAt: 0))
+    try fdb.set(entry.way, for: mac.forwardingKey(segment: Self.segment))
     try changed()
   }
 
   func remove(_ mac: MACAddress) throws {
-    try fdb.delete(culvert_fdb_key(mac, segment: Self.segment))
+    fdb.remove(mac.forwardingKey(segment: Self.segment))
     try changed()
   }
 
@@ -140,7 +144,7 @@ final class BPFTables {
     try changed()
   }
 
-  func reader() throws -> TableReader { try TableReader(object: object, segment: Self.segment) }
+  func reader() throws -> TableReader { try TableReader(fdb.view, object: object, segment: Self.segment) }
 
   // MARK: - Counters
 

@@ -23,29 +23,26 @@ public struct ForwardingEntry: Hashable, Sendable {
   }
 }
 
-extension culvert_fdb_key {
-  init(_ mac: MACAddress, segment: UInt32) {
-    self.init()
-    self.segment = segment
-    setOctets(&self.mac, mac)
+extension ForwardingEntry {
+  /// As map `fdb` has it.
+  var way: UInt32 {
+    let ticks = (UInt64(refreshMilliseconds) * 1_000_000) >> CULVERT_TICK_SHIFT
+    // Rounded down to eight bits that count: rather too often than too rarely.
+    let exponent = min(15, max(0, ticks.bitWidth - ticks.leadingZeroBitCount - 8))
+    let mantissa = refreshMilliseconds == 0 ? 0 : max(1, min(255, UInt32(ticks >> exponent)))
+    let (kind, target): (culvert_fdb_kind, UInt32) =
+      switch target {
+      case .local(let slot): (CULVERT_FDB_LOCAL, slot)
+      case .remote(let tunnel): (CULVERT_FDB_REMOTE, tunnel)
+      case .kernel: (CULVERT_FDB_KERNEL, 0)
+      }
+    return culvert_fdb_way(kind.rawValue, target, mantissa, UInt32(exponent))
   }
 }
 
-extension culvert_fdb_entry {
-  /// `refreshedAt` is on bpf_ktime_get_coarse_ns's clock; 0 asks for a refresh at once.
-  init(_ entry: ForwardingEntry, refreshedAt: UInt64) {
-    self.init()
-    refreshed_ns = refreshedAt
-    refresh_ms = entry.refreshMilliseconds
-    switch entry.target {
-    case .local(let slot):
-      kind = UInt16(CULVERT_FDB_LOCAL.rawValue)
-      target = slot
-    case .remote(let tunnel):
-      kind = UInt16(CULVERT_FDB_REMOTE.rawValue)
-      target = tunnel
-    case .kernel:
-      kind = UInt16(CULVERT_FDB_KERNEL.rawValue)
-    }
+extension MACAddress {
+  /// Its entry's key in map `fdb`.
+  func forwardingKey(segment: UInt32) -> UInt64 {
+    culvert_fdb_key(segment, UInt32(value >> 16).bigEndian, UInt16(truncatingIfNeeded: value).bigEndian)
   }
 }

@@ -41,7 +41,7 @@ final class Fixture {
   let family: Family
   let port: BPFProgram
   let uplink: BPFProgram
-  let fdb: BPFMap<culvert_fdb_key, culvert_fdb_entry>
+  let fdb: ForwardingMap
   let ports: BPFMap<UInt32, culvert_port>
   let tunnels: BPFMap<UInt32, culvert_tunnel>
   let vnis: BPFMap<culvert_vni_key, culvert_segment>
@@ -60,17 +60,22 @@ final class Fixture {
     try object.resize("ports", to: 8)
     try object.resize("counters", to: 8)
     try object.resize("devices", to: 8)
-    try object.set(
-      "config",
-      to: culvert_config(
-        segment: Self.segment, udp_port: VXLANHeader.port.bigEndian, zero: 0, hash_seed: 0x1234_5678_9abc))
+    let capacity: UInt32 = 64
+    var config = culvert_config()
+    config.segment = Self.segment
+    config.udp_port = VXLANHeader.port.bigEndian
+    config.hash_seed = 0x1234_5678_9abc
+    config.fdb_seed = 0x5eed
+    config.fdb_buckets = ForwardingMap.buckets(for: capacity)
+    try object.resize("fdb", to: config.fdb_buckets)
+    try object.set("config", to: config)
     if family == .afxdp { try object.resize("sockets", to: 8 * UInt32(CULVERT_QUEUES)) }
     if family == .tc { try object.set("decap_flags", to: TCTier.decapsulationFlags()) }
     try object.load()
     self.family = family
     port = try object.program("culvert_port")
     uplink = try object.program("culvert_uplink")
-    fdb = try object.map("fdb")
+    fdb = ForwardingMap(try ForwardingMapView(object, config), capacity: capacity)
     ports = try object.map("ports")
     tunnels = try object.map("tunnels")
     vnis = try object.map("vnis")
@@ -86,8 +91,8 @@ final class Fixture {
 
   /// The table as it was made, and nothing remembered.
   func fill() throws {
-    try fdb.delete(try fdb.keys())
-    try vteps.delete(try vteps.keys())
+    for key in fdb.view.keys { fdb.remove(key) }
+    for key in try vteps.keys() { try vteps.delete(key) }
     try generation.update(0, 0)
     try setPort(0, ifindex: 9, mtu: 1500, mac: Outer.uplink)
     try setPort(1, ifindex: Self.lo)
@@ -96,28 +101,28 @@ final class Fixture {
     try portByIfindex.update(Self.lo, 1)
     try setTunnel(0)
     try setTunnel(1) { $0.remote = Outer.otherRemote.bigEndian }
-    try setFDB(Frames.a1, CULVERT_FDB_LOCAL, 1)
-    try setFDB(Frames.a2, CULVERT_FDB_LOCAL, 2)
-    try setFDB(Frames.b1, CULVERT_FDB_REMOTE, 0)
-    try setFDB(Frames.b2, CULVERT_FDB_REMOTE, 1)
-    try setFDB(Frames.kernelOnly, CULVERT_FDB_KERNEL, 0)
+    try setFDB(Frames.a1, .local(slot: 1))
+    try setFDB(Frames.a2, .local(slot: 2))
+    try setFDB(Frames.b1, .remote(tunnel: 0))
+    try setFDB(Frames.b2, .remote(tunnel: 1))
+    try setFDB(Frames.kernelOnly, .kernel)
     try setSegment(flags: 0)
   }
 
-  static func key(_ mac: MACAddress) -> culvert_fdb_key {
-    culvert_fdb_key(segment: segment, mac: mac.tuple, zero: 0)
-  }
+  /// Now, as entries have it.
+  static var tick: UInt32 { UInt32(truncatingIfNeeded: Clock.monotonicNanoseconds >> CULVERT_TICK_SHIFT) }
 
+  static func key(_ mac: MACAddress) -> UInt64 { mac.forwardingKey(segment: segment) }
+
+  /// - Parameter refreshed: tick of CLOCK_MONOTONIC.
   func setFDB(
-    _ mac: MACAddress, _ kind: culvert_fdb_kind, _ target: UInt32, refreshMilliseconds: UInt32 = 0,
-    refreshed: UInt64 = 0
-  ) throws {
-    var entry = culvert_fdb_entry()
-    entry.kind = UInt16(kind.rawValue)
-    entry.target = target
-    entry.refresh_ms = refreshMilliseconds
-    entry.refreshed_ns = refreshed
-    try fdb.update(Self.key(mac), entry)
+    _ mac: MACAddress, _ target: ForwardingEntry.Target, every milliseconds: UInt32 = 0, refreshed: UInt32 = 0
+  )
+    throws
+  {
+    let entry = ForwardingEntry(target: target, refreshMilliseconds: milliseconds)
+    try fdb.set(entry.way, for: Self.key(mac))
+    fdb.view.find(Self.key(mac))?.change(way: entry.way, refreshed: refreshed)
   }
 
   func setPort(
@@ -159,5 +164,12 @@ final class Fixture {
   static func run<T>(_ family: Family = .xdp, _ body: (Fixture) throws -> T) throws -> T {
     let namespace = try NetworkNamespace.makeAnonymous()
     return try namespace.run { try body(try Fixture(family)) }
+  }
+}
+
+extension ForwardingMapView {
+  /// Of all entries.
+  var keys: [UInt64] {
+    (0..<Int(bucketCount)).flatMap { places(in: $0).map(\.key).filter { $0 != 0 } }
   }
 }

@@ -19,11 +19,11 @@ struct LayoutTests {
 
   /// Fields in the header's order; a missing one makes the lists differ.
   static let expected: [String: Layout] = [
-    "culvert_fdb_key": inSwift(culvert_fdb_key.self, \.segment, \.mac, \.zero),
-    "culvert_fdb_entry": inSwift(
-      culvert_fdb_entry.self, \.refreshed_ns, \.refresh_ms, \.target, \.kind, \.zero),
+    "culvert_fdb_entry": inSwift(culvert_fdb_entry.self, \.key, \.way, \.refreshed),
+    "culvert_fdb_bucket": inSwift(culvert_fdb_bucket.self, \.entries),
     "culvert_port": inSwift(culvert_port.self, \.ifindex, \.mtu, \.flags, \.segment, \.mac, \.zero),
-    "culvert_config": inSwift(culvert_config.self, \.segment, \.udp_port, \.zero, \.hash_seed),
+    "culvert_config": inSwift(
+      culvert_config.self, \.segment, \.udp_port, \.zero, \.hash_seed, \.fdb_seed, \.fdb_buckets, \.zero2),
     "culvert_tunnel": inSwift(
       culvert_tunnel.self, \.dst_mac, \.src_mac, \.local, \.remote, \.vni_be, \.udp_port, \.source_min,
       \.source_max, \.ttl, \.tos, \.flags, \.mtu, \.segment, \.valid),

@@ -6,6 +6,8 @@ import PacketHeaders
 import TestSupport
 import Testing
 
+@testable import FastPath
+
 /// What shows over several frames.
 @Suite(.enabled(if: mayUseKernel, .init(rawValue: needsRoot)))
 struct LifeTests {
@@ -35,26 +37,25 @@ struct LifeTests {
   func refreshOncePerInterval(generation: UInt64) throws {
     try Fixture.run { fixture in
       try fixture.generation.update(0, generation)
-      try fixture.setFDB(Frames.a1, CULVERT_FDB_LOCAL, 1, refreshMilliseconds: 3_600_000)
-      // The first hour of CLOCK_MONOTONIC counts as refreshed at 0.
-      let now = Clock.monotonicNanoseconds
-      let hour: UInt64 = 3_600_000_000_000
-      let stale = now > 2 * hour ? now - 2 * hour : 0
-      if stale == 0 {
-        try fixture.setFDB(Frames.a1, CULVERT_FDB_LOCAL, 1, refreshMilliseconds: UInt32(now / 2_000_000))
+      // An hour in ticks of 1.05 ms; the first hours of CLOCK_MONOTONIC count as refreshed at 0.
+      let hour: UInt32 = 3_600_000
+      let now = Fixture.tick
+      if now > 2 * hour {
+        try fixture.setFDB(Frames.a1, .local(slot: 1), every: hour, refreshed: now - 2 * hour)
       } else {
-        try fixture.setFDB(Frames.a1, CULVERT_FDB_LOCAL, 1, refreshMilliseconds: 3_600_000, refreshed: stale)
+        try fixture.setFDB(Frames.a1, .local(slot: 1), every: now / 2)
       }
       #expect(try fixture.run(.port, Frames.v4()).verdict == CULVERT_PASS_REFRESH.rawValue)
-      let entry = try #require(try fixture.fdb.lookup(Fixture.key(Frames.a1)))
-      #expect(entry.refreshed_ns + 1_000_000_000 > now)
+      let place = try #require(fixture.fdb.view.find(Fixture.key(Frames.a1)))
+      let refreshed = place.refreshed
+      #expect(refreshed + 1000 > now)
       for _ in 0..<5 {
         #expect(try fixture.run(.port, Frames.v4()).verdict == CULVERT_FORWARDED_ENCAP.rawValue)
       }
       // What is passed for another reason leaves the interval alone.
       #expect(
         try fixture.run(.port, Frames.v4(to: Frames.unknown)).verdict == CULVERT_PASS_UNKNOWN_DEST.rawValue)
-      #expect(try fixture.fdb.lookup(Fixture.key(Frames.a1))?.refreshed_ns == entry.refreshed_ns)
+      #expect(place.refreshed == refreshed)
     }
   }
 
@@ -72,12 +73,12 @@ struct LifeTests {
       for _ in 0..<200 {
         #expect(try fixture.run(.port, Frames.v4()).verdict == CULVERT_FORWARDED_ENCAP.rawValue)
         #expect(try fixture.run(.uplink, Outer().around(inner)).verdict == CULVERT_FORWARDED_DECAP.rawValue)
-        try change { try fixture.setFDB(Frames.b1, CULVERT_FDB_LOCAL, 2) }
+        try change { try fixture.setFDB(Frames.b1, .local(slot: 2)) }
         #expect(try fixture.run(.port, Frames.v4()).verdict == CULVERT_FORWARDED_LOCAL.rawValue)
         #expect(try fixture.run(.uplink, Outer().around(inner)).verdict == CULVERT_PASS_MOVED_SOURCE.rawValue)
-        try change { try fixture.fdb.delete(Fixture.key(Frames.b1)) }
+        try change { fixture.fdb.remove(Fixture.key(Frames.b1)) }
         #expect(try fixture.run(.port, Frames.v4()).verdict == CULVERT_PASS_UNKNOWN_DEST.rawValue)
-        try change { try fixture.setFDB(Frames.b1, CULVERT_FDB_REMOTE, 0) }
+        try change { try fixture.setFDB(Frames.b1, .remote(tunnel: 0)) }
       }
     }
   }
@@ -97,10 +98,8 @@ struct LifeTests {
   /// The entry for one MAC in one segment says nothing about another segment's.
   @Test func segmentsAreApart() throws {
     try Fixture.run { fixture in
-      var key = Fixture.key(Frames.unknown)
-      key.segment = 8
-      try fixture.fdb.update(
-        key, culvert_fdb_entry(refreshed_ns: 0, refresh_ms: 0, target: 0, kind: 2, zero: (0, 0, 0)))
+      try fixture.fdb.set(
+        ForwardingEntry(target: .remote(tunnel: 0)).way, for: Frames.unknown.forwardingKey(segment: 8))
       let frame = Frames.v4(to: Frames.unknown)
       #expect(try fixture.run(.port, frame).verdict == CULVERT_PASS_UNKNOWN_DEST.rawValue)
     }

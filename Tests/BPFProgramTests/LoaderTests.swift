@@ -42,7 +42,7 @@ struct LoaderTests {
     #expect(Self.failure { try Self.opened().resize("nothing", to: 1) }?.subject == "nothing")
     #expect(Self.failure { try Self.opened().set("nothing", to: 1) }?.subject == "nothing")
     #expect(
-      Self.failure { try Self.opened().set("config", to: UInt8(1)) }?.advice?.contains("16 bytes") == true)
+      Self.failure { try Self.opened().set("config", to: UInt8(1)) }?.advice?.contains("32 bytes") == true)
     #expect(Self.failure { _ = try Self.opened().program("culvert_port") } != nil)
     #expect(
       Self.failure {
@@ -64,28 +64,21 @@ struct LoaderTests {
 
   @Test func entries() throws {
     var object = try Self.opened()
-    try object.resize("fdb", to: 1000)
+    try object.resize("vteps", to: 1000)
     try object.load()
-    let fdb: BPFMap<culvert_fdb_key, culvert_fdb_entry> = try object.map("fdb")
-    func key(_ n: Int) -> culvert_fdb_key { Fixture.key(MACAddress(value: UInt64(n))) }
-    func entry(_ n: Int) -> culvert_fdb_entry {
-      culvert_fdb_entry(refreshed_ns: 0, refresh_ms: 0, target: UInt32(n), kind: 1, zero: (0, 0, 0))
-    }
-    #expect(fdb.maxEntries == 1000)
-    try fdb.update((0..<900).map { (key($0), entry($0)) })
-    #expect(try fdb.memory() > 900 * 36)
-    #expect(try fdb.keys().count == 900)
-    #expect(Set(try fdb.entries().map(\.value.target)) == Set(0..<900))
-    // Absent keys in between, at the start and at the end.
-    try fdb.delete([key(5000)] + (0..<450).flatMap { [key($0), key(6000 + $0)] })
-    #expect(Set(try fdb.entries().map(\.value.target)) == Set(450..<900))
-    #expect(try fdb.delete(key(450)))
-    #expect(try !fdb.delete(key(450)))
-    #expect(try fdb.lookup(key(450))?.target == nil)
-    #expect(try fdb.lookup(key(451))?.target == 451)
-    #expect(Self.failure { try fdb.update(key(451), entry(1), .absent) }?.errno == .fileExists)
-    #expect(Self.failure { try fdb.update(key(450), entry(1), .present) }?.errno == .noSuchFileOrDirectory)
-    let full = Self.failure { try fdb.update((0..<1200).map { (key(10_000 + $0), entry($0)) }) }
+    let map: BPFMap<culvert_vtep_key, UInt32> = try object.map("vteps")
+    func key(_ n: Int) -> culvert_vtep_key { culvert_vtep_key(segment: 1, remote: UInt32(n)) }
+    #expect(map.maxEntries == 1000)
+    for n in 0..<900 { try map.update(key(n), UInt32(n)) }
+    #expect(try map.memory() > 900 * 12)
+    #expect(Set(try map.keys().map(\.remote)) == Set(0..<900))
+    #expect(try map.delete(key(450)))
+    #expect(try !map.delete(key(450)))
+    #expect(try map.lookup(key(450)) == nil)
+    #expect(try map.lookup(key(451)) == 451)
+    #expect(Self.failure { try map.update(key(451), 1, .absent) }?.errno == .fileExists)
+    #expect(Self.failure { try map.update(key(450), 1, .present) }?.errno == .noSuchFileOrDirectory)
+    let full = Self.failure { for n in 0..<1200 { try map.update(key(10_000 + n), 1) } }
     #expect(full?.advice?.contains("1000 entries") == true)
   }
 

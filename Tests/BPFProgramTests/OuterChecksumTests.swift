@@ -79,7 +79,7 @@ struct OuterChecksumTests {
         $0.source_min = 50000
         $0.source_max = 50000
       }
-      try fixture.setFDB(MACAddress(chosen[6..<12])!, CULVERT_FDB_LOCAL, 1)
+      try fixture.setFDB(MACAddress(chosen[6..<12])!, .local(slot: 1))
       return try fixture.port.testRun(chosen).data
     }
     #expect(try checksum(sent) == 0xffff)

@@ -141,7 +141,7 @@ extension Case {
     port("source of another port", Frames.v4(from: Frames.a2), CULVERT_PASS_MOVED_SOURCE),
     port("source behind a VTEP", Frames.v4(from: Frames.b2), CULVERT_PASS_MOVED_SOURCE),
     port("source whose slot is out of bounds", Frames.v4(), CULVERT_PASS_MOVED_SOURCE) {
-      try $0.setFDB(Frames.a1, CULVERT_FDB_LOCAL, 99)
+      try $0.setFDB(Frames.a1, .local(slot: 99))
     },
     port("source of the kernel's", Frames.v4(from: Frames.kernelOnly), CULVERT_PASS_UNSUPPORTED),
     port("unknown destination", Frames.v4(to: Frames.unknown), CULVERT_PASS_UNKNOWN_DEST),
@@ -159,7 +159,7 @@ extension Case {
     }.aboutDevices,
     port("next hop unresolved", Frames.v4(), CULVERT_PASS_UNSUPPORTED, prepare: tunnel { $0.valid = 0 }),
     port("tunnel out of bounds", Frames.v4(), CULVERT_PASS_UNSUPPORTED) {
-      try $0.setFDB(Frames.b1, CULVERT_FDB_REMOTE, 4096)
+      try $0.setFDB(Frames.b1, .remote(tunnel: 4096))
     },
     port(
       "over the tunnel's MTU", Frames.v4(Frames.udp([UInt8](repeating: 1, count: 1451 - 28))),
@@ -174,10 +174,10 @@ extension Case {
       try $0.setPort(2, ifindex: 3, mtu: 9000)
     },
     port("source due for refresh", Frames.v4(), CULVERT_PASS_REFRESH) {
-      try $0.setFDB(Frames.a1, CULVERT_FDB_LOCAL, 1, refreshMilliseconds: 1)
+      try $0.setFDB(Frames.a1, .local(slot: 1), every: 1)
     },
     port("source due for refresh, local", Frames.v4(to: Frames.a2), CULVERT_PASS_REFRESH) {
-      try $0.setFDB(Frames.a1, CULVERT_FDB_LOCAL, 1, refreshMilliseconds: 1)
+      try $0.setFDB(Frames.a1, .local(slot: 1), every: 1)
     },
   ]
 }

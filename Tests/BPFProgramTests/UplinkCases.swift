@@ -188,7 +188,7 @@ extension Case {
       try $0.setPort(1, ifindex: Fixture.lo, mtu: 9000)
     },
     uplink("source due for refresh", Outer().around(inner), CULVERT_PASS_REFRESH) {
-      try $0.setFDB(Frames.b1, CULVERT_FDB_REMOTE, 0, refreshMilliseconds: 1)
+      try $0.setFDB(Frames.b1, .remote(tunnel: 0), every: 1)
     },
   ]
 }

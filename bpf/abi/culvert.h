@@ -9,6 +9,7 @@
 
 #include <linux/types.h>
 
+#define CULVERT_INLINE inline __attribute__((always_inline))
 #define CULVERT_LAYOUT(type, size) _Static_assert(sizeof(type) == (size), #type)
 
 /* Outer Ethernet + IPv4 + UDP + VXLAN (RFC 7348 section 5). */
@@ -51,13 +52,45 @@ enum culvert_verdict {
 	CULVERT_VERDICTS
 };
 
-/* A forwarding entry belongs to a layer 2 segment: one bridge and its VNI. */
-struct culvert_fdb_key {
-	__u32 segment;
-	__u8 mac[6];
-	__u16 zero;
+/*
+ * Map `fdb`: entries in buckets of one cache line, so that a look-up costs one miss. User space writes them
+ * through mmap(2) while programs read: an entry is in one of the two buckets that its hash tells, or for a moment
+ * in both. `key` is written last and taken away first; who has read `way` looks at `key` once more.
+ */
+struct culvert_fdb_entry {
+	__u64 key;       /* culvert_fdb_key; 0: free */
+	__u32 way;       /* culvert_fdb_way */
+	__u32 refreshed; /* written by BPF: the tick when a packet of this source last went to the kernel */
 };
-CULVERT_LAYOUT(struct culvert_fdb_key, 12);
+CULVERT_LAYOUT(struct culvert_fdb_entry, 16);
+
+#define CULVERT_FDB_ENTRIES 4
+struct culvert_fdb_bucket {
+	struct culvert_fdb_entry entries[CULVERT_FDB_ENTRIES];
+};
+CULVERT_LAYOUT(struct culvert_fdb_bucket, 64);
+
+/* An entry belongs to a layer 2 segment, from 1 on: one bridge and its VNI. The MAC as it is read from a frame,
+ * its first four octets and its last two. */
+static CULVERT_INLINE __u64 culvert_fdb_key(__u32 segment, __u32 first, __u16 last)
+{
+	return first | (__u64)last << 32 | (__u64)segment << 48;
+}
+
+/* Its upper and its lower half tell one bucket each. Who may choose addresses cannot choose buckets. */
+static CULVERT_INLINE __u64 culvert_fdb_hash(__u64 key, __u64 seed)
+{
+	key *= seed | 1;
+	key ^= key >> 32;
+	key *= 0x9e3779b97f4a7c15;
+	return key ^ key >> 32;
+}
+
+/* One of `buckets`, for half a hash (Lemire's reduction). */
+static CULVERT_INLINE __u32 culvert_fdb_place(__u32 half, __u32 buckets)
+{
+	return (__u64)half * buckets >> 32;
+}
 
 enum culvert_fdb_kind {
 	CULVERT_FDB_LOCAL = 1,   /* target is a slot of `ports` */
@@ -65,14 +98,31 @@ enum culvert_fdb_kind {
 	CULVERT_FDB_KERNEL = 3,  /* known to the kernel, not for the fast path: always passed */
 };
 
-struct culvert_fdb_entry {
-	__u64 refreshed_ns;    /* written by BPF: when a packet of this source last went to the kernel */
-	__u32 refresh_ms;      /* how often one must; 0 where the entry does not age */
-	__u32 target;
-	__u16 kind;
-	__u16 zero[3];
-};
-CULVERT_LAYOUT(struct culvert_fdb_entry, 24);
+/* Time is counted in ticks of so many bits of nanoseconds: 1.05 ms. */
+#define CULVERT_TICK_SHIFT 20
+#define CULVERT_TARGETS (1u << 18)
+
+/* Kind and target, and how often a packet must reach the kernel, as `mantissa` << `exponent` ticks; 0 where the
+ * entry does not age. */
+static CULVERT_INLINE __u32 culvert_fdb_way(__u32 kind, __u32 target, __u32 mantissa, __u32 exponent)
+{
+	return kind | target << 2 | mantissa << 20 | exponent << 28;
+}
+
+static CULVERT_INLINE __u32 culvert_way_kind(__u32 way)
+{
+	return way & 3;
+}
+
+static CULVERT_INLINE __u32 culvert_way_target(__u32 way)
+{
+	return way >> 2 & (CULVERT_TARGETS - 1);
+}
+
+static CULVERT_INLINE __u32 culvert_way_ticks(__u32 way)
+{
+	return (way >> 20 & 0xff) << (way >> 28);
+}
 
 enum culvert_port_flags {
 	CULVERT_PORT_MULTI_BUFFER = 1, /* transmits frames of several buffers */
@@ -97,8 +147,11 @@ struct culvert_config {
 	__be16 udp_port; /* VXLAN's, as `vnis` has it */
 	__u16 zero;
 	__u64 hash_seed; /* any: keeps source ports from being guessed */
+	__u64 fdb_seed;  /* any: for culvert_fdb_hash */
+	__u32 fdb_buckets;
+	__u32 zero2;
 };
-CULVERT_LAYOUT(struct culvert_config, 16);
+CULVERT_LAYOUT(struct culvert_config, 32);
 
 enum culvert_tunnel_flags {
 	CULVERT_TUNNEL_UDP_CSUM = 1,    /* send a full outer UDP checksum */
@@ -171,7 +224,7 @@ struct culvert_burst {
 	__u32 vni_be;     /* uplink: with bit 0 set */
 	__u32 slot;       /* of the port it came in by */
 	__u32 target;     /* the destination's … */
-	__u32 kind;       /* … as in struct culvert_fdb_entry */
+	__u32 kind;       /* … enum culvert_fdb_kind */
 	__u32 zero[3];
 };
 CULVERT_LAYOUT(struct culvert_burst, 64);

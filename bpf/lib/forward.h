@@ -11,6 +11,7 @@ struct route {
 	struct flow_key key;
 	struct memory memory;
 	struct culvert_fdb_entry *source; /* 0: recalled, nothing to refresh or remember */
+	__u32 source_way;
 	__u32 slot;
 	__u32 target;
 	__u32 kind;
@@ -35,12 +36,12 @@ static __always_inline int route_recall(struct route *route)
 
 static __always_inline __u32 route_destination(struct route *route, __u32 segment, void *frame)
 {
-	struct culvert_fdb_entry *destination = fdb_lookup(segment, frame);
+	__u32 way;
 
-	if (!destination)
+	if (!fdb_lookup(segment, frame, &way))
 		return CULVERT_PASS_UNKNOWN_DEST;
-	route->target = destination->target;
-	route->kind = destination->kind;
+	route->target = culvert_way_target(way);
+	route->kind = culvert_way_kind(way);
 	return 0;
 }
 
@@ -49,7 +50,7 @@ static __always_inline __u32 route_settle(struct route *route)
 {
 	if (!route->source)
 		return 0;
-	if (refresh_due(route->source))
+	if (refresh_due(route->source, route->source_way))
 		return CULVERT_PASS_REFRESH;
 	remember(&route->memory, &route->key, route->slot, route->target, route->kind);
 	return 0;
@@ -60,17 +61,18 @@ static __always_inline __u32 route_from_port(packet_t *ctx, struct route *route,
 					     void *frame)
 {
 	struct culvert_port *port;
+	__u32 kind;
 
 	route_key(route, frame);
 	route->key.from = arrival_ifindex(ctx);
 	if (!route_recall(route)) {
-		route->source = fdb_lookup(config.segment, frame + ETH_ALEN);
+		route->source = fdb_lookup(config.segment, frame + ETH_ALEN, &route->source_way);
 		if (!route->source)
 			return CULVERT_PASS_UNKNOWN_SOURCE;
-		if (route->source->kind != CULVERT_FDB_LOCAL)
-			return route->source->kind == CULVERT_FDB_REMOTE ? CULVERT_PASS_MOVED_SOURCE
-									 : CULVERT_PASS_UNSUPPORTED;
-		route->slot = route->source->target;
+		kind = culvert_way_kind(route->source_way);
+		if (kind != CULVERT_FDB_LOCAL)
+			return kind == CULVERT_FDB_REMOTE ? CULVERT_PASS_MOVED_SOURCE : CULVERT_PASS_UNSUPPORTED;
+		route->slot = culvert_way_target(route->source_way);
 		port = port_at(route->slot);
 		if (!port || port->ifindex != route->key.from)
 			return CULVERT_PASS_MOVED_SOURCE;
@@ -107,13 +109,15 @@ static __always_inline __u32 segment_of(const struct flow_key *key, __u32 *segme
 static __always_inline __u32 route_from_vtep(struct route *route, __u32 segment, void *frame)
 {
 	struct culvert_tunnel *tunnel;
+	__u32 kind;
 
-	route->source = fdb_lookup(segment, frame + ETH_ALEN);
+	route->source = fdb_lookup(segment, frame + ETH_ALEN, &route->source_way);
 	if (!route->source)
 		return CULVERT_PASS_UNKNOWN_SOURCE;
-	if (route->source->kind != CULVERT_FDB_REMOTE)
-		return route->source->kind == CULVERT_FDB_LOCAL ? CULVERT_PASS_MOVED_SOURCE : CULVERT_PASS_UNSUPPORTED;
-	tunnel = tunnel_at(route->source->target);
+	kind = culvert_way_kind(route->source_way);
+	if (kind != CULVERT_FDB_REMOTE)
+		return kind == CULVERT_FDB_LOCAL ? CULVERT_PASS_MOVED_SOURCE : CULVERT_PASS_UNSUPPORTED;
+	tunnel = tunnel_at(culvert_way_target(route->source_way));
 	if (!tunnel || tunnel->remote != route->key.from ||
 	    tunnel->vni_be != (route->key.vni_be & ~bpf_htonl(0xff)))
 		return CULVERT_PASS_MOVED_SOURCE;

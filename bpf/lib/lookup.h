@@ -6,15 +6,33 @@
 #include "lib/headers.h"
 #include "lib/maps.h"
 
-static __always_inline struct culvert_fdb_entry *fdb_lookup(__u32 segment, void *mac)
+static __always_inline struct culvert_fdb_entry *fdb_find(__u32 place, __u64 key)
 {
-	__u32 key[3];
+	struct culvert_fdb_bucket *bucket = bpf_map_lookup_elem(&fdb, &place);
+	__u32 i;
 
-	_Static_assert(sizeof(key) == sizeof(struct culvert_fdb_key), "key");
-	key[0] = segment;
-	key[1] = AT32(mac, 0);
-	key[2] = bpf_htonl((__u32)bpf_ntohs(AT16(mac, 4)) << 16);
-	return bpf_map_lookup_elem(&fdb, key);
+	if (!bucket)
+		return 0;
+#pragma unroll
+	for (i = 0; i < CULVERT_FDB_ENTRIES; i++)
+		if (*(volatile __u64 *)&bucket->entries[i].key == key)
+			return &bucket->entries[i];
+	return 0;
+}
+
+/* The entry of a MAC, and where it leads; 0 where there is none. */
+static __always_inline struct culvert_fdb_entry *fdb_lookup(__u32 segment, void *mac, __u32 *way)
+{
+	__u64 key = culvert_fdb_key(segment, AT32(mac, 0), AT16(mac, 4));
+	__u64 hash = culvert_fdb_hash(key, config.fdb_seed);
+	struct culvert_fdb_entry *entry = fdb_find(culvert_fdb_place(hash >> 32, config.fdb_buckets), key);
+
+	if (!entry)
+		entry = fdb_find(culvert_fdb_place(hash, config.fdb_buckets), key);
+	if (!entry)
+		return 0;
+	*way = *(volatile __u32 *)&entry->way;
+	return *(volatile __u64 *)&entry->key == key ? entry : 0;
 }
 
 static __always_inline struct culvert_port *port_at(__u32 slot)
@@ -29,16 +47,16 @@ static __always_inline struct culvert_tunnel *tunnel_at(__u32 slot)
 
 /* True once per refresh interval: this packet goes to the kernel, so that it sees the
  * source alive. Two CPUs at once may both say so: one packet too many does no harm. */
-static __always_inline int refresh_due(struct culvert_fdb_entry *source)
+static __always_inline int refresh_due(struct culvert_fdb_entry *source, __u32 way)
 {
-	__u64 now;
+	__u32 now, ticks = culvert_way_ticks(way);
 
-	if (!source->refresh_ms)
+	if (!ticks)
 		return 0;
-	now = bpf_ktime_get_coarse_ns();
-	if (now - source->refreshed_ns <= source->refresh_ms * 1000000ull)
+	now = bpf_ktime_get_coarse_ns() >> CULVERT_TICK_SHIFT;
+	if (now - source->refreshed <= ticks)
 		return 0;
-	source->refreshed_ns = now;
+	source->refreshed = now;
 	return 1;
 }
 

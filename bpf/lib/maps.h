@@ -9,14 +9,12 @@
 
 const volatile struct culvert_config config;
 
-/* Entries come from the kernel's slabs, which its large pages map: those of a table that is allocated whole
- * lie in small ones, and every look-up among many of them misses the TLB as well. */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1024);
-	__type(key, struct culvert_fdb_key);
-	__type(value, struct culvert_fdb_entry);
+	__type(key, __u32);
+	__type(value, struct culvert_fdb_bucket);
 } fdb SEC(".maps");
 
 struct {

@@ -59,7 +59,7 @@ public struct TableCost: Sendable {
     let start = Double(Clock.monotonicNanoseconds - begin) / 1e9
     let reader = try service.tableReader()
     var result = Result(
-      entries: entries, start: start, bytesPerEntry: Double(try reader.memory()) / Double(capacity))
+      entries: entries, start: start, bytesPerEntry: Double(reader.memory) / Double(capacity))
     func time(
       _ samples: inout [Double], _ mac: MACAddress, until target: IPv4Address?, _ request: () throws -> Void
     ) throws {
