@@ -6,18 +6,33 @@
 #include "lib/headers.h"
 #include "lib/maps.h"
 
+/* Without a branch: 0 where both are equal, 1 where they differ. */
+static __always_inline __u64 differ(__u64 a, __u64 b)
+{
+	a ^= b;
+	b = -a;
+	barrier_var(b);
+	return (a | b) >> 63;
+}
+
+/* No branch predictor can know which of a bucket's entries it is: the one branch is whether it is there. */
 static __always_inline struct culvert_fdb_entry *fdb_find(__u32 place, __u64 key)
 {
 	struct culvert_fdb_bucket *bucket = bpf_map_lookup_elem(&fdb, &place);
+	struct culvert_fdb_entry *entry;
+	__u64 at = 0;
 	__u32 i;
 
+	_Static_assert(CULVERT_FDB_ENTRIES == 4, "1 + 2 + 3 less those that it is not");
 	if (!bucket)
 		return 0;
 #pragma unroll
-	for (i = 0; i < CULVERT_FDB_ENTRIES; i++)
-		if (*(volatile __u64 *)&bucket->entries[i].key == key)
-			return &bucket->entries[i];
-	return 0;
+	for (i = 1; i < CULVERT_FDB_ENTRIES; i++)
+		at += differ(*(volatile __u64 *)&bucket->entries[i].key, key) * i;
+	at = 6 - at;
+	barrier_var(at);
+	entry = &bucket->entries[at & (CULVERT_FDB_ENTRIES - 1)];
+	return *(volatile __u64 *)&entry->key == key ? entry : 0;
 }
 
 /* The entry of a MAC, and where it leads; 0 where there is none. */
