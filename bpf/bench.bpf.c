@@ -127,6 +127,16 @@ static __always_inline int take_turns(void *frame, void *end, struct culvert_tem
 	return t->by_device ? bpf_redirect_map(&leaves, turn, XDP_DROP) : XDP_TX;
 }
 
+/* A sequence that comes by every number and jumps far each time (Weyl's). */
+static __always_inline void write_number(void *frame, void *end, struct culvert_template *t)
+{
+	__u32 at = t->number_offset & OFFSET_MASK;
+
+	t->number += 0x9e3779b1u;
+	if (frame + at + 4 <= end)
+		AT32(frame + at, 0) = bpf_htonl((__u64)t->number * t->numbers >> 32);
+}
+
 SEC("xdp.frags") int culvert_generate(struct xdp_md *ctx)
 {
 	void *frame = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
@@ -147,6 +157,8 @@ SEC("xdp.frags") int culvert_generate(struct xdp_md *ctx)
 		if (frame + at + 2 <= end)
 			AT16(frame + at, 0) = bpf_htons(t->flow_first + t->flow);
 	}
+	if (t->numbers)
+		write_number(frame, end, t);
 	if (g->sequence_offset) {
 		__u64 at = g->sequence_offset & OFFSET_MASK;
 

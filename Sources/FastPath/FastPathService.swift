@@ -2,6 +2,7 @@
 import Foundation
 import Glibc
 import LinuxSystem
+import PacketHeaders
 import Synchronization
 
 /// An overlay's fast path, running on a thread of its own until it is stopped,
@@ -83,6 +84,19 @@ public final class FastPathService: Sendable {
 
   /// Reads the maps beside the service's thread, without waiting for it.
   public func tableReader() throws -> TableReader { try ask { try $0.tier.reader() } }
+
+  /// Puts so many addresses from `first` on into the table, which lead where `known` does and never age: for
+  /// measuring. The kernel knows none of them. False while `known` has no entry itself.
+  public func add(_ count: Int, from first: MACAddress, like known: MACAddress) throws -> Bool {
+    try ask { engine in
+      guard let target = engine.table.entries[known]?.target else { return false }
+      for number in 0..<UInt64(count) {
+        try engine.tier.set(ForwardingEntry(target: target), for: MACAddress(value: first.value + number))
+      }
+      try engine.tier.commit()
+      return true
+    }
+  }
 
   /// As after an overrun; for tests.
   func resynchronise() throws { try ask { try $0.resynchronise(because: "asked to") } }

@@ -41,7 +41,7 @@ struct LayoutTests {
       \.stamp_offset),
     "culvert_template": inSwift(
       culvert_template.self, \.data, \.bytes, \.flows, \.flow_offset, \.flow_first, \.flow, \.ends,
-      \.ends_offset, \.end, \.by_device, \.run, \.run_left, \.zero),
+      \.ends_offset, \.end, \.by_device, \.run, \.run_left, \.numbers, \.number_offset, \.number),
     "culvert_ends": inSwift(culvert_ends.self, \.destination, \.source),
     "culvert_sink_filter": inSwift(culvert_sink_filter.self, \.ethertype, \.port, \.stamp_offset, \.zero),
     "culvert_sunk": inSwift(culvert_sunk.self, \.packets, \.bytes),

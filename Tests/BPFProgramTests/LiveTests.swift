@@ -308,6 +308,30 @@ struct LiveTests {
     #expect(shift == 0 || from >> shift >= 64)
   }
 
+  /// Each number comes once before any comes again, and never beside its neighbour.
+  @Test func generatorNumbersFrames() throws {
+    let bench = try Self.load(culvert_bpf_bench())
+    let generator: BPFMap<UInt32, culvert_generator> = try bench.map("generator")
+    let template: BPFMap<UInt32, culvert_template> = try bench.map("template")
+    let program = try bench.program("culvert_generate")
+    var state = culvert_generator()
+    state.stop_ns = .max
+    try generator.update(0, state)
+    let frame = Frames.v4()
+    var numbers = Self.template(frame)
+    numbers.numbers = 610
+    numbers.number_offset = 8
+    try template.update(0, numbers)
+    var seen: [Int] = []
+    for _ in 0..<610 {
+      let result = try program.testRun(frame)
+      #expect(Array(result.data[..<8]) == Array(frame[..<8]) && result.data[12...] == frame[12...])
+      seen.append(result.data[8..<12].reduce(0) { $0 << 8 | Int($1) })
+    }
+    #expect(Set(seen) == Set(0..<610))
+    #expect(zip(seen, seen.dropFirst()).allSatisfy { abs($0 - $1) > 16 })
+  }
+
   /// Pairs of addresses take turns, each for so many frames.
   @Test func generatorTakesTurns() throws {
     let bench = try Self.load(culvert_bpf_bench())

@@ -193,8 +193,14 @@ struct CostReportTests {
     }
     add("vxlan+xdp", .frames(.rateByTurns(containers: 64, run: 16), .encap), 2e6)
     add("vxlan", .frames(.rateByTurns(containers: 64, run: 16), .encap), 4e5)
+    for (entries, rate) in [(1000, 3e6), (1_000_000, 2e6)] {
+      add("vxlan+xdp", .frames(.rateAmong(entries: entries), .encap), rate)
+    }
     let steps = CostPath(isQuick: false).steps(report)
-    #expect(steps.map(\.tier) == ["bare", "redirect", "vxlan+xdp", "vxlan", "vxlan+xdp", "vxlan"])
+    #expect(
+      steps.map(\.tier) == [
+        "bare", "redirect", "vxlan+xdp", "vxlan", "vxlan+xdp", "vxlan", "vxlan+xdp", "vxlan+xdp",
+      ])
     let xdp = steps[2]
     #expect(xdp.nsPerPacket.median == 250)
     #expect(xdp.ndrPacketsPerSecond == 2e6)
@@ -209,6 +215,14 @@ struct CostReportTests {
     #expect(turns.timesFaster?.map(\.than) == ["vxlan"])
     #expect(turns.timesFaster?[0].median == 5)
     #expect(turns.delays == nil && turns.ndrPacketsPerSecond == nil)
+    #expect(steps[6...].map(\.conditions.entries) == [1000, 1_000_000])
+    #expect(steps[6].timesThousandEntries == nil)
+    #expect(steps[7].timesThousandEntries?.median == 1.5)
+    #expect(steps[7].timesFaster?.isEmpty == true && steps[7].timesOneContainer == nil)
+    let text = HostText(steps).lines
+    #expect(text.contains { $0.hasPrefix("any of 1M entries") && $0.contains("of 1k") })
+    #expect(text.contains { $0.hasPrefix("vxlan+xdp encap") && $0.contains("1.50×") })
+    #expect(text.allSatisfy { $0.count <= 80 })
   }
 
   @Test func aComparisonNamesWhatGotSlowerAndNothingElse() {

@@ -101,6 +101,22 @@ struct LabArenaTests {
     #expect(try #require(sample.tierShare) >= TierCount.leastShare)
   }
 
+  /// Of many entries too, and of each of them: a frame to an address that is not in the table is the kernel's.
+  @Test(arguments: Tier.allCases, PacketDirection.allCases)
+  func framesGoAmongManyEntries(tier: Tier, direction: PacketDirection) throws {
+    let arena = arena()
+    defer { try? arena.close() }
+    let cell = cell(.frames(.rateAmong(entries: 20_000), direction))
+    #expect(arena.reasonToSkip(Self.vxlan, cell) != nil)
+    #expect(arena.reasonToSkip(.redirect, cell) != nil)
+    let network = Network(base: "vxlan", tier: tier.rawValue)
+    for _ in 0..<2 {
+      let sample = try arena.trial(network, cell)
+      #expect(sample.value > 0)
+      #expect(try #require(sample.tierShare) >= 0.999)
+    }
+  }
+
   @Test func delaysAreMeasuredAtPartsOfTheLossFreeRate() throws {
     let arena = arena()
     defer { try? arena.close() }
@@ -127,7 +143,7 @@ struct LabArenaTests {
   private func share(_ counts: TierCount...) throws -> Double? {
     let arena = LabArena(
       .init(duration: 0.05, warmUp: 0.01, asShipped: false),
-      drivers: [TierDriver(name: "scripted") { _, _ in Scripted(counts) }])
+      drivers: [TierDriver(name: "scripted") { _, _, _ in Scripted(counts) }])
     #expect(arena.reasonToSkip(Network(base: "vxlan", tier: "other"), cell(.udpStream)) != nil)
     return try arena.trial(Network(base: "vxlan", tier: "scripted"), cell(.udpStream)).tierShare
   }

@@ -301,9 +301,11 @@ struct culvert_template {
 	__u32 by_device;    /* not 0: each pair's frames leave by its own device (map `leaves`) */
 	__u32 run;          /* a pair's turn is so many frames; 0 is one */
 	__u32 run_left;
-	__u32 zero;
+	__u32 numbers;      /* over 0: so many numbers, each at another place of the sequence … */
+	__u32 number_offset; /* … written here in network order, at most 255 */
+	__u32 number;
 };
-CULVERT_LAYOUT(struct culvert_template, 176);
+CULVERT_LAYOUT(struct culvert_template, 184);
 
 /* The addresses of a frame, as they begin it; value of map `ends`. */
 struct culvert_ends {

@@ -15,6 +15,8 @@ public struct CostPath: Sendable {
   public var containers = 64
   /// Frames that each of them has in its turn: one is the worst there is.
   public var runs = [1, 16]
+  /// In the tiers' tables, another of them with each frame.
+  public var entries = [1000, 1_000_000]
   /// Of the rate without loss.
   public var loads = [10, 50, 90]
 
@@ -43,6 +45,7 @@ public struct CostPath: Sendable {
 
   private var rates: [FrameMeasure] {
     [.rate] + runs.map { .rateByTurns(containers: containers, run: $0) }
+      + (isQuick ? [] : entries.map { .rateAmong(entries: $0) })
   }
 
   var cells: [Cell] {

@@ -124,10 +124,12 @@ public struct CostReport: Codable, Sendable, Equatable {
     /// Of tier `afxdp`'s rings: packets that were found at once, and system calls.
     public var packetsPerBurst: Double?
     public var callsPerPacket: Double?
-    /// Part `path`: this rate over another network's at the same turn.
+    /// Part `path`: this rate over another network's, medians of one run.
     public var timesFaster: [Ratio]?
     /// Part `path`, several containers: time per packet over that with one.
     public var timesOneContainer: Figure?
+    /// Part `path`, many entries: time per packet over that among a thousand.
+    public var timesThousandEntries: Figure?
     /// Part `path`: from generator to counter, at parts of the rate without loss.
     public var delays: [Delay]?
   }

@@ -25,11 +25,19 @@ extension CostReport.Step {
     cpuNsPerPacket = result.cpuNsPerPacket
     packetsPerBurst = result.tier?.packetsPerBurst
     callsPerPacket = result.tier?.callsPerPacket
-    if case .rateByTurns(let containers, let run) = rate {
+    switch rate {
+    case .rateByTurns(let containers, let run):
       conditions.containers = containers
       conditions.run = run
       timesOneContainer = CostReport.Figure(ratioOf: samples(of: network, .rate), to: own)
-    } else {
+    case .rateAmong(let entries):
+      conditions.entries = entries
+      conditions.destinations = "all"
+      if entries != 1000 {
+        timesThousandEntries = CostReport.Figure(
+          ratioOf: samples(of: network, .rateAmong(entries: 1000)), to: own)
+      }
+    default:
       ndrPacketsPerSecond = resultOf(network, .noDropRate)?.median
       delays = Self.delays { resultOf(network, .delay(percent: $0)) }
     }

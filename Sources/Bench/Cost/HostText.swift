@@ -6,7 +6,10 @@ struct HostText {
 
   init(_ steps: [CostReport.Step]) { self.steps = steps }
 
-  private var single: [CostReport.Step] { steps.filter { ($0.conditions.containers ?? 1) == 1 } }
+  private var single: [CostReport.Step] {
+    steps.filter { ($0.conditions.containers ?? 1) == 1 && $0.conditions.entries == nil }
+  }
+  private var many: [CostReport.Step] { steps.filter { $0.conditions.entries != nil } }
   private var several: [CostReport.Step] { steps.filter { ($0.conditions.containers ?? 1) > 1 } }
 
   var lines: [String] {
@@ -17,6 +20,13 @@ struct HostText {
       lines += ["", Self.head("\(turns[0].conditions.containers!) containers, by \(run)", "of one")]
       lines += turns.map { step in
         line(step, step.timesOneContainer.map { Quantity.number($0.median) + "×" } ?? "")
+      }
+    }
+    for entries in Set(many.compactMap(\.conditions.entries)).sorted() {
+      let among = many.filter { $0.conditions.entries == entries }
+      lines += ["", Self.head("any of \(Quantity.count(entries)) entries", entries == 1000 ? "" : "of 1k")]
+      lines += among.map { step in
+        line(step, step.timesThousandEntries.map { Quantity.number($0.median) + "×" } ?? "")
       }
     }
     if single.contains(where: { $0.delays != nil }) { lines += [""] + delays }

@@ -12,6 +12,8 @@ public enum FrameMeasure: Hashable, Sendable {
   case rate
   /// The same with so many containers of each host, each of which has so many frames in its turn.
   case rateByTurns(containers: Int, run: Int)
+  /// The same with so many more addresses in the tier's table, and another of them in each frame.
+  case rateAmong(entries: Int)
   /// The highest offered rate that loses at most 0.001 %.
   case noDropRate
   /// How long frames take at so many percent of that rate, by time stamps inside them.
@@ -48,6 +50,7 @@ public enum Measure: Hashable, Sendable {
     case .frames(.rate, _), .udpStream: "packets_per_second"
     case .frames(.rateByTurns(let containers, let run), _):
       "packets_per_second_of_\(containers)_by_turns_of_\(run)"
+    case .frames(.rateAmong(let entries), _): "packets_per_second_among_\(entries)"
     case .frames(.noDropRate, _): "ndr_packets_per_second"
     case .frames(.delay(let percent), _): "delay_p50_us_at_\(percent)"
     case .udpRoundTrip, .tcpRoundTrip: "round_trip_p50_us"
@@ -96,6 +99,11 @@ public enum Measure: Hashable, Sendable {
   /// Of each host; nil: as many as the network needs to have two that talk.
   var containers: Int? {
     if case .frames(.rateByTurns(let containers, _), _) = self { containers } else { nil }
+  }
+
+  /// Put into the tier's table beside what the network has; 0 where none are.
+  var entries: Int {
+    if case .frames(.rateAmong(let entries), _) = self { entries } else { 0 }
   }
 
   /// Streams can be several at once.

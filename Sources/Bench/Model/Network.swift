@@ -63,6 +63,7 @@ public struct Network: Hashable, Sendable, CustomStringConvertible {
 
   /// Why it cannot carry a workload; nil where it can.
   func reasonToSkip(_ measure: Measure) -> String? {
+    if measure.entries > 0 && tier == nil { return "it has no tier whose table could be filled" }
     switch base {
     case "none": return "loopback alone leads nowhere: none is for launch"
     case _ where !measure.isLiveFrames: return isRelay ? "a relay carries live frames only" : nil

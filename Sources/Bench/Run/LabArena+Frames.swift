@@ -20,6 +20,9 @@ extension LabArena {
     case .rateByTurns(let containers, let run):
       stage.takeTurns(&load, direction, containers: containers, run: run)
       return try highestRate(load, cell)
+    case .rateAmong(let entries):
+      stage.takeAny(&load, direction, of: entries)
+      return try highestRate(load, cell)
     case .noDropRate:
       let timing = LoadTiming(warmUp: 0.02, duration: settings.searchDuration)
       let ceiling = try ceilings[arrangement] ?? load.run(rate: nil, timing: timing).packetsPerSecond
@@ -36,8 +39,11 @@ extension LabArena {
 
   private func highestRate(_ load: PacketRate, _ cell: Cell) throws -> Sample {
     let report = try load.run(rate: nil, timing: settings.timing)
-    guard report.sunk > 0 else {
-      throw Failure("measure", "\(cell)", advice: "None of \(report.sent) frames reached its end.")
+    guard report.packetsPerSecond > 0 else {
+      throw Failure(
+        "measure", "\(cell)",
+        advice:
+          "Nothing arrived while it was counted; of \(report.sent) frames \(report.sunk) reached their end.")
     }
     return Sample(value: report.packetsPerSecond, lostFraction: report.lostFraction)
   }

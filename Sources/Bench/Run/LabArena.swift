@@ -53,6 +53,8 @@ public final class LabArena: Arena {
     var spec: LabSpec
     /// The hosts that its tier is on, and the CPU of each one's workers.
     var workers: [LabHost: Int]
+    /// In the tier's table beside what the network has.
+    var entries = 0
     var size: Int?
     var hostNames: String { workers.keys.map(\.rawValue).sorted().joined(separator: " ") }
   }
@@ -71,7 +73,7 @@ public final class LabArena: Arena {
     let spec = LabSpec(
       network.lab, containers: cell.measure.containers, mtu: settings.mtu, offloads: cell.offloads == .on,
       asShipped: isAsShipped)
-    return Arrangement(network: network, spec: spec, workers: workers)
+    return Arrangement(network: network, spec: spec, workers: workers, entries: cell.measure.entries)
   }
 
   /// Takes off everything that is attached; the labs go with this value.
@@ -112,6 +114,7 @@ public final class LabArena: Arena {
     // Live frames put a tier on one host; what is to be right is the network, with the tier on both. Where its
     // workers run decides nothing.
     if network.tier != nil { arrangement.workers = [.a: 0, .b: 0] }
+    arrangement.entries = 0
     // A relay is no network: what is to be right is that its frames arrive, and that is what is counted.
     if network.isRelay { arrangement.workers = [:] }
     if let known = gates[arrangement] { return known }
@@ -162,11 +165,13 @@ public final class LabArena: Arena {
     }
     try asFailure("attach", "\(network)") {
       _ = try stage.arrange(
-        network, workers: arrangement.workers, driver: network.driver.flatMap { drivers[$0] })
+        network, workers: arrangement.workers, driver: network.driver.flatMap { drivers[$0] },
+        entries: arrangement.entries)
     }
     try asFailure("prepare", "\(network)") { try stage.receiveLiveFrames(liveFrames) }
     if let text = stage.obtained { obtained[network] = text }
     if !network.isRelay { try prime(network, stage) }
+    try asFailure("fill", "\(network)") { try stage.fill() }
     return stage
   }
 

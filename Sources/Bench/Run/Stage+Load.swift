@@ -51,6 +51,12 @@ extension Stage {
     if direction == .decap { load.moreSinks = sinks.dropFirst().map { station($0) } }
   }
 
+  /// Makes each frame one to or from another of the addresses that `fill` put into the tables.
+  func takeAny(_ load: inout PacketRate, _ direction: PacketDirection, of entries: Int) {
+    let offset = direction == .encap ? 0 : Int(LabSpec.overhead) + 6
+    load.numbers = FrameNumbers(UInt32(entries), from: Self.firstOfMany, offset: offset)
+  }
+
   private func rate(
     _ source: LabNode, _ sink: LabNode, _ frame: FrameTemplate, leavesInTunnel: Bool = false,
     arrivesInTunnel: Bool = false

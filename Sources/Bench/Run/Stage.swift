@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import Glibc
 import Lab
 import LinuxSystem
 import Netlink
@@ -8,10 +9,18 @@ import Traffic
 /// A lab that lives through the whole comparison, and what is attached to it now.
 final class Stage {
   let lab: Lab
-  private var attached: [LabHost: (network: Network, cpu: Int, attachment: any TierAttachment)] = [:]
+  private var attached: [LabHost: Attached] = [:]
   private var receivesLiveFrames = false
   private var primed: UInt64?
   private var stations: [String: Station] = [:]
+
+  private struct Attached {
+    var network: Network
+    var cpu: Int
+    var entries: Int
+    var attachment: any TierAttachment
+    var isFilled = false
+  }
 
   init(_ spec: LabSpec) throws {
     lab = try Lab.make(spec)
@@ -54,19 +63,44 @@ final class Stage {
 
   /// Attaches and detaches until exactly the hosts that `workers` has a CPU for carry `network`'s tier. Returns
   /// whether anything changed.
-  func arrange(_ network: Network, workers: [LabHost: Int], driver: TierDriver?) throws -> Bool {
+  /// - Parameter entries: that are to fit into the tier's table beside what the network has.
+  func arrange(_ network: Network, workers: [LabHost: Int], driver: TierDriver?, entries: Int = 0) throws
+    -> Bool
+  {
     var changed = false
-    for (host, present) in attached where workers[host] != present.cpu || present.network != network {
+    for (host, present) in attached
+    where workers[host] != present.cpu || present.network != network || present.entries != entries {
       attached[host] = nil
       try present.attachment.detach()
       changed = true
     }
     guard let driver else { return changed }
     for (host, cpu) in workers where attached[host] == nil {
-      attached[host] = (network, cpu, try driver.attach(lab.host(host), cpu))
+      attached[host] = Attached(
+        network: network, cpu: cpu, entries: entries,
+        attachment: try driver.attach(lab.host(host), cpu, entries))
       changed = true
     }
     return changed
+  }
+
+  /// Addresses that only tables know; none of a lab's begins so.
+  static let firstOfMany = MACAddress(value: 0x0600_0000_0000)
+
+  /// Puts the entries that there is room for into the tiers' tables: all at the other host, where the first pair's
+  /// other end is.
+  func fill() throws {
+    for (host, present) in attached where present.entries > 0 && !present.isFilled {
+      let other = host == .a ? lab.pair.server : lab.pair.client
+      let limit = Clock.monotonicNanoseconds + 2_000_000_000
+      while try !present.attachment.add(present.entries, from: Self.firstOfMany, like: other.mac) {
+        guard Clock.monotonicNanoseconds < limit else {
+          throw Failure("fill", "the table on \(host.rawValue)", advice: "It never learned \(other.name).")
+        }
+        usleep(10_000)
+      }
+      attached[host]?.isFilled = true
+    }
   }
 
   /// What the tiers did so far, by host.
@@ -84,6 +118,6 @@ final class Stage {
   func detachAll() throws {
     let present = attached
     attached = [:]
-    for (_, _, attachment) in present.values { try attachment.detach() }
+    for one in present.values { try one.attachment.detach() }
   }
 }

@@ -3,15 +3,17 @@ import DataPlane
 import FastPath
 import Lab
 import LinuxSystem
+import PacketHeaders
 
 /// How a tier is put on a host and taken off again. One value per tier; a comparison knows no more of it.
 public struct TierDriver: Sendable {
   /// As in "vxlan+NAME".
   public var name: String
-  /// `cpu` is for what of the tier runs in threads of its own.
-  public var attach: @Sendable (_ host: LabNode, _ cpu: Int) throws -> any TierAttachment
+  /// `cpu` is for what of the tier runs in threads of its own; `entries` are to fit into its table beside what the
+  /// network has.
+  public var attach: @Sendable (_ host: LabNode, _ cpu: Int, _ entries: Int) throws -> any TierAttachment
 
-  public init(name: String, attach: @escaping @Sendable (LabNode, Int) throws -> any TierAttachment) {
+  public init(name: String, attach: @escaping @Sendable (LabNode, Int, Int) throws -> any TierAttachment) {
     self.name = name
     self.attach = attach
   }
@@ -23,8 +25,16 @@ public protocol TierAttachment: AnyObject, Sendable {
   var obtained: String { get }
   /// What became of the packets that it saw so far; nil where it does not count.
   func count() throws -> TierCount?
+  /// Puts so many addresses from `first` on into its table, which lead where `known` does. False while that has no
+  /// entry itself.
+  func add(_ count: Int, from first: MACAddress, like known: MACAddress) throws -> Bool
   /// Gives the packets back to the kernel.
   func detach() throws
+}
+
+extension TierAttachment {
+  /// Without a table there is nothing to fill.
+  func add(_ count: Int, from first: MACAddress, like known: MACAddress) throws -> Bool { true }
 }
 
 extension TierDriver {
@@ -35,10 +45,11 @@ extension TierDriver {
   public static func fastPath(
     _ tier: Tier, bypassPolicy: Bool, wait: WaitMode = .adaptive
   ) -> TierDriver {
-    TierDriver(name: tier.rawValue) { host, cpu in
-      let options = FastPathOptions(
+    TierDriver(name: tier.rawValue) { host, cpu, entries in
+      var options = FastPathOptions(
         overlay: LabNames.bridge, namespace: host.reference, tier: tier, bypassPolicy: bypassPolicy,
         wait: wait, cpus: [cpu])
+      options.entryCapacity = max(options.entryCapacity, UInt32(entries) + 1024)
       return FastPathAttachment(try FastPathService.start(options))
     }
   }
@@ -49,6 +60,9 @@ final class FastPathAttachment: TierAttachment {
   init(_ service: FastPathService) { self.service = service }
   var obtained: String { service.obtained }
   func detach() throws { try service.stop() }
+  func add(_ count: Int, from first: MACAddress, like known: MACAddress) throws -> Bool {
+    try service.add(count, from: first, like: known)
+  }
   func count() throws -> TierCount? {
     let stats = try service.stats()
     let work = stats.workers?.reduce(Work(), +)

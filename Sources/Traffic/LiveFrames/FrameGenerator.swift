@@ -14,8 +14,10 @@ public struct FrameGenerator: ~Copyable, Sendable {
   private let state: BPFMap<UInt32, culvert_generator>
   private let frame: FrameTemplate
 
-  /// - Parameter turns: the frame's addresses by turns, instead of always its own.
-  public init(_ frame: FrameTemplate, turns: FrameTurns? = nil) throws {
+  /// - Parameters:
+  ///   - turns: the frame's addresses by turns, instead of always its own.
+  ///   - numbers: one of its addresses another with each frame.
+  public init(_ frame: FrameTemplate, turns: FrameTurns? = nil, numbers: FrameNumbers? = nil) throws {
     let object = try BPFObject.bench(["culvert_generate"])
     let program = try object.program("culvert_generate")
     let state: BPFMap<UInt32, culvert_generator> = try object.map("generator")
@@ -25,6 +27,7 @@ public struct FrameGenerator: ~Copyable, Sendable {
     withUnsafeMutableBytes(of: &contents.data) { $0.copyBytes(from: frame.octets[..<kept]) }
     contents.bytes = UInt32(kept)
     if let turns { try turns.fill(&contents, object) }
+    numbers?.fill(&contents)
     try template.update(0, contents)
     self.program = program
     self.state = state

@@ -12,6 +12,8 @@ public struct PacketRate: Sendable {
   public var sourceInterface: String
   /// The addresses of several pairs of ends by turns, instead of always the frame's.
   public var turns: FrameTurns?
+  /// Another address with each frame.
+  public var numbers: FrameNumbers?
   /// Where they are counted: on the first, and for `turns` on others like it.
   public var sink: Station
   public var moreSinks: [Station] = []
@@ -80,7 +82,7 @@ public struct PacketRate: Sendable {
       on: ([sink] + moreSinks).map { (sinkInterface, $0.namespace) }, port: port,
       stampOffset: measuresDelay ? stampOffsets.received : nil)
     let stampOffset = measuresDelay ? stampOffsets.sent : nil
-    let generator = try Shared(FrameGenerator(frame, turns: turns))
+    let generator = try Shared(FrameGenerator(frame, turns: turns, numbers: numbers))
     let ingress = try source.namespace.index(of: sourceInterface)
     let source = source
     let outcome = Mutex<Result<Void, Failure>>(.success(()))

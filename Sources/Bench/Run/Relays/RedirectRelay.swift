@@ -7,7 +7,7 @@ import Traffic
 extension TierDriver {
   /// Frames from the first container's port to the uplink and back, by XDP redirect without any work: what is left of
   /// a tier when all that it does is taken away.
-  public static let redirect = TierDriver(name: Network.redirect.base) { host, _ in
+  public static let redirect = TierDriver(name: Network.redirect.base) { host, _, _ in
     let ports = RelayPorts(host)
     return try host.run {
       let routes = try RouteConnection()

@@ -8,7 +8,7 @@ import SystemPackage
 extension TierDriver {
   /// dpdk-testpmd on the first container's port and the uplink, as it comes: poll mode on a CPU of its own, forwarding
   /// mode io (frames are not looked at), one core, AF_XDP in copy mode.
-  public static let testpmd = TierDriver(name: Network.testpmd.base) { host, cpu in
+  public static let testpmd = TierDriver(name: Network.testpmd.base) { host, cpu, _ in
     try TestPMD(host, cpu: cpu)
   }
 }
