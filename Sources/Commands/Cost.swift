@@ -51,6 +51,11 @@ struct CostLadder: CulvertCommand {
     if let rounds, rounds < 1 { throw ValidationError("--rounds must be positive.") }
     if let peer, peer != "testpmd" { throw ValidationError("--peer \(peer): testpmd is the one there is.") }
     if failAbove != nil && compare == nil { throw ValidationError("--fail-above needs --compare OLD.json.") }
+    if !parts.split(separator: ",").contains("path") {
+      for (option, value) in [("--peer", peer), ("--networks", networks)] where value != nil {
+        throw ValidationError("\(option) needs part path.")
+      }
+    }
     if let failAbove, failAbove < 0 { throw ValidationError("--fail-above must not be negative.") }
   }
 
@@ -109,7 +114,7 @@ struct CostLadder: CulvertCommand {
     path.only = try networkList()
     var suite = CostSuite(
       parts: try partList(), rounds: rounds ?? (quick ? 9 : 25), path: path, tables: try tableList())
-    if peer != nil, suite.parts.contains(.path), let reason = CostPath.reasonWithoutTestPMD {
+    if peer != nil, let reason = CostPath.reasonWithoutTestPMD {
       throw Failure("measure beside", "testpmd", advice: reason, status: .unavailable)
     }
     guard geteuid() == 0 else {
@@ -128,7 +133,11 @@ struct CostLadder: CulvertCommand {
     if let json { try Output.write(report.encoded(), to: json) }
     if let html { try Output.write(CostPage(report).encoded(), to: html) }
     FileHandle.standardOutput.write(Data(CostText(report).text.utf8))
-    guard let older else { return }
+    if let older { try compare(older, report) }
+    if report.failures != nil { throw ExitCode(ExitStatus.failed.rawValue) }
+  }
+
+  private func compare(_ older: CostReport, _ report: CostReport) throws {
     let comparison = CostComparison(older, report)
     FileHandle.standardOutput.write(Data("\n\(comparison.text)".utf8))
     let misses = failAbove.map { limit in comparison.lines.filter { $0.exceeds(limit) } } ?? []

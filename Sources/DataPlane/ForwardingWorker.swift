@@ -136,6 +136,7 @@ public final class ForwardingWorker: @unchecked Sendable {
     var lastPacket: UInt64 = 0
     while !isOver.load(ordering: .acquiring) {
       if wantsToPark.load(ordering: .acquiring) {
+        forwarder.pointee.sendGathered()
         tunnels.endTurn()
         hasParked.signal()
         mayGoOn.wait()

@@ -11,11 +11,11 @@ public struct CostPage {
   public func encoded() throws -> Data { Data(try html().utf8) }
 
   func html() throws -> String {
-    let parts: [Markup] = [
-      header, ladders, CostCurves(report: report).markup, figures,
+    let parts: [Markup?] = [
+      header, failures, ladders, CostCurves(report: report).markup, figures,
       "<section><h2>Raw</h2>\(environment)\(Markup.download(try report.encoded(), as: "culvert-cost.json", schema: report.schema))</section>",
     ]
-    return Markup.page("Culvert: what a packet costs", parts).source
+    return Markup.page("Culvert: what a packet costs", parts.compactMap(\.self)).source
   }
 
   private var header: Markup {
@@ -30,6 +30,14 @@ public struct CostPage {
       culvert \(environment.culvert).</p>\(warning)</header>
 
       """
+  }
+
+  private var failures: Markup? {
+    report.failures.map { failures in
+      let rows = failures.map { failed -> [Markup] in ["\(failed.what)", "\(failed.reason)"] }
+      return
+        "<section class=\"warn\"><h2>Not measured</h2>\(Markup.table("", ["what", "why"], rows))</section>\n"
+    }
   }
 
   // MARK: - Waterfalls

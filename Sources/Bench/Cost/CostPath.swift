@@ -31,7 +31,8 @@ public struct CostPath: Sendable {
   /// The raw wire first, the kernel last.
   private static let all =
     [Network(base: "bare"), .redirect] + tiers + [.testpmd, Network(base: "bridge"), kernel]
-  public static var names: [String] { all.map(\.description) }
+  /// Of what `only` chooses from.
+  public static var names: [String] { all.filter { $0 != .testpmd }.map(\.description) }
 
   /// The kernel's is always there: all others are compared with it.
   var networks: [Network] {
@@ -59,7 +60,7 @@ public struct CostPath: Sendable {
 
   func measure(
     isInterrupted: @escaping () -> Bool, onProgress: @escaping (Campaign.Progress) -> Void
-  ) throws -> [CostReport.Step] {
+  ) throws -> (steps: [CostReport.Step], failures: [CostReport.Failed]) {
     let duration = isQuick ? 0.2 : 0.3
     let arena = LabArena(
       LabArena.Settings(
@@ -86,10 +87,15 @@ public struct CostPath: Sendable {
     }
     try arena.close()
     if !report.complete { throw CostSuite.Interrupted() }
-    for result in report.results {
-      if let reason = result.failed { throw Failure("measure", result.network, advice: reason) }
+    return (steps(report), Self.failures(report))
+  }
+
+  static func failures(_ report: ABReport) -> [CostReport.Failed] {
+    report.results.compactMap { result in
+      result.failed.map {
+        CostReport.Failed(what: "\(result.network), \(result.workload), \(result.metric)", reason: $0)
+      }
     }
-    return steps(report)
   }
 
   /// The steps of a comparison of these networks.

@@ -9,6 +9,14 @@ public struct CostReport: Codable, Sendable, Equatable {
   public var schema = CostReport.schemaName
   public var environment: Environment
   public var steps: [Step] = []
+  /// What could not be measured, and why; nil where all could.
+  public var failures: [Failed]?
+
+  public struct Failed: Codable, Sendable, Equatable {
+    /// A network and what was measured of it.
+    public var what: String
+    public var reason: String
+  }
 
   public struct Environment: Codable, Sendable, Equatable {
     public var kernel: String

@@ -27,7 +27,9 @@ public struct CostSuite {
       report.steps += try NetworkNamespace.makeAnonymous().run { try steps(progress) }
     }
     if parts.contains(.path) {
-      report.steps += try path.measure(isInterrupted: isInterrupted) { progress.show($0) }
+      let hosts = try path.measure(isInterrupted: isInterrupted) { progress.show($0) }
+      report.steps += hosts.steps
+      if !hosts.failures.isEmpty { report.failures = hosts.failures }
     }
     return report
   }

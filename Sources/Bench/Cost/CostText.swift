@@ -20,6 +20,10 @@ public struct CostText {
       guard !steps.isEmpty else { continue }
       lines += [""] + (part == .path ? HostText(steps).lines : ladder(part, steps))
     }
+    let failures = (report.failures ?? []).flatMap { failed in
+      "NOT MEASURED: \(failed.what): \(failed.reason)".wrapped(Self.width, indent: 2)
+    }
+    if !failures.isEmpty { lines += [""] + failures }
     return lines.map(\.withoutTrailingBlanks).joined(separator: "\n") + "\n"
   }
 

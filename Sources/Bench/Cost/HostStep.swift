@@ -8,6 +8,7 @@ extension CostReport.Step {
       let measure = Measure.frames(frames, direction)
       return report.results.first {
         $0.network == network.description && $0.workload == measure.workload && $0.metric == measure.metric
+          && $0.failed == nil
       }
     }
     func samples(of network: Network, _ frames: FrameMeasure) -> [Double] {

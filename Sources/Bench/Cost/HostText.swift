@@ -75,7 +75,7 @@ struct HostText {
   }
 
   private var rings: [String] {
-    steps.compactMap { step in
+    (single + several).compactMap { step in
       guard let burst = step.packetsPerBurst, let calls = step.callsPerPacket else { return nil }
       let ends = step.conditions.run.map { ", \(step.conditions.containers!) by \($0)" } ?? ""
       return "  rings of \(step.tier) \(step.step)\(ends): \(Quantity.number(burst)) packets at once, "
