@@ -33,7 +33,7 @@ let package = Package(
     .target(name: "Netlink", dependencies: ["CLibNL", "PacketHeaders", "LinuxSystem", system]),
     .target(name: "BPFLoader", dependencies: ["CLibXDP", "LinuxSystem", system]),
     .target(name: "XDPSocket", dependencies: ["CLinuxSystem", "LinuxSystem", system]),
-    .target(name: "DataPlane", dependencies: ["CBPFObjects", "CLinuxSystem", "LinuxSystem", "XDPSocket"]),
+    .target(name: "DataPlane", dependencies: ["CBPFObjects", "CLinuxSystem", "LinuxSystem", "XDPSocket", system]),
     .target(
       name: "FastPath",
       dependencies: [

@@ -35,10 +35,11 @@ struct {
 	__type(value, struct culvert_xmit_drops);
 } xmit_drops SEC(".maps");
 
-static __always_inline struct culvert_xmit_drops *drops_of(const struct net_device *device)
+/* Of the device itself, or of another place in its namespace. */
+static __always_inline struct culvert_xmit_drops *drops_of(const struct net_device *device, __u32 ifindex)
 {
 	struct culvert_device_key key = {
-		.ifindex = device->ifindex,
+		.ifindex = ifindex,
 		.netns = device->nd_net.net->ns.inum,
 	};
 
@@ -53,7 +54,7 @@ int BPF_PROG(culvert_xmit, const struct net_device *from, const struct net_devic
 
 	if (drops <= 0)
 		return 0;
-	count = drops_of(to);
+	count = drops_of(to, to->ifindex);
 	if (count)
 		count->not_sent += drops;
 	return 0;
@@ -61,12 +62,16 @@ int BPF_PROG(culvert_xmit, const struct net_device *from, const struct net_devic
 
 /* Refused before it was queued. */
 SEC("tp_btf/xdp_redirect_err")
-int BPF_PROG(culvert_redirect, const struct net_device *from)
+int BPF_PROG(culvert_redirect, const struct net_device *from, const void *program, const void *target, int err,
+	     int map_type, __u32 map_id, __u32 place)
 {
-	struct culvert_xmit_drops *count = drops_of(from);
+	struct culvert_xmit_drops *count = drops_of(from, from->ifindex);
 
 	if (count)
 		count->not_redirected++;
+	count = drops_of(from, place | CULVERT_WAY_OUT);
+	if (count)
+		count->not_sent++;
 	return 0;
 }
 

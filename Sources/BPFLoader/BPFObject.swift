@@ -101,6 +101,11 @@ public struct BPFObject: ~Copyable {
     try BPFMap(name: name, borrowing: bpf_map__fd(find(name)))
   }
 
+  /// Of a map whose keys and values are nobody's to read one by one.
+  public func descriptor(ofMap name: String) throws(Failure) -> OwnedDescriptor {
+    try duplicateDescriptor(bpf_map__fd(find(name)))
+  }
+
   /// The object's type information; it lives as long as the object.
   public var btf: OpaquePointer? { bpf_object__btf(object) }
 

@@ -8,6 +8,9 @@ static const _Alignas(8) unsigned char xdp[] = {
 static const _Alignas(8) unsigned char afxdp[] = {
 #embed "generated/afxdp.bpf.o"
 };
+static const _Alignas(8) unsigned char send[] = {
+#embed "generated/send.bpf.o"
+};
 static const _Alignas(8) unsigned char tc[] = {
 #embed "generated/tc.bpf.o"
 };
@@ -30,6 +33,10 @@ struct culvert_bpf_object culvert_bpf_xdp(void) {
 
 struct culvert_bpf_object culvert_bpf_afxdp(void) {
   return (struct culvert_bpf_object){"culvert_afxdp", afxdp, sizeof afxdp};
+}
+
+struct culvert_bpf_object culvert_bpf_send(void) {
+  return (struct culvert_bpf_object){"culvert_send", send, sizeof send};
 }
 
 struct culvert_bpf_object culvert_bpf_tc(void) {

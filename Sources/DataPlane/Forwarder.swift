@@ -13,11 +13,19 @@ import XDPSocket
 struct Forwarder: ~Copyable {
   static let burst: UInt32 = 64
   static let ringSize: UInt32 = 2048
-  /// While bursts are full, more is waiting: so many packets are gathered before the kernel is called, of which
-  /// each port that they go to costs one call. Taking them in lasts a few microseconds.
+  /// Where a turn finds this many packets, more may be waiting: they are gathered, before the kernel is called, until a
+  /// turn finds fewer, or for so many turns, or until there are so many. Taking them in lasts microseconds.
+  static let worthGathering = 8
+  static let gatheringTurns = 8
   static let gathering = 512
+  /// By redirection; fewer are sent sooner by the sockets.
+  static let leastRedirected = 24
 
   let memory: FrameMemory
+  /// nil: all leave by the sockets.
+  private let live: LiveSender?
+  private let outbox: LiveSender.Outbox?
+  private var listed = 0
   private let base: UnsafeMutableRawPointer
   private var pool: FramePool
   private var shares: FillShares
@@ -39,14 +47,19 @@ struct Forwarder: ~Copyable {
   private let kicks: UnsafeMutablePointer<UInt16>
   private var kickCount = 0
   private var gathered = 0
+  private var gatheredTurns = 0
   private(set) var behindCount = 0
 
   /// - Parameter lanes: sockets at most; `slots`: ports at most, the uplink included.
-  init(memory: consuming FrameMemory, lanes laneCapacity: Int, slots: Int, seed: UInt64) {
+  init(
+    memory: consuming FrameMemory, live: consuming LiveSender?, lanes laneCapacity: Int, slots: Int, seed: UInt64
+  ) {
     base = memory.base
     pool = FramePool(frames: memory.frameCount, frameBytes: memory.frameBytes)
     shares = FillShares(capacity: UInt32(memory.frameCount), ringSize: Self.ringSize)
     self.memory = memory
+    outbox = live?.outbox
+    self.live = live
     self.seed = seed
     self.laneCapacity = laneCapacity
     slotCapacity = slots
@@ -75,7 +88,7 @@ struct Forwarder: ~Copyable {
   }
 
   /// Takes a bound socket in. The first of a slot is the one that frames for it leave by.
-  mutating func add(_ socket: consuming XDPSocket, slot: UInt32) {
+  mutating func add(_ socket: consuming XDPSocket, slot: UInt32, isRedirectTarget: Bool) {
     let index = isFree.firstIndex(of: true)!
     isFree[index] = false
     (lanes + index).initialize(to: Lane(socket: socket, slot: slot))
@@ -83,6 +96,7 @@ struct Forwarder: ~Copyable {
     activeCount += 1
     if laneOfSlot[Int(slot)] == Lane.none { laneOfSlot[Int(slot)] = UInt16(index) }
     lanes[index].floor = FillShares.first(ofLeft: pool.count)
+    lanes[index].isRedirectTarget = isRedirectTarget && outbox != nil
     share()
     offer(index, lanes[index].floor)
   }
@@ -96,6 +110,13 @@ struct Forwarder: ~Copyable {
 
   @inline(__always)
   private func isUplink(_ index: Int) -> Bool { lanes[index].slot == UInt32(CULVERT_UPLINK_SLOT) }
+
+  /// What the slot's device can do has changed.
+  mutating func set(slot: UInt32, isRedirectTarget: Bool) {
+    for position in 0..<activeCount where lanes[Int(active[position])].slot == slot {
+      lanes[Int(active[position])].isRedirectTarget = isRedirectTarget && outbox != nil
+    }
+  }
 
   /// Closes the slot's sockets and takes their frames back.
   mutating func remove(slot: UInt32) {
@@ -137,7 +158,6 @@ struct Forwarder: ~Copyable {
   mutating func turn(_ snapshot: TunnelTable.Snapshot) -> Int {
     var packets = 0
     var bursts = 0
-    var isFull = false
     for position in 0..<activeCount {
       let index = Int(active[position])
       complete(index)
@@ -146,14 +166,16 @@ struct Forwarder: ~Copyable {
         forward(index, count, snapshot)
         packets &+= Int(count)
         bursts &+= 1
-        if count == Self.burst { isFull = true }
         lanes[index].offered &-= count
         if !isUplink(index) { shares.held &-= count }
       }
       if count > 0 || lanes[index].offered < lanes[index].floor { refill(index) }
     }
     gathered &+= packets
-    if !isFull || gathered >= Self.gathering { sendGathered() }
+    gatheredTurns &+= 1
+    if packets < Self.worthGathering || gathered >= Self.gathering || gatheredTurns >= Self.gatheringTurns {
+      sendGathered()
+    }
     if behindCount > 0 { catchUp() }
     if bursts > 0 { work.add(packets: packets, bursts: bursts) }
     return packets
@@ -162,12 +184,14 @@ struct Forwarder: ~Copyable {
   /// Also before lanes come or go: what is listed must be there.
   @inline(__always)
   mutating func sendGathered() {
+    if listed > 0 { redirect() }
     for position in 0..<kickCount {
       lanes[Int(kicks[position])].isListed = false
       transmit(Int(kicks[position]))
     }
     kickCount = 0
     gathered = 0
+    gatheredTurns = 0
   }
 
   @inline(__always)
@@ -203,11 +227,44 @@ struct Forwarder: ~Copyable {
       if out == Lane.none {
         losses.addNotForwarded(lanes[index].slot)
         pool.give(back: received.addr)
+      } else if lanes[Int(out)].isRedirectTarget {
+        list(leaving, for: Int(out))
       } else {
         append(leaving, to: Int(out))
       }
     }
     lanes[index].socket.receive.release(count)
+  }
+
+  /// A listed frame stays in the hands of the lane that received it until it is sent.
+  @inline(__always)
+  private mutating func list(_ descriptor: xdp_desc, for out: Int) {
+    if listed == LiveSender.capacity { redirect() }
+    outbox![listed] = culvert_send(address: descriptor.addr, bytes: descriptor.len, slot: lanes[out].slot)
+    listed &+= 1
+  }
+
+  /// Sends what is listed: by redirection, after which the frames are the pool's again, or over to the sockets where
+  /// it is little, or where a socket has yet to send what came before.
+  @inline(never)
+  private mutating func redirect() {
+    let count = listed
+    listed = 0
+    var place = 0
+    if count >= Self.leastRedirected && behindCount == 0 {
+      let (done, refused) = outbox!.send(count, calls: work)
+      while place < done {
+        let sent = outbox![place]
+        if refused > 0 && sent.bytes == 0 { losses.addNotSent(sent.slot) }
+        pool.give(back: sent.address)
+        place &+= 1
+      }
+    }
+    while place < count {
+      let one = outbox![place]
+      append(xdp_desc(addr: one.address, len: one.bytes, options: 0), to: Int(laneOfSlot[Int(one.slot)]))
+      place &+= 1
+    }
   }
 
   /// Hands a frame over to a lane's transmit ring; a full one is a counted loss.

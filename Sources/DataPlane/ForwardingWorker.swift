@@ -26,6 +26,7 @@ public final class ForwardingWorker: @unchecked Sendable {
   /// nil: wherever the scheduler puts it.
   public let cpu: Int?
 
+  private let namespace: Box<NetworkNamespace>?
   private let forwarder: UnsafeMutablePointer<Forwarder>
   private var thread: DedicatedThread?
   private let isOver = Atomic(false)
@@ -41,9 +42,14 @@ public final class ForwardingWorker: @unchecked Sendable {
   private static let patienceNanoseconds: UInt64 = 50_000
 
   /// Starts the thread.
-  /// - Parameter slots: ports at most, the uplink included; `seed`: of the flow hash.
+  /// - Parameters:
+  ///   - live: how bursts are sent to devices that are redirect targets; over the same memory.
+  ///   - slots: ports at most, the uplink included.
+  ///   - seed: of the flow hash.
+  ///   - namespace: that the thread lives in; nil is the caller's.
   public init(
-    memory: consuming FrameMemory, lanes: Int, slots: Int, seed: UInt64, wait: WaitMode, cpu: Int?
+    memory: consuming FrameMemory, live: consuming LiveSender? = nil, lanes: Int, slots: Int, seed: UInt64,
+    wait: WaitMode, cpu: Int?, namespace: Box<NetworkNamespace>? = nil
   ) throws(Failure) {
     var ends: [Int32] = [0, 0]
     guard culvert_pipe(&ends, true) == 0 else { throw Failure("create", "a pipe", errno: .last) }
@@ -51,12 +57,14 @@ public final class ForwardingWorker: @unchecked Sendable {
     bell = OwnedDescriptor(adopting: ends[1])
     self.wait = wait
     self.cpu = cpu
+    self.namespace = namespace
     forwarder = .allocate(capacity: 1)
-    forwarder.initialize(to: Forwarder(memory: memory, lanes: lanes, slots: slots, seed: seed))
+    forwarder.initialize(to: Forwarder(memory: memory, live: live, lanes: lanes, slots: slots, seed: seed))
     let pinned = Mutex<Failure?>(nil)
     let isReady = DispatchSemaphore(value: 0)
     thread = try DedicatedThread { [self] in
       do throws(Failure) {
+        try self.namespace?.value.enter()
         if let cpu { try CPU.pin(to: cpu) }
         isReady.signal()
         run()
@@ -82,8 +90,10 @@ public final class ForwardingWorker: @unchecked Sendable {
 
   /// Opens a socket on one of the slot's queues and serves it; runs in the device's namespace.
   /// Returns its descriptor, for the map that redirects to it.
+  /// - Parameter isRedirectTarget: the device takes redirected frames.
   public func add(
-    ifindex: UInt32, interface: String, queue: UInt32, mode: XDPSocket.Mode, slot: UInt32
+    ifindex: UInt32, interface: String, queue: UInt32, mode: XDPSocket.Mode, slot: UInt32,
+    isRedirectTarget: Bool = false
   ) throws(Failure) -> Int32 {
     let socket = try XDPSocket(
       memory: forwarder.pointee.memory, ifindex: ifindex, interface: interface, queue: queue,
@@ -92,13 +102,17 @@ public final class ForwardingWorker: @unchecked Sendable {
     let box = Box<XDPSocket?>(socket)
     let isTaken = visit { forwarder in
       guard forwarder.hasRoom else { return false }
-      forwarder.add(box.value.take()!, slot: slot)
+      forwarder.add(box.value.take()!, slot: slot, isRedirectTarget: isRedirectTarget)
       return true
     }
     guard isTaken else {
       throw Failure("serve", interface, advice: "The forwarder has no room for one more socket.")
     }
     return descriptor
+  }
+
+  public func set(slot: UInt32, isRedirectTarget: Bool) {
+    visit { $0.set(slot: slot, isRedirectTarget: isRedirectTarget) }
   }
 
   public func remove(slot: UInt32) { visit { $0.remove(slot: slot) } }

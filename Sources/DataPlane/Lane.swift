@@ -6,6 +6,8 @@ struct Lane: ~Copyable {
   var socket: XDPSocket
   /// Of the port that the device is.
   let slot: UInt32
+  /// Frames for its device may leave by redirection.
+  var isRedirectTarget = false
   /// It has descriptors to show to the kernel at the end of the turn.
   var isListed = false
   /// The kernel has not yet taken everything that it was shown.

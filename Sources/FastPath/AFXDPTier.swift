@@ -9,17 +9,25 @@ import XDPSocket
 
 /// Tier `afxdp`: the programs of bpf/afxdp.bpf.c decide as tier `xdp`'s do, and hand what may be
 /// forwarded to workers in user space, which encapsulate and send it. A worker has its own memory, and a
-/// socket on its share of every device's queues: no frame ever changes hands between workers.
+/// socket on its share of every device's queues: no frame ever changes hands between workers. Bursts leave by
+/// redirection where a socket would only copy (LiveSender).
 final class AFXDPTier: TableTier {
   let tier = Tier.afxdp
-  let uplinkEndFeatures = EndFeatures.completeChecksums
-  var portEndFeatures: [String: Bool] { keepsOffloads ? [:] : EndFeatures.completeChecksums }
-  let needsRedirectTargets = false
+  var uplinkEndFeatures: [String: Bool] {
+    live.isEmpty
+      ? EndFeatures.completeChecksums : EndFeatures.completeChecksums.merging(EndFeatures.redirectTarget) { $1 }
+  }
+  var portEndFeatures: [String: Bool] { keepsOffloads ? [:] : uplinkEndFeatures }
+  var redirection: Redirection { live.isEmpty ? .none : .whereReady }
   let tables: BPFTables
   private let portProgram: BPFProgram
   private let uplinkProgram: BPFProgram
   private var links: [UInt32: Box<XDPLink>] = [:]
   private let workers: [ForwardingWorker]
+  /// One for each worker, or none.
+  private let live: [LiveSending]
+  private let devices: BPFMap<UInt32, UInt32>
+  private let failures: TransmitFailures?
   private let keepsOffloads: Bool
   private let sockets: BPFMap<UInt32, Int32>
   /// Modes obtained, by slot.
@@ -27,12 +35,15 @@ final class AFXDPTier: TableTier {
 
   /// One lane per queue of each port.
   private static let laneCapacity = 4096
+  /// Of a frame as received that LiveSender can send with outer headers on it.
+  private static let liveLimit = LiveSender.frameLimit - Int(CULVERT_OUTER_BYTES)
 
   init(_ options: FastPathOptions, _ place: OverlayPlace, report: (String) -> Void) throws {
     // A frame must fit behind the room that the kernel keeps, with its outer headers on the wire.
     let longest = Int(max(place.uplink.mtu, place.bridge.mtu)) + 64
     let frameBytes = longest <= FrameMemory.receiveBytes(of: 2048) ? 2048 : 4096
-    let limit = UInt32(FrameMemory.receiveBytes(of: frameBytes))
+    let isLive = !options.keepsOffloads && longest <= Self.liveLimit
+    let limit = UInt32(isLive ? Self.liveLimit : FrameMemory.receiveBytes(of: frameBytes))
     if longest > limit {
       report("frames of more than \(limit) bytes stay with the kernel (tier afxdp)")
     }
@@ -42,6 +53,7 @@ final class AFXDPTier: TableTier {
     portProgram = try tables.program("culvert_port")
     uplinkProgram = try tables.program("culvert_uplink")
     sockets = try tables.map("sockets")
+    devices = try tables.map("devices")
     guard 1...Int(CULVERT_QUEUES) ~= options.workers,
       options.cpus.isEmpty || options.cpus.count == options.workers
     else {
@@ -50,19 +62,40 @@ final class AFXDPTier: TableTier {
         advice: "1 to \(CULVERT_QUEUES) workers, and a CPU for each or for none.", status: .usage)
     }
     var workers: [ForwardingWorker] = []
+    func start(_ memory: consuming FrameMemory, _ sender: consuming LiveSender?, _ home: LiveSending?) throws {
+      let index = workers.count
+      workers.append(
+        try ForwardingWorker(
+          memory: memory, live: sender, lanes: Self.laneCapacity, slots: Int(options.portCapacity),
+          seed: .random(in: 0 ... .max), wait: options.wait,
+          cpu: options.cpus.isEmpty ? nil : options.cpus[index], namespace: home?.namespace))
+    }
+    var live: [LiveSending] = []
+    var failures: TransmitFailures?
     do {
-      for index in 0..<options.workers {
-        workers.append(
-          try ForwardingWorker(
-            memory: FrameMemory(frames: options.frames, frameBytes: frameBytes), lanes: Self.laneCapacity,
-            slots: Int(options.portCapacity), seed: .random(in: 0 ... .max), wait: options.wait,
-            cpu: options.cpus.isEmpty ? nil : options.cpus[index]))
+      if isLive {
+        do {
+          for _ in 0..<options.workers {
+            live.append(try LiveSending(frames: options.frames, devices: devices.descriptor.raw))
+          }
+          failures = try TransmitFailures(capacity: options.portCapacity, senders: live.map { $0.namespace.value.identity })
+          for one in live { try start(one.memory(frames: options.frames), one.sender(), one) }
+        } catch {
+          report("bursts leave by the sockets, not by redirection: \(error)")
+          for worker in workers { worker.stop() }
+          (workers, live, failures) = ([], [], nil)
+        }
+      }
+      while workers.count < options.workers {
+        try start(FrameMemory(frames: options.frames, frameBytes: frameBytes), nil, nil)
       }
     } catch {
       for worker in workers { worker.stop() }
       throw error
     }
     self.workers = workers
+    self.live = live
+    self.failures = failures
     keepsOffloads = options.keepsOffloads
   }
 
@@ -89,6 +122,10 @@ final class AFXDPTier: TableTier {
     do {
       modes[slot] = try open(link, slot: slot)
       try tables.open(link, slot: slot, flags: flags(slot))
+      if redirectsTo(slot) {
+        try devices.update(slot, UInt32(link.index))
+        try failures?.follow(link, slot: slot)
+      }
       links[slot] = Box(
         try XDPLink(attaching: program, to: UInt32(link.index), interface: link.name, mode: .native))
     } catch {
@@ -101,13 +138,15 @@ final class AFXDPTier: TableTier {
   private func open(_ link: Link, slot: UInt32) throws -> String {
     let hasZeroCopy = try XDPFeatures.of(interface: link.index)?.contains(.zeroCopy) ?? false
     let mode: XDPSocket.Mode = hasZeroCopy ? .zeroCopy : .copy
+    let isRedirectTarget = try isRedirectTarget(link, slot: slot)
     let queues = min(max(1, link.receiveQueues), UInt32(CULVERT_QUEUES))
     var opened = 0
     for queue in 0..<queues {
       let descriptor: Int32
       do throws(Failure) {
         descriptor = try workers[Int(queue) % workers.count].add(
-          ifindex: UInt32(link.index), interface: link.name, queue: queue, mode: mode, slot: slot)
+          ifindex: UInt32(link.index), interface: link.name, queue: queue, mode: mode, slot: slot,
+          isRedirectTarget: isRedirectTarget)
       } catch {
         // The device was made with more queues than it uses.
         if queue > 0 && error.errno == .invalidArgument { break }
@@ -122,7 +161,27 @@ final class AFXDPTier: TableTier {
         advice: "It has \(opened) queues; each of the \(workers.count) workers needs one.",
         status: .unavailable)
     }
-    return hasZeroCopy ? "zero-copy" : "copy"
+    return hasZeroCopy ? "zero-copy" : isRedirectTarget ? Self.redirected : "copy"
+  }
+
+  /// The mode where bursts for a device leave by redirection.
+  private static let redirected = "copy, bursts redirected"
+  private func redirectsTo(_ slot: UInt32) -> Bool { modes[slot] == Self.redirected }
+
+  /// A veth's two ways in are one queue: what leaves by the socket and by redirection stays in order. Runs in the
+  /// device's namespace.
+  private func isRedirectTarget(_ link: Link, slot: UInt32) throws -> Bool {
+    guard !live.isEmpty, link.kind == "veth" else { return false }
+    // Where the kernel (before 6.3) does not say, only a container's end is known to have been seen to.
+    return try XDPFeatures.of(interface: link.index)?.contains(.redirectTarget)
+      ?? (slot != UInt32(CULVERT_UPLINK_SLOT))
+  }
+
+  /// Its far end may have stopped taking redirected frames since, where nobody can see that end.
+  func recheck(_ link: Link, slot: UInt32) throws {
+    guard redirectsTo(slot), try !isRedirectTarget(link, slot: slot) else { return }
+    modes[slot] = "copy"
+    for worker in workers { worker.set(slot: slot, isRedirectTarget: false) }
   }
 
   func update(_ link: Link, slot: UInt32) throws { try tables.update(link, slot: slot, flags: flags(slot)) }
@@ -139,6 +198,8 @@ final class AFXDPTier: TableTier {
       _ = try? sockets.delete(slot * UInt32(CULVERT_QUEUES) + queue)
     }
     for worker in workers { worker.remove(slot: slot) }
+    _ = try? devices.delete(slot)
+    failures?.forget(slot: slot)
     tables.close(slot)
     modes[slot] = nil
   }
@@ -167,7 +228,7 @@ final class AFXDPTier: TableTier {
 
   func counters(slot: UInt32) throws -> SlotCounters {
     var sum = try tables.counters(slot: slot)
-    sum.notSent = 0
+    sum.notSent = try failures?.count(slot: slot)?.notSent ?? 0
     sum.notRedirected = 0
     for worker in workers {
       let losses = worker.losses(slot: slot)

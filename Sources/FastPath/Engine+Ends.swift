@@ -55,7 +55,7 @@ extension Engine {
       do {
         let end = try VethEnd.find(of: uplink, wanted: tier.uplinkEndFeatures)
         changes = try prepare(end, of: uplink, in: NetworkNamespace.current().identity)
-        if try !canRedirect(to: uplink) { try end.renewNAPI() }
+        try renewNAPI(end, of: uplink)
         uplinkEnd = end
       } catch {
         let reason =
@@ -74,13 +74,19 @@ extension Engine {
   func checkEnds() throws {
     var changed = false
     for (index, port) in ports where port.slot != nil && port.reason == nil {
-      guard let reason = objection(to: port.link, end: port.end) else { continue }
+      guard let reason = objection(to: port.link, end: port.end) else {
+        try tier.recheck(port.link, slot: port.slot!)
+        continue
+      }
       release(index)
       undoPreparation(of: port.link)
       decline(index, reason)
       changed = true
     }
-    let objection = try place.inUnderlay { self.objection(to: place.uplink, end: uplinkEnd) }
+    let objection = try place.inUnderlay {
+      try tier.recheck(place.uplink, slot: UInt32(CULVERT_UPLINK_SLOT))
+      return self.objection(to: place.uplink, end: uplinkEnd)
+    }
     if objection != uplinkObjection {
       uplinkObjection = objection
       report(
@@ -93,7 +99,12 @@ extension Engine {
 
   /// Runs in the device's namespace.
   func canRedirect(to link: Link) throws -> Bool {
-    try !tier.needsRedirectTargets || RedirectTarget.isReady(link, mode: options.mode)
+    try tier.redirection != .always || RedirectTarget.isReady(link, mode: options.mode)
+  }
+
+  /// For a tier that redirects: makes the device a target if it is none. Runs in the device's namespace.
+  func renewNAPI(_ end: VethEnd, of link: Link) throws {
+    if try tier.redirection != .none && !RedirectTarget.isReady(link, mode: options.mode) { try end.renewNAPI() }
   }
 
   /// nil also while a device is about to vanish: that is netlink's news.

@@ -85,7 +85,7 @@ extension Engine {
   private func prepare(_ link: Link) throws -> (end: VethEnd?, changes: String) {
     let end = try VethEnd.find(of: link, wanted: tier.portEndFeatures)
     let changes = try prepare(end, of: link, in: place.identity)
-    if try !canRedirect(to: link) { try end.renewNAPI() }
+    try renewNAPI(end, of: link)
     guard try canRedirect(to: link) else { throw RedirectTarget.failure(link) }
     return (end, changes)
   }

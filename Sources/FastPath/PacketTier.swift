@@ -13,14 +13,15 @@ protocol PacketTier: TableSink {
   var portEndFeatures: [String: Bool] { get }
   /// The same of a veth that is the uplink.
   var uplinkEndFeatures: [String: Bool] { get }
-  /// Frames leave by XDP's redirection, which a device must take.
-  var needsRedirectTargets: Bool { get }
+  var redirection: Redirection { get }
   /// Programs of its own where others count as policy (tcx).
   var programIDs: Set<UInt32> { get }
   /// Attaches to the uplink (slot 0). Runs in the uplink's namespace.
   func attachUplink(_ link: Link) throws
   /// Attaches to a container's port. Runs in the overlay's namespace.
   func attachPort(_ link: Link, slot: UInt32) throws
+  /// Looks again at what a device can do; runs in its namespace.
+  func recheck(_ link: Link, slot: UInt32) throws
   /// Publishes a changed MTU or MAC of an attached device.
   func update(_ link: Link, slot: UInt32) throws
   /// Lets go of a device; also when it is gone already.
@@ -38,6 +39,14 @@ protocol PacketTier: TableSink {
   func reader() throws -> TableReader
 }
 
+/// Whether frames leave by XDP's redirection, which a device must take (ndo_xdp_xmit).
+enum Redirection {
+  case none
+  /// To devices that do, and by another way to others.
+  case whereReady
+  case always
+}
+
 /// Features of a veth's other end, by their names in ethtool.
 enum EndFeatures {
   /// Frames leave the skb behind, and a raw frame has no mark for a checksum that is still to be made.
@@ -50,6 +59,7 @@ extension PacketTier {
   var uplinkEndFeatures: [String: Bool] { portEndFeatures }
   var programIDs: Set<UInt32> { [] }
   var work: [Work]? { nil }
+  func recheck(_ link: Link, slot: UInt32) throws {}
 }
 
 /// A tier whose table is in BPF maps alone.

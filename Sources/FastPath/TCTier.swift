@@ -10,7 +10,7 @@ import PacketHeaders
 final class TCTier: TableTier {
   let tier = Tier.tc
   let portEndFeatures: [String: Bool] = [:]
-  let needsRedirectTargets = false
+  let redirection = Redirection.none
   let tables: BPFTables
   /// Called before a filter is made that would outlive this process.
   var onFilter: (Journal.Filter) throws -> Void = { _ in }

@@ -12,7 +12,9 @@ final class TransmitFailures {
   private var links: [Box<TracepointLink>]
   private let map: BPFMap<culvert_device_key, culvert_xmit_drops>
   private var veths: [UInt32: Veth] = [:]
-  private var keys: [UInt32: culvert_device_key] = [:]
+  /// Of each slot: the device's, then its place as the senders know it.
+  private var keys: [UInt32: [culvert_device_key]] = [:]
+  private let senders: [UInt32]
 
   private struct Veth {
     let ethtool: Box<Ethtool>
@@ -31,10 +33,12 @@ final class TransmitFailures {
     var notRedirected: UInt64
   }
 
-  init(capacity: UInt32) throws {
+  /// - Parameter senders: namespaces out of which this process itself redirects, by slot.
+  init(capacity: UInt32, senders: [NetworkNamespace.Identity] = []) throws {
+    self.senders = senders.map { UInt32(truncatingIfNeeded: $0.inode) }
     let embedded = culvert_bpf_drops()
     var object = try BPFObject(name: String(cString: embedded.name), data: embedded.data, size: embedded.size)
-    try object.resize("xmit_drops", to: capacity)
+    try object.resize("xmit_drops", to: capacity * UInt32(1 + senders.count))
     try object.load()
     map = try object.map("xmit_drops")
     links = [Box(try TracepointLink(attaching: object.program("culvert_redirect")))]
@@ -45,8 +49,8 @@ final class TransmitFailures {
   func follow(_ link: Link, slot: UInt32) throws {
     let inode = try NetworkNamespace.current().identity.inode
     let key = culvert_device_key(ifindex: UInt32(link.index), netns: UInt32(truncatingIfNeeded: inode))
-    try map.updatePerCPU(key, culvert_xmit_drops())
-    keys[slot] = key
+    keys[slot] = [key] + senders.map { culvert_device_key(ifindex: CULVERT_WAY_OUT | slot, netns: $0) }
+    for key in keys[slot]! { try map.updatePerCPU(key, culvert_xmit_drops()) }
     if link.kind == "veth" {
       var veth = Veth(ethtool: Box(try Ethtool()), name: link.name, atStart: 0)
       veth.atStart = try veth.errors()
@@ -58,21 +62,24 @@ final class TransmitFailures {
 
   func forget(slot: UInt32) {
     veths[slot] = nil
-    if let key = keys.removeValue(forKey: slot) { _ = try? map.delete(key) }
+    for key in keys.removeValue(forKey: slot) ?? [] { _ = try? map.delete(key) }
   }
 
   /// Since the device is followed; nil where it is not.
   func count(slot: UInt32) throws -> Count? {
-    guard let key = keys[slot] else { return nil }
+    guard let keys = keys[slot] else { return nil }
     var count = Count(notSent: 0, notRedirected: 0)
-    for cpu in try map.perCPU(key) ?? [] {
-      count.notSent += cpu.not_sent
-      count.notRedirected += cpu.not_redirected
+    for (place, key) in keys.enumerated() {
+      for cpu in try map.perCPU(key) ?? [] {
+        // A veth tells itself, below.
+        if place > 0 || veths[slot] == nil { count.notSent += cpu.not_sent }
+        count.notRedirected += cpu.not_redirected
+      }
     }
     if let veth = veths[slot] {
       // A device that has just vanished cannot be asked; its counters may also begin anew.
       guard let errors = try? veth.errors() else { return nil }
-      count.notSent = errors >= veth.atStart ? errors - veth.atStart : errors
+      count.notSent += errors >= veth.atStart ? errors - veth.atStart : errors
     }
     return count
   }

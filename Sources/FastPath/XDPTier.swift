@@ -9,7 +9,7 @@ import Netlink
 final class XDPTier: TableTier {
   let tier = Tier.xdp
   let portEndFeatures = EndFeatures.completeChecksums.merging(EndFeatures.redirectTarget) { $1 }
-  let needsRedirectTargets = true
+  let redirection = Redirection.always
   var mode: String { xdpMode.description }
   let tables: BPFTables
   private let xdpMode: XDPMode

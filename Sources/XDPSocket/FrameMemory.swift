@@ -13,12 +13,24 @@ public struct FrameMemory: ~Copyable {
   public let frameCount: Int
 
   public init(frames: Int, frameBytes: Int) throws(Failure) {
-    guard [2048, 4096].contains(frameBytes), frames > 0 else {
-      throw Failure("make", "\(frames) frames of \(frameBytes) bytes", advice: "Frames have 2048 or 4096.")
-    }
+    try Self.check(frames, frameBytes)
     mapping = try Mapping(anonymous: frames * frameBytes)
     self.frameBytes = frameBytes
     frameCount = frames
+  }
+
+  /// The memory of a BPF array (BPF_F_MMAPABLE), a frame an entry.
+  public init(array descriptor: Int32, frames: Int, frameBytes: Int) throws(Failure) {
+    try Self.check(frames, frameBytes)
+    mapping = try Mapping(of: descriptor, offset: 0, byteCount: frames * frameBytes)
+    self.frameBytes = frameBytes
+    frameCount = frames
+  }
+
+  private static func check(_ frames: Int, _ frameBytes: Int) throws(Failure) {
+    guard [2048, 4096].contains(frameBytes), frames > 0 else {
+      throw Failure("make", "\(frames) frames of \(frameBytes) bytes", advice: "Frames have 2048 or 4096.")
+    }
   }
 
   public var base: UnsafeMutableRawPointer { mapping.address }

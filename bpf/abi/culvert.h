@@ -249,13 +249,39 @@ CULVERT_LAYOUT(struct culvert_handover, 8);
 /* Map `sockets` has so many places for each port: one for each of its receive queues. */
 #define CULVERT_QUEUES 16
 
+/*
+ * Tier `afxdp`: a burst to send (send.bpf.c); value of map `sends`. The limits let the verifier see that a frame ends
+ * within its memory wherever it begins.
+ */
+struct culvert_send {
+	__u64 address; /* in the worker's memory */
+	__u32 bytes;   /* at most CULVERT_SEND_BYTES; set to 0 by the program where the frame was refused */
+	__u32 slot;    /* of the port to leave by */
+};
+CULVERT_LAYOUT(struct culvert_send, 16);
+#define CULVERT_SENDS 2048
+#define CULVERT_SEND_FRAME_BYTES 2048
+/* From any of the first 384 bytes on: XDP_PACKET_HEADROOM, less or more by what is put before or taken off. */
+#define CULVERT_SEND_BYTES 1664
+
+/* Value of map `sending`. */
+struct culvert_sending {
+	__u32 next;    /* moved on by the program */
+	__u32 count;   /* of `sends` */
+	__u32 refused; /* by the program, of those */
+	__u32 zero;
+};
+CULVERT_LAYOUT(struct culvert_sending, 16);
+
 /* Steps to be measured (cost.bpf.c): remote address N is behind VTEP N modulo this, from this address on. */
 #define CULVERT_COST_VTEPS 1024
 #define CULVERT_COST_VTEP 0xc6120002u
 
 /* A device of any namespace; key of map `xmit_drops` (drops.bpf.c). */
+#define CULVERT_WAY_OUT 0x80000000u
 struct culvert_device_key {
-	__u32 ifindex;
+	__u32 ifindex; /* with CULVERT_WAY_OUT: instead, what a map of devices has at that place for frames that come
+			* from within the namespace */
 	__u32 netns; /* inode of its network namespace */
 };
 CULVERT_LAYOUT(struct culvert_device_key, 8);

@@ -14,6 +14,8 @@ struct culvert_bpf_object {
 struct culvert_bpf_object culvert_bpf_xdp(void);
 /// bpf/afxdp.bpf.c: hands frames to the forwarder of tier `afxdp`.
 struct culvert_bpf_object culvert_bpf_afxdp(void);
+/// bpf/send.bpf.c: sends a worker's frames by redirection.
+struct culvert_bpf_object culvert_bpf_send(void);
 /// bpf/tc.bpf.c: the tier `tc`.
 struct culvert_bpf_object culvert_bpf_tc(void);
 /// bpf/probe.bpf.c: asks the kernel what only trying tells.
