@@ -44,6 +44,8 @@ struct LayoutTests {
       \.ends_offset, \.end, \.by_device, \.run, \.run_left, \.numbers, \.number_offset, \.number),
     "culvert_ends": inSwift(culvert_ends.self, \.destination, \.source),
     "culvert_sink_filter": inSwift(culvert_sink_filter.self, \.ethertype, \.port, \.stamp_offset, \.zero),
+    "culvert_send": inSwift(culvert_send.self, \.address, \.bytes, \.slot),
+    "culvert_sending": inSwift(culvert_sending.self, \.next, \.count, \.refused, \.zero),
     "culvert_sunk": inSwift(culvert_sunk.self, \.packets, \.bytes),
   ]
 
@@ -68,7 +70,7 @@ struct LayoutTests {
 
   @Test func equalOnBothSides() throws {
     var seen = Set<String>()
-    for embedded in [culvert_bpf_xdp(), culvert_bpf_bench(), culvert_bpf_drops()] {
+    for embedded in [culvert_bpf_xdp(), culvert_bpf_send(), culvert_bpf_bench(), culvert_bpf_drops()] {
       for (name, layout) in try Self.btf(embedded) {
         #expect(Self.expected[name] == layout, "\(name)")
         seen.insert(name)

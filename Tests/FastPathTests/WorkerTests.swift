@@ -51,7 +51,7 @@ struct WorkerTests {
       }
     }
     try overlay.ping("a1", "b1", count: 5)
-    #expect(services[0].obtained == "afxdp copy, \(wait.rawValue) on CPU 0")
+    #expect(services[0].obtained == "afxdp copy, bursts redirected, \(wait.rawValue) on CPU 0")
     let transfer = try Transfer(
       from: overlay.containers["a1"]!, to: overlay.containers["b1"]!, bytes: 4 << 20)
     #expect(transfer.finish() == .intact)
