@@ -148,7 +148,7 @@ struct LiveTests {
       let na = try Self.index("na")
       let inode = UInt32(try NetworkNamespace.current().identity.inode)
       func key(_ ifindex: UInt32) -> culvert_device_key { culvert_device_key(ifindex: ifindex, netns: inode) }
-      for ifindex in [na, Fixture.lo] { try map.updatePerCPU(key(ifindex), culvert_xmit_drops()) }
+      for ifindex in [na, Fixture.lo, CULVERT_WAY_OUT] { try map.updatePerCPU(key(ifindex), culvert_xmit_drops()) }
       let xmit = try TracepointLink(attaching: try drops.program("culvert_xmit"))
       let redirect = try TracepointLink(attaching: try drops.program("culvert_redirect"))
       func total(_ ifindex: UInt32) throws -> (notSent: UInt64, notRedirected: UInt64) {
@@ -166,6 +166,8 @@ struct LiveTests {
       try fixture.devices.update(0, Fixture.lo)
       try fixture.port.runLiveFrames(Frames.v4(), ingress: Fixture.lo, repetitions: 100)
       #expect(try total(Fixture.lo).notRedirected == came.notRedirected + 100)
+      // By the place of the way out, too: 0 of `devices`.
+      #expect(try total(CULVERT_WAY_OUT).notSent == came.notRedirected + 100)
       #expect(try total(na).notSent == refused.notSent)
       let held = xmit.descriptor.raw >= 0 && redirect.descriptor.raw >= 0
       #expect(held)

@@ -58,6 +58,16 @@ struct WorkerTests {
     for service in services { try service.stop() }
   }
 
+  /// Where frames could be longer than a live frame's copy, all of them leave by the sockets, in their order.
+  @Test func longFramesLeaveByTheSockets() throws {
+    let overlay = try TestOverlay()
+    for host in overlay.hosts.values { try host.shell("ip link set eth0 mtu 2000") }
+    let service = try overlay.start("a") { $0.tier = .afxdp }
+    #expect(service.obtained == "afxdp copy, adaptive")
+    try overlay.ping("a1", "b1", count: 3)
+    try service.stop()
+  }
+
   /// A socket that has just closed leaves its queue busy for a moment.
   @Test func startingAgainAtOnceWorks() throws {
     let overlay = try TestOverlay()
