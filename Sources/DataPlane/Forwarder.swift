@@ -52,7 +52,8 @@ struct Forwarder: ~Copyable {
 
   /// - Parameter lanes: sockets at most; `slots`: ports at most, the uplink included.
   init(
-    memory: consuming FrameMemory, live: consuming LiveSender?, lanes laneCapacity: Int, slots: Int, seed: UInt64
+    memory: consuming FrameMemory, live: consuming LiveSender?, lanes laneCapacity: Int, slots: Int,
+    seed: UInt64
   ) {
     base = memory.base
     pool = FramePool(frames: memory.frameCount, frameBytes: memory.frameBytes)

@@ -15,7 +15,8 @@ final class AFXDPTier: TableTier {
   let tier = Tier.afxdp
   var uplinkEndFeatures: [String: Bool] {
     live.isEmpty
-      ? EndFeatures.completeChecksums : EndFeatures.completeChecksums.merging(EndFeatures.redirectTarget) { $1 }
+      ? EndFeatures.completeChecksums
+      : EndFeatures.completeChecksums.merging(EndFeatures.redirectTarget) { $1 }
   }
   var portEndFeatures: [String: Bool] { keepsOffloads ? [:] : uplinkEndFeatures }
   var redirection: Redirection { live.isEmpty ? .none : .whereReady }
@@ -62,7 +63,8 @@ final class AFXDPTier: TableTier {
         advice: "1 to \(CULVERT_QUEUES) workers, and a CPU for each or for none.", status: .usage)
     }
     var workers: [ForwardingWorker] = []
-    func start(_ memory: consuming FrameMemory, _ sender: consuming LiveSender?, _ home: LiveSending?) throws {
+    func start(_ memory: consuming FrameMemory, _ sender: consuming LiveSender?, _ home: LiveSending?) throws
+    {
       let index = workers.count
       workers.append(
         try ForwardingWorker(
@@ -78,7 +80,8 @@ final class AFXDPTier: TableTier {
           for _ in 0..<options.workers {
             live.append(try LiveSending(frames: options.frames, devices: devices.descriptor.raw))
           }
-          failures = try TransmitFailures(capacity: options.portCapacity, senders: live.map { $0.namespace.value.identity })
+          failures = try TransmitFailures(
+            capacity: options.portCapacity, senders: live.map { $0.namespace.value.identity })
           for one in live { try start(one.memory(frames: options.frames), one.sender(), one) }
         } catch {
           report("bursts leave by the sockets, not by redirection: \(error)")

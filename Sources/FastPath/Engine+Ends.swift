@@ -104,7 +104,9 @@ extension Engine {
 
   /// For a tier that redirects: makes the device a target if it is none. Runs in the device's namespace.
   func renewNAPI(_ end: VethEnd, of link: Link) throws {
-    if try tier.redirection != .none && !RedirectTarget.isReady(link, mode: options.mode) { try end.renewNAPI() }
+    if try tier.redirection != .none && !RedirectTarget.isReady(link, mode: options.mode) {
+      try end.renewNAPI()
+    }
   }
 
   /// nil also while a device is about to vanish: that is netlink's news.

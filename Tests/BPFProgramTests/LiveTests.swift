@@ -148,7 +148,9 @@ struct LiveTests {
       let na = try Self.index("na")
       let inode = UInt32(try NetworkNamespace.current().identity.inode)
       func key(_ ifindex: UInt32) -> culvert_device_key { culvert_device_key(ifindex: ifindex, netns: inode) }
-      for ifindex in [na, Fixture.lo, CULVERT_WAY_OUT] { try map.updatePerCPU(key(ifindex), culvert_xmit_drops()) }
+      for ifindex in [na, Fixture.lo, CULVERT_WAY_OUT] {
+        try map.updatePerCPU(key(ifindex), culvert_xmit_drops())
+      }
       let xmit = try TracepointLink(attaching: try drops.program("culvert_xmit"))
       let redirect = try TracepointLink(attaching: try drops.program("culvert_redirect"))
       func total(_ ifindex: UInt32) throws -> (notSent: UInt64, notRedirected: UInt64) {

@@ -27,7 +27,8 @@ struct SendTests {
 
   /// In a namespace with a wire na ── nb, where `devices` has na at place 1.
   private func onAWire(
-    _ body: (_ outbox: LiveSender.Outbox, _ memory: borrowing FrameMemory, _ far: borrowing PacketSocket) throws
+    _ body: (_ outbox: LiveSender.Outbox, _ memory: borrowing FrameMemory, _ far: borrowing PacketSocket)
+      throws
       -> Void
   ) throws {
     let namespace = try NetworkNamespace.makeAnonymous()
@@ -91,7 +92,9 @@ struct SendTests {
       let outcome = outbox.send(listed.count, calls: WorkCounters())
       #expect(outcome.done == listed.count)
       #expect(outcome.refused == listed.count { !$0.isSent })
-      for (place, one) in listed.enumerated() { #expect((outbox[place].bytes != 0) == one.isSent, "\(place)") }
+      for (place, one) in listed.enumerated() {
+        #expect((outbox[place].bytes != 0) == one.isSent, "\(place)")
+      }
       let arrived = (0..<3).map { far.receive(milliseconds: $0 < 2 ? 1000 : 50) { Self.isOurs($0) } }
       #expect(arrived == [good, good, nil])
     }
