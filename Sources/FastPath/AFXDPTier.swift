@@ -30,6 +30,7 @@ final class AFXDPTier: TableTier {
   private let devices: BPFMap<UInt32, UInt32>
   private let failures: TransmitFailures?
   private let keepsOffloads: Bool
+  private var uplinkEndIsSeen = false
   private let sockets: BPFMap<UInt32, Int32>
   /// Modes obtained, by slot.
   private var modes: [UInt32: String] = [:]
@@ -114,7 +115,8 @@ final class AFXDPTier: TableTier {
 
   // MARK: - Devices
 
-  func attachUplink(_ link: Link) throws {
+  func attachUplink(_ link: Link, endIsSeen: Bool) throws {
+    uplinkEndIsSeen = endIsSeen
     try attach(uplinkProgram, link, slot: UInt32(CULVERT_UPLINK_SLOT))
   }
 
@@ -175,9 +177,9 @@ final class AFXDPTier: TableTier {
   /// device's namespace.
   private func isRedirectTarget(_ link: Link, slot: UInt32) throws -> Bool {
     guard !live.isEmpty, link.kind == "veth" else { return false }
-    // Where the kernel (before 6.3) does not say, only a container's end is known to have been seen to.
+    // Where the kernel (before 6.3) does not say, an end that was seen to is all that is known.
     return try XDPFeatures.of(interface: link.index)?.contains(.redirectTarget)
-      ?? (slot != UInt32(CULVERT_UPLINK_SLOT))
+      ?? (slot != UInt32(CULVERT_UPLINK_SLOT) || uplinkEndIsSeen)
   }
 
   /// Its far end may have stopped taking redirected frames since, where nobody can see that end.

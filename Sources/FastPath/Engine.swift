@@ -103,7 +103,7 @@ final class Engine {
     try readKernel()
     try place.inUnderlay {
       try prepareUplink()
-      try tier.attachUplink(place.uplink)
+      try tier.attachUplink(place.uplink, endIsSeen: uplinkEnd != nil)
     }
     uplinkIsAttached = true
     try judge()

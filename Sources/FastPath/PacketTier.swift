@@ -17,7 +17,8 @@ protocol PacketTier: TableSink {
   /// Programs of its own where others count as policy (tcx).
   var programIDs: Set<UInt32> { get }
   /// Attaches to the uplink (slot 0). Runs in the uplink's namespace.
-  func attachUplink(_ link: Link) throws
+  /// - Parameter endIsSeen: it is a veth whose far end has the features that were asked for.
+  func attachUplink(_ link: Link, endIsSeen: Bool) throws
   /// Attaches to a container's port. Runs in the overlay's namespace.
   func attachPort(_ link: Link, slot: UInt32) throws
   /// Looks again at what a device can do; runs in its namespace.

@@ -67,7 +67,9 @@ final class TCTier: TableTier {
 
   // MARK: - Devices
 
-  func attachUplink(_ link: Link) throws { try attach(link, slot: UInt32(CULVERT_UPLINK_SLOT)) }
+  func attachUplink(_ link: Link, endIsSeen: Bool) throws {
+    try attach(link, slot: UInt32(CULVERT_UPLINK_SLOT))
+  }
   func attachPort(_ link: Link, slot: UInt32) throws { try attach(link, slot: slot) }
 
   private func attach(_ link: Link, slot: UInt32) throws {

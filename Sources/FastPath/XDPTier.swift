@@ -37,7 +37,7 @@ final class XDPTier: TableTier {
     }
   }
 
-  func attachUplink(_ link: Link) throws {
+  func attachUplink(_ link: Link, endIsSeen: Bool) throws {
     try attach(uplinkProgram, link, slot: UInt32(CULVERT_UPLINK_SLOT))
   }
 

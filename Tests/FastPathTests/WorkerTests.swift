@@ -92,7 +92,7 @@ struct WorkerTests {
     let stats = try service.stats()
     for name in names {
       let port = try #require(stats.ports.first { $0.name == "v\(name)" })
-      #expect(port.forwarded["encapsulated"] != nil, "\(name)")
+      #expect(port.forwarded["encapsulated"] != nil, "\(name): \(port.passed)")
       #expect(port.notSent == 0 && port.notRedirected == 0, "\(name)")
     }
     try service.stop()
