@@ -53,7 +53,7 @@ public struct PacketRate: Sendable {
     public var lostFraction: Double { sent > sunk ? Double(sent - sunk) / Double(sent) : 0 }
   }
 
-  private static let drainMicroseconds: UInt32 = 20_000
+  private static let drainMicroseconds: UInt32 = 10_000
 
   /// - Parameters:
   ///   - rate: frames per second offered; nil is as fast as it goes.
@@ -123,10 +123,23 @@ public struct PacketRate: Sendable {
     let delay = try delaysBefore.map { try sink.delays().histogram(since: $0) }
     thread.join()
     try outcome.withLock { try $0.get() }
-    usleep(Self.drainMicroseconds)
+    let sent = try generator.value.sent()
+    let sunk = try drained(sink, sent)
     return Report(
       packetsPerSecond: Double(after.0 - before.0) / (Double(after.1 - before.1) / 1e9),
-      sent: try generator.value.sent(), sunk: try sink.packets(), delay: delay)
+      sent: sent, sunk: sunk, delay: delay)
+  }
+
+  /// What has arrived once nothing more does: a tier with threads of its own may be behind.
+  private func drained(_ sink: borrowing FrameSink, _ sent: UInt64) throws -> UInt64 {
+    var sunk: UInt64 = 0
+    for _ in 0..<50 {
+      usleep(Self.drainMicroseconds)
+      let now = try sink.packets()
+      if now >= sent || now == sunk { return now }
+      sunk = now
+    }
+    return sunk
   }
 
   /// The highest rate that loses at most `tolerance` of what was sent (RFC 2544 section 26.1 with a
