@@ -9,7 +9,7 @@ import SystemPackage
 /// into a live frame (BPF_PROG_RUN). Where sockets only copy, the kernel builds an skb for each frame that one
 /// transmits, and runs the receiving end for each; this way 64 go through together.
 ///
-/// A call costs some 10 µs beside its frames, so that it pays for bursts only. It is over when they have left.
+/// A call costs some 12 µs beside its frames, so that it pays for bursts only. It is over when they have left.
 public struct LiveSender: ~Copyable, @unchecked Sendable {
   /// Longer frames cannot be sent.
   public static let frameLimit = Int(CULVERT_SEND_BYTES)
@@ -76,8 +76,10 @@ public struct LiveSender: ~Copyable, @unchecked Sendable {
         let status = culvert_run_live_frames(program, max(64, list[done].bytes), left)
         calls.addTransmitCall()
         // Moved on by the program meanwhile.
-        done = Int(state.pointee.next)
-        if status != 0 && status != -EINTR { break }
+        let next = Int(state.pointee.next)
+        let isStuck = next == done
+        done = next
+        if isStuck || (status != 0 && status != -EINTR) { break }
       }
       return (done, Int(state.pointee.refused))
     }

@@ -148,7 +148,8 @@ struct TrafficTests {
 
   @Test(arguments: Tier.allCases) func strictDropsVXLANFromSendersThatAreNoVTEP(tier: Tier) throws {
     for strict in [false, true] {
-      let overlay = try TestOverlay()
+      // A multicast report of the container's own would have the kernel relearn its source before the test looks.
+      let overlay = try TestOverlay(ipv6: false)
       try overlay.ping("a1", "b1")
       let service = try overlay.start("a") {
         $0.strict = strict
