@@ -55,8 +55,11 @@ int BPF_PROG(culvert_xmit, const struct net_device *from, const struct net_devic
 	if (drops <= 0)
 		return 0;
 	count = drops_of(to, to->ifindex);
-	if (count)
+	if (count) {
 		count->not_sent += drops;
+		if (err < 0)
+			count->not_taken += drops;
+	}
 	return 0;
 }
 

@@ -69,6 +69,10 @@ struct StatsCommand: CulvertCommand {
       guard let burst = work.packetsPerBurst, let calls = work.callsPerPacket else { continue }
       lines.append(
         String(format: "  worker %d: %.1f packets at once, %.3f system calls a packet", index, burst, calls))
+      if work.redirected > 0 {
+        let rests = work.rests == 0 ? "" : "; \(work.rests) times too dear, and left for a second"
+        lines.append("    left by redirection: \(work.redirected) packets\(rests)")
+      }
     }
     return lines.joined(separator: "\n")
   }

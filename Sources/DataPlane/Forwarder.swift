@@ -26,6 +26,7 @@ struct Forwarder: ~Copyable {
   private let live: LiveSender?
   private let outbox: LiveSender.Outbox?
   private var listed = 0
+  private var strain = Strain()
   private let base: UnsafeMutableRawPointer
   private var pool: FramePool
   private var shares: FillShares
@@ -89,7 +90,7 @@ struct Forwarder: ~Copyable {
   }
 
   /// Takes a bound socket in. The first of a slot is the one that frames for it leave by.
-  mutating func add(_ socket: consuming XDPSocket, slot: UInt32, isRedirectTarget: Bool) {
+  mutating func add(_ socket: consuming XDPSocket, slot: UInt32) {
     let index = isFree.firstIndex(of: true)!
     isFree[index] = false
     (lanes + index).initialize(to: Lane(socket: socket, slot: slot))
@@ -97,7 +98,6 @@ struct Forwarder: ~Copyable {
     activeCount += 1
     if laneOfSlot[Int(slot)] == Lane.none { laneOfSlot[Int(slot)] = UInt16(index) }
     lanes[index].floor = FillShares.first(ofLeft: pool.count)
-    lanes[index].isRedirectTarget = isRedirectTarget && outbox != nil
     share()
     offer(index, lanes[index].floor)
   }
@@ -119,26 +119,35 @@ struct Forwarder: ~Copyable {
     }
   }
 
-  /// Closes the slot's sockets and takes their frames back.
-  mutating func remove(slot: UInt32) {
-    var kept = 0
+  /// Serves the slot's sockets no longer; `close` and `reclaim` must follow.
+  mutating func retire(slot: UInt32) -> [UInt16] {
+    var retired: [UInt16] = []
     for position in 0..<activeCount {
       let index = active[position]
       if lanes[Int(index)].slot == slot {
         if lanes[Int(index)].isBehind { behindCount -= 1 }
         if !isUplink(Int(index)) { shares.held -= lanes[Int(index)].offered }
-        (lanes + Int(index)).deinitialize(count: 1)
-        pool.reclaim(from: index)
-        isFree[Int(index)] = true
+        retired.append(index)
       } else {
-        active[kept] = index
-        kept += 1
+        active[position - retired.count] = index
       }
     }
-    activeCount = kept
+    activeCount -= retired.count
     share()
     laneOfSlot[Int(slot)] = Lane.none
     losses.reset(slot)
+    return retired
+  }
+
+  /// Closes a retired lane's socket, which takes milliseconds: not while the worker waits.
+  func close(_ index: UInt16) { (lanes + Int(index)).deinitialize(count: 1) }
+
+  /// Takes back the frames that a closed socket held.
+  mutating func reclaim(_ retired: [UInt16]) {
+    for index in retired {
+      pool.reclaim(from: index)
+      isFree[Int(index)] = true
+    }
   }
 
   func descriptor(_ position: Int) -> Int32 { lanes[Int(active[position])].socket.descriptor.raw }
@@ -154,9 +163,9 @@ struct Forwarder: ~Copyable {
 
   // MARK: - The packet loop
 
-  /// One turn over all lanes. Returns the packets it received.
+  /// One turn over all lanes. Returns whether it did anything: frames that were sent are to be offered again.
   @inline(never)
-  mutating func turn(_ snapshot: TunnelTable.Snapshot) -> Int {
+  mutating func turn(_ snapshot: TunnelTable.Snapshot) -> Bool {
     var packets = 0
     var bursts = 0
     for position in 0..<activeCount {
@@ -174,12 +183,14 @@ struct Forwarder: ~Copyable {
     }
     gathered &+= packets
     gatheredTurns &+= 1
+    if bursts > 0 { work.add(packets: packets, bursts: bursts) }
+    var hasSent = false
     if packets < Self.worthGathering || gathered >= Self.gathering || gatheredTurns >= Self.gatheringTurns {
+      hasSent = gathered > 0
       sendGathered()
     }
     if behindCount > 0 { catchUp() }
-    if bursts > 0 { work.add(packets: packets, bursts: bursts) }
-    return packets
+    return packets > 0 || hasSent
   }
 
   /// Also before lanes come or go: what is listed must be there.
@@ -198,7 +209,7 @@ struct Forwarder: ~Copyable {
   @inline(__always)
   private mutating func forward(_ index: Int, _ count: UInt32, _ snapshot: TunnelTable.Snapshot) {
     for place in 0..<count {
-      let frame = base + Int(lanes[index].socket.receive[place].addr)
+      let frame = base + Int(XDPSocket.offset(ofReceived: lanes[index].socket.receive[place].addr))
       culvert_prefetch(frame - Layout.outer)
       culvert_prefetch(frame)
       culvert_prefetch(frame + 64)
@@ -206,9 +217,9 @@ struct Forwarder: ~Copyable {
     let uplink = laneOfSlot[Int(CULVERT_UPLINK_SLOT)]
     for place in 0..<count {
       let received = lanes[index].socket.receive[place]
-      let frame = base + Int(received.addr)
-      var leaving = received
-      leaving.options = 0
+      let address = XDPSocket.offset(ofReceived: received.addr)
+      let frame = base + Int(address)
+      var leaving = xdp_desc(addr: address, len: received.len, options: 0)
       serial &+= 1
       let done = Handover.carryOut(frame, bytes: Int(received.len), snapshot, seed: seed, serial: serial)
       var out = Lane.none
@@ -227,8 +238,8 @@ struct Forwarder: ~Copyable {
       }
       if out == Lane.none {
         losses.addNotForwarded(lanes[index].slot)
-        pool.give(back: received.addr)
-      } else if lanes[Int(out)].isRedirectTarget {
+        pool.give(back: address)
+      } else if lanes[Int(out)].mayRedirect {
         list(leaving, for: Int(out))
       } else {
         append(leaving, to: Int(out))
@@ -246,14 +257,18 @@ struct Forwarder: ~Copyable {
   }
 
   /// Sends what is listed: by redirection, after which the frames are the pool's again, or over to the sockets where
-  /// it is little, or where a socket has yet to send what came before.
+  /// it is little, or where redirection has become dear.
   @inline(never)
   private mutating func redirect() {
     let count = listed
     listed = 0
     var place = 0
-    if count >= Self.leastRedirected && behindCount == 0 {
+    if count >= Self.leastRedirected && strain.allows {
+      let start = Clock.monotonicNanoseconds
       let (done, refused) = outbox!.send(count, calls: work)
+      strain.add(frames: count, nanoseconds: Clock.monotonicNanoseconds &- start, isWhole: done == count)
+      work.add(redirected: done)
+      if !strain.allows { work.addRest() }
       while place < done {
         let sent = outbox![place]
         if refused > 0 && sent.bytes == 0 { losses.addNotSent(sent.slot) }

@@ -90,19 +90,18 @@ public final class ForwardingWorker: @unchecked Sendable {
 
   /// Opens a socket on one of the slot's queues and serves it; runs in the device's namespace.
   /// Returns its descriptor, for the map that redirects to it.
-  /// - Parameter isRedirectTarget: the device takes redirected frames.
   public func add(
-    ifindex: UInt32, interface: String, queue: UInt32, mode: XDPSocket.Mode, slot: UInt32,
-    isRedirectTarget: Bool = false
+    ifindex: UInt32, interface: String, queue: UInt32, mode: XDPSocket.Mode, slot: UInt32
   ) throws(Failure) -> Int32 {
     let socket = try XDPSocket(
       memory: forwarder.pointee.memory, ifindex: ifindex, interface: interface, queue: queue,
-      ringSize: Forwarder.ringSize, mode: mode)
+      ringSize: Forwarder.ringSize, mode: mode,
+      hasUnalignedChunks: mode == .copy && slot != UInt32(CULVERT_UPLINK_SLOT))
     let descriptor = socket.descriptor.raw
     let box = Box<XDPSocket?>(socket)
     let isTaken = visit { forwarder in
       guard forwarder.hasRoom else { return false }
-      forwarder.add(box.value.take()!, slot: slot, isRedirectTarget: isRedirectTarget)
+      forwarder.add(box.value.take()!, slot: slot)
       return true
     }
     guard isTaken else {
@@ -111,11 +110,18 @@ public final class ForwardingWorker: @unchecked Sendable {
     return descriptor
   }
 
+  /// Whether the slot's device takes redirected frames, on the one queue that its socket sends to.
   public func set(slot: UInt32, isRedirectTarget: Bool) {
     visit { $0.set(slot: slot, isRedirectTarget: isRedirectTarget) }
   }
 
-  public func remove(slot: UInt32) { visit { $0.remove(slot: slot) } }
+  /// Closes the slot's sockets.
+  public func remove(slot: UInt32) {
+    let retired = visit { $0.retire(slot: slot) }
+    guard !retired.isEmpty else { return }
+    for index in retired { forwarder.pointee.close(index) }
+    visit { $0.reclaim(retired) }
+  }
 
   public func losses(slot: UInt32) -> Losses { forwarder.pointee.losses.read(slot) }
 
@@ -156,8 +162,7 @@ public final class ForwardingWorker: @unchecked Sendable {
         mayGoOn.wait()
         waiting = descriptors()
       }
-      let packets = forwarder.pointee.turn(tunnels.beginTurn())
-      if packets > 0 {
+      if forwarder.pointee.turn(tunnels.beginTurn()) {
         if wait == .adaptive { lastPacket = Clock.monotonicNanoseconds }
         continue
       }

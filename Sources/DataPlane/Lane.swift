@@ -8,6 +8,10 @@ struct Lane: ~Copyable {
   let slot: UInt32
   /// Frames for its device may leave by redirection.
   var isRedirectTarget = false
+  /// What the kernel was not shown, or has not sent, goes first.
+  var mayRedirect: Bool {
+    @inline(__always) get { isRedirectTarget && !isListed && !isBehind }
+  }
   /// It has descriptors to show to the kernel at the end of the turn.
   var isListed = false
   /// The kernel has not yet taken everything that it was shown.

@@ -9,14 +9,21 @@ public struct Work: Sendable, Equatable, Codable {
   /// System calls that had the kernel send, or receive on.
   public var transmitCalls: UInt64 = 0
   public var receiveCalls: UInt64 = 0
+  /// Packets handed over for redirection; the others left by the sockets.
+  public var redirected: UInt64 = 0
+  /// How often redirection became too dear or failed, and the sockets sent everything for a second.
+  public var rests: UInt64 = 0
 
   public init(
-    packets: UInt64 = 0, bursts: UInt64 = 0, transmitCalls: UInt64 = 0, receiveCalls: UInt64 = 0
+    packets: UInt64 = 0, bursts: UInt64 = 0, transmitCalls: UInt64 = 0, receiveCalls: UInt64 = 0,
+    redirected: UInt64 = 0, rests: UInt64 = 0
   ) {
     self.packets = packets
     self.bursts = bursts
     self.transmitCalls = transmitCalls
     self.receiveCalls = receiveCalls
+    self.redirected = redirected
+    self.rests = rests
   }
 
   public static func + (a: Work, b: Work) -> Work { a.combined(b, &+) }
@@ -26,13 +33,16 @@ public struct Work: Sendable, Equatable, Codable {
     Work(
       packets: by(packets, other.packets), bursts: by(bursts, other.bursts),
       transmitCalls: by(transmitCalls, other.transmitCalls),
-      receiveCalls: by(receiveCalls, other.receiveCalls))
+      receiveCalls: by(receiveCalls, other.receiveCalls), redirected: by(redirected, other.redirected),
+      rests: by(rests, other.rests))
   }
 
   enum CodingKeys: String, CodingKey {
     case packets, bursts
     case transmitCalls = "transmit_calls"
     case receiveCalls = "receive_calls"
+    case redirected
+    case rests = "redirection_rests"
   }
 
   /// Of the rings; waiting is not among them.
@@ -47,6 +57,8 @@ struct WorkCounters: ~Copyable {
   private let bursts = Atomic<UInt64>(0)
   private let transmitCalls = Atomic<UInt64>(0)
   private let receiveCalls = Atomic<UInt64>(0)
+  private let redirected = Atomic<UInt64>(0)
+  private let rests = Atomic<UInt64>(0)
 
   @inline(__always)
   func add(packets count: Int, bursts turns: Int) {
@@ -57,6 +69,10 @@ struct WorkCounters: ~Copyable {
   func addTransmitCall() { Self.add(transmitCalls, 1) }
   @inline(__always)
   func addReceiveCall() { Self.add(receiveCalls, 1) }
+  @inline(__always)
+  func add(redirected count: Int) { Self.add(redirected, UInt64(truncatingIfNeeded: count)) }
+  @inline(__always)
+  func addRest() { Self.add(rests, 1) }
 
   /// One writer: no locked instruction is needed.
   @inline(__always)
@@ -68,6 +84,7 @@ struct WorkCounters: ~Copyable {
     Work(
       packets: packets.load(ordering: .relaxed), bursts: bursts.load(ordering: .relaxed),
       transmitCalls: transmitCalls.load(ordering: .relaxed),
-      receiveCalls: receiveCalls.load(ordering: .relaxed))
+      receiveCalls: receiveCalls.load(ordering: .relaxed),
+      redirected: redirected.load(ordering: .relaxed), rests: rests.load(ordering: .relaxed))
   }
 }

@@ -9,8 +9,8 @@ import XDPSocket
 
 /// Tier `afxdp`: the programs of bpf/afxdp.bpf.c decide as tier `xdp`'s do, and hand what may be
 /// forwarded to workers in user space, which encapsulate and send it. A worker has its own memory, and a
-/// socket on its share of every device's queues: no frame ever changes hands between workers. Bursts leave by
-/// redirection where a socket would only copy (LiveSender).
+/// socket on its share of every device's queues: no frame ever changes hands between workers. Bursts of a single worker
+/// leave by redirection where a socket would only copy (LiveSender).
 final class AFXDPTier: TableTier {
   let tier = Tier.afxdp
   var uplinkEndFeatures: [String: Bool] {
@@ -31,6 +31,8 @@ final class AFXDPTier: TableTier {
   private let failures: TransmitFailures?
   private let keepsOffloads: Bool
   private var uplinkEndIsSeen = false
+  /// Devices with one queue, by slot.
+  private var singles: Set<UInt32> = []
   private let sockets: BPFMap<UInt32, Int32>
   /// Modes obtained, by slot.
   private var modes: [UInt32: String] = [:]
@@ -44,7 +46,7 @@ final class AFXDPTier: TableTier {
     // A frame must fit behind the room that the kernel keeps, with its outer headers on the wire.
     let longest = Int(max(place.uplink.mtu, place.bridge.mtu)) + 64
     let frameBytes = longest <= FrameMemory.receiveBytes(of: 2048) ? 2048 : 4096
-    let isLive = !options.keepsOffloads && longest <= Self.liveLimit
+    let isLive = !options.keepsOffloads && longest <= Self.liveLimit && options.workers == 1
     let limit = UInt32(isLive ? Self.liveLimit : FrameMemory.receiveBytes(of: frameBytes))
     if longest > limit {
       report("frames of more than \(limit) bytes stay with the kernel (tier afxdp)")
@@ -82,13 +84,16 @@ final class AFXDPTier: TableTier {
             live.append(try LiveSending(frames: options.frames, devices: devices.descriptor.raw))
           }
           failures = try TransmitFailures(
-            capacity: options.portCapacity, senders: live.map { $0.namespace.value.identity })
+            capacity: options.portCapacity, senders: live.map { $0.namespace.value.identity }, followsVeths: true)
           for one in live { try start(one.memory(frames: options.frames), one.sender(), one) }
         } catch {
           report("bursts leave by the sockets, not by redirection: \(error)")
           for worker in workers { worker.stop() }
           (workers, live, failures) = ([], [], nil)
         }
+      }
+      if options.workers > 1 {
+        report("bursts leave by the sockets: redirection keeps the order of a single worker's frames only")
       }
       while workers.count < options.workers {
         try start(FrameMemory(frames: options.frames, frameBytes: frameBytes), nil, nil)
@@ -127,9 +132,10 @@ final class AFXDPTier: TableTier {
     do {
       modes[slot] = try open(link, slot: slot)
       try tables.open(link, slot: slot, flags: flags(slot))
-      if redirectsTo(slot) {
+      if failures != nil, link.kind == "veth" {
         try devices.update(slot, UInt32(link.index))
         try failures?.follow(link, slot: slot)
+        _ = try recheck(link, slot: slot)
       }
       links[slot] = Box(
         try XDPLink(attaching: program, to: UInt32(link.index), interface: link.name, mode: .native))
@@ -143,15 +149,13 @@ final class AFXDPTier: TableTier {
   private func open(_ link: Link, slot: UInt32) throws -> String {
     let hasZeroCopy = try XDPFeatures.of(interface: link.index)?.contains(.zeroCopy) ?? false
     let mode: XDPSocket.Mode = hasZeroCopy ? .zeroCopy : .copy
-    let isRedirectTarget = try isRedirectTarget(link, slot: slot)
     let queues = min(max(1, link.receiveQueues), UInt32(CULVERT_QUEUES))
     var opened = 0
     for queue in 0..<queues {
       let descriptor: Int32
       do throws(Failure) {
         descriptor = try workers[Int(queue) % workers.count].add(
-          ifindex: UInt32(link.index), interface: link.name, queue: queue, mode: mode, slot: slot,
-          isRedirectTarget: isRedirectTarget)
+          ifindex: UInt32(link.index), interface: link.name, queue: queue, mode: mode, slot: slot)
       } catch {
         // The device was made with more queues than it uses.
         if queue > 0 && error.errno == .invalidArgument { break }
@@ -166,28 +170,35 @@ final class AFXDPTier: TableTier {
         advice: "It has \(opened) queues; each of the \(workers.count) workers needs one.",
         status: .unavailable)
     }
-    return hasZeroCopy ? "zero-copy" : isRedirectTarget ? Self.redirected : "copy"
+    if opened == 1 { singles.insert(slot) }
+    return hasZeroCopy ? "zero-copy" : "copy"
   }
 
   /// The mode where bursts for a device leave by redirection.
   private static let redirected = "copy, bursts redirected"
   private func redirectsTo(_ slot: UInt32) -> Bool { modes[slot] == Self.redirected }
 
-  /// A veth's two ways in are one queue: what leaves by the socket and by redirection stays in order. Runs in the
-  /// device's namespace.
+  /// A veth of one queue: what leaves by the socket and by redirection stays in order, since either has gone through
+  /// the other end when its call returns. Of several queues redirection takes the one of the CPU, and others may be at work
+  /// there. Runs in the device's namespace.
   private func isRedirectTarget(_ link: Link, slot: UInt32) throws -> Bool {
-    guard !live.isEmpty, link.kind == "veth" else { return false }
+    guard !live.isEmpty, link.kind == "veth", singles.contains(slot) else { return false }
     // Where the kernel (before 6.3) does not say, an end that was seen to is all that is known.
     return try XDPFeatures.of(interface: link.index)?.contains(.redirectTarget)
       ?? (slot != UInt32(CULVERT_UPLINK_SLOT) || uplinkEndIsSeen)
   }
 
-  /// Its far end may have stopped taking redirected frames since, where nobody can see that end.
-  func recheck(_ link: Link, slot: UInt32) throws {
-    guard redirectsTo(slot), try !isRedirectTarget(link, slot: slot) else { return }
-    modes[slot] = "copy"
-    for worker in workers { worker.set(slot: slot, isRedirectTarget: false) }
+  /// Its far end may take redirected frames no longer, or again, where nobody can see that end.
+  func recheck(_ link: Link, slot: UInt32) throws -> Bool {
+    guard let mode = modes[slot], mode != "zero-copy" else { return false }
+    let wanted = try isRedirectTarget(link, slot: slot)
+    guard wanted != redirectsTo(slot) else { return false }
+    modes[slot] = wanted ? Self.redirected : "copy"
+    for worker in workers { worker.set(slot: slot, isRedirectTarget: wanted) }
+    return true
   }
+
+  func mode(slot: UInt32) -> String { modes[slot] ?? "copy" }
 
   func update(_ link: Link, slot: UInt32) throws { try tables.update(link, slot: slot, flags: flags(slot)) }
 
@@ -207,6 +218,7 @@ final class AFXDPTier: TableTier {
     failures?.forget(slot: slot)
     tables.close(slot)
     modes[slot] = nil
+    singles.remove(slot)
   }
 
   // MARK: - The table is the programs' and, as a snapshot, the worker's

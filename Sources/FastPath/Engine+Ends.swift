@@ -44,13 +44,11 @@ extension Engine {
 
   /// A veth as an uplink (nested hosts, labs) has a far end like a container's: what it
   /// sends may carry partial checksums, and what it receives needs NAPI. Runs in the
-  /// underlay's namespace.
-  func prepareUplink() throws {
+  /// underlay's namespace. Returns what was changed, for people.
+  func prepareUplink() throws -> String {
     let uplink = place.uplink
     var changes = ""
-    if tier.uplinkEndFeatures.isEmpty {
-      return report("\(uplink.name): tier \(tier.tier.rawValue), \(tier.mode), uplink")
-    }
+    if tier.uplinkEndFeatures.isEmpty { return "" }
     if uplink.kind == "veth" {
       do {
         let end = try VethEnd.find(of: uplink, wanted: tier.uplinkEndFeatures)
@@ -64,18 +62,23 @@ extension Engine {
       }
     }
     guard try canRedirect(to: uplink) else { throw RedirectTarget.failure(uplink) }
-    let changed = changes.isEmpty ? "" : ", changed \(uplinkEnd?.name ?? "") at its far end: \(changes)"
-    report("\(uplink.name): tier \(tier.tier.rawValue), \(tier.mode), uplink\(changed)")
+    return changes.isEmpty ? "" : ", changed \(uplinkEnd?.name ?? "") at its far end: \(changes)"
   }
 
   /// Looks after what others can change without an announcement here: the offloads of
   /// the other ends, and whether the devices still take redirected frames. What no
   /// longer fits goes to the kernel.
   func checkEnds() throws {
+    if !hasReportedRests, tier.work?.contains(where: { $0.rests > 0 }) == true {
+      hasReportedRests = true
+      report(
+        "redirecting bursts takes longer than the sockets do (containers leave thousands of packets unread?), or fails: "
+          + "they leave by the sockets for a second each time; `culvert stats` counts it")
+    }
     var changed = false
     for (index, port) in ports where port.slot != nil && port.reason == nil {
       guard let reason = objection(to: port.link, end: port.end) else {
-        try tier.recheck(port.link, slot: port.slot!)
+        recheck(port.link, slot: port.slot!)
         continue
       }
       release(index)
@@ -84,7 +87,7 @@ extension Engine {
       changed = true
     }
     let objection = try place.inUnderlay {
-      try tier.recheck(place.uplink, slot: UInt32(CULVERT_UPLINK_SLOT))
+      recheck(place.uplink, slot: UInt32(CULVERT_UPLINK_SLOT))
       return self.objection(to: place.uplink, end: uplinkEnd)
     }
     if objection != uplinkObjection {
@@ -95,6 +98,11 @@ extension Engine {
     } else if changed {
       try table.updateAll(overlay: overlay, underlay: &underlay, context: context)
     }
+  }
+
+  /// Runs in the device's namespace. A device that has just vanished is netlink's news.
+  private func recheck(_ link: Link, slot: UInt32) {
+    if (try? tier.recheck(link, slot: slot)) == true { report("\(link.name): \(tier.mode(slot: slot)) now") }
   }
 
   /// Runs in the device's namespace.

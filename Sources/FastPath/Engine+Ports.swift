@@ -73,7 +73,7 @@ extension Engine {
       ports[index]!.reason = nil
       let changed =
         changes.isEmpty ? "nothing changed" : "changed \(end?.name ?? "") at its other end: \(changes)"
-      report("\(link.name): tier \(tier.tier.rawValue), \(tier.mode), \(changed)")
+      report("\(link.name): tier \(tier.tier.rawValue), \(tier.mode(slot: slot)), \(changed)")
     } catch {
       undoPreparation(of: link)
       let reason = "\(error)".replacingOccurrences(of: "\n ", with: ":")

@@ -19,13 +19,13 @@ extension Engine {
     let uplink = Status.Port(
       name: place.uplink.name, index: place.uplink.index, role: "uplink",
       tier: uplinkIsAttached ? tier.tier.rawValue : nil,
-      mode: uplinkIsAttached ? tier.mode : nil,
+      mode: uplinkIsAttached ? tier.mode(slot: UInt32(CULVERT_UPLINK_SLOT)) : nil,
       reason: uplinkReasons.isEmpty ? nil : uplinkReasons)
     let containers = ports.values.sorted { $0.link.index < $1.link.index }.map { port in
       let served = port.slot != nil && port.reason == nil
       return Status.Port(
         name: port.link.name, index: port.link.index, role: "container",
-        tier: served ? tier.tier.rawValue : nil, mode: served ? tier.mode : nil,
+        tier: served ? tier.tier.rawValue : nil, mode: served ? tier.mode(slot: port.slot!) : nil,
         reason: port.reason)
     }
     let tunnels = table.tunnels.sorted { ($0.key.remote, $0.key.vni) < ($1.key.remote, $1.key.vni) }.map {

@@ -31,6 +31,9 @@ final class Engine {
   /// Encapsulated packets when the next hops were last confirmed.
   var confirmedAt: UInt64 = 0
 
+  /// That redirection became too dear was said.
+  var hasReportedRests = false
+
   /// A container's port and what became of it.
   struct Port {
     var link: Link
@@ -102,8 +105,10 @@ final class Engine {
     }
     try readKernel()
     try place.inUnderlay {
-      try prepareUplink()
+      let changed = try prepareUplink()
       try tier.attachUplink(place.uplink, endIsSeen: uplinkEnd != nil)
+      let mode = tier.mode(slot: UInt32(CULVERT_UPLINK_SLOT))
+      report("\(place.uplink.name): tier \(tier.tier.rawValue), \(mode), uplink\(changed)")
     }
     uplinkIsAttached = true
     try judge()

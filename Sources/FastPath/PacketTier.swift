@@ -21,8 +21,10 @@ protocol PacketTier: TableSink {
   func attachUplink(_ link: Link, endIsSeen: Bool) throws
   /// Attaches to a container's port. Runs in the overlay's namespace.
   func attachPort(_ link: Link, slot: UInt32) throws
-  /// Looks again at what a device can do; runs in its namespace.
-  func recheck(_ link: Link, slot: UInt32) throws
+  /// Looks again at what a device can do, and says whether its mode is another now; runs in its namespace.
+  func recheck(_ link: Link, slot: UInt32) throws -> Bool
+  /// What was obtained of one device that is attached to.
+  func mode(slot: UInt32) -> String
   /// Publishes a changed MTU or MAC of an attached device.
   func update(_ link: Link, slot: UInt32) throws
   /// Lets go of a device; also when it is gone already.
@@ -60,7 +62,8 @@ extension PacketTier {
   var uplinkEndFeatures: [String: Bool] { portEndFeatures }
   var programIDs: Set<UInt32> { [] }
   var work: [Work]? { nil }
-  func recheck(_ link: Link, slot: UInt32) throws {}
+  func recheck(_ link: Link, slot: UInt32) throws -> Bool { false }
+  func mode(slot: UInt32) -> String { mode }
 }
 
 /// A tier whose table is in BPF maps alone.

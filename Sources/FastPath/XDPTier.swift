@@ -30,7 +30,7 @@ final class XDPTier: TableTier {
     devices = try tables.map("devices")
     xdpMode = options.mode
     do {
-      failures = try TransmitFailures(capacity: options.portCapacity)
+      failures = try TransmitFailures(capacity: options.portCapacity, followsVeths: false)
     } catch {
       failures = nil
       report("transmission failures cannot be counted on this kernel: \(error)")

@@ -22,10 +22,14 @@ public struct XDPSocket: ~Copyable {
   }
 
   /// Opens, registers and binds; runs in the device's namespace.
-  /// - Parameter ringSize: entries of each ring, a power of two.
+  /// - Parameters:
+  ///   - ringSize: entries of each ring, a power of two.
+  ///   - hasUnalignedChunks: the kernel keeps a head of two cache lines for each frame. An aligned socket has one of its
+  ///     own for every frame, so that those of many sockets are never in the caches; an unaligned one takes
+  ///     whichever it used last, for a few nanoseconds more.
   public init(
     memory: borrowing FrameMemory, ifindex: UInt32, interface: String, queue: UInt32, ringSize: UInt32,
-    mode: Mode
+    mode: Mode, hasUnalignedChunks: Bool = false
   ) throws(Failure) {
     let subject = "an AF_XDP socket on \(interface), queue \(queue)"
     let raw = culvert_xsk_open()
@@ -41,6 +45,7 @@ public struct XDPSocket: ~Copyable {
     registration.addr = UInt64(UInt(bitPattern: memory.base))
     registration.len = UInt64(memory.frameBytes * memory.frameCount)
     registration.chunk_size = UInt32(memory.frameBytes)
+    if hasUnalignedChunks { registration.flags = UInt32(XDP_UMEM_UNALIGNED_CHUNK_FLAG) }
     try Self.set(raw, XDP_UMEM_REG, registration, "register memory with", subject)
     for ring in [XDP_UMEM_FILL_RING, XDP_UMEM_COMPLETION_RING, XDP_RX_RING, XDP_TX_RING] {
       try Self.set(raw, ring, ringSize, "size a ring of", subject)
@@ -66,6 +71,14 @@ public struct XDPSocket: ~Copyable {
     self.fill = ProducerRing(fill)
     self.completion = ConsumerRing(completion)
     self.descriptor = descriptor
+  }
+
+  /// Where in the memory a received packet begins: an unaligned socket says the frame's beginning, and in the upper 16
+  /// bits how far behind it.
+  @inlinable @inline(__always)
+  public static func offset(ofReceived address: UInt64) -> UInt64 {
+    (address & (1 << UInt64(XSK_UNALIGNED_BUF_OFFSET_SHIFT) - 1))
+      &+ address >> UInt64(XSK_UNALIGNED_BUF_OFFSET_SHIFT)
   }
 
   private static func set<Value: BitwiseCopyable>(

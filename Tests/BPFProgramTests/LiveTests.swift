@@ -171,6 +171,14 @@ struct LiveTests {
       // By the place of the way out, too: 0 of `devices`.
       #expect(try total(CULVERT_WAY_OUT).notSent == came.notRedirected + 100)
       #expect(try total(na).notSent == refused.notSent)
+      // A far end that is down: its device still seems to take frames.
+      try shell("ethtool", "-K", "nb", "gro", "on")
+      try shell("ip", "link", "set", "nb", "down")
+      try fixture.devices.update(0, na)
+      try fixture.port.runLiveFrames(Frames.v4(), ingress: Fixture.lo, repetitions: 100)
+      #expect(try total(na).notSent == refused.notSent + 100)
+      let notTaken = try #require(try map.perCPU(key(na))).reduce(0) { $0 + $1.not_taken }
+      #expect(notTaken == refused.notSent + 100)
       let held = xmit.descriptor.raw >= 0 && redirect.descriptor.raw >= 0
       #expect(held)
     }

@@ -45,6 +45,7 @@ struct OverloadTests {
       #expect(work.packets >= report.sunk)
       #expect(work.bursts > 0 && work.bursts < work.packets)
       #expect(work.transmitCalls > 0 && work.transmitCalls < work.packets)
+      #expect(work.redirected > 0 && work.redirected <= work.packets)
     }
 
     func since(_ key: KeyPath<Stats.Port, UInt64?>) -> UInt64 {

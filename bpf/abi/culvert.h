@@ -290,8 +290,9 @@ CULVERT_LAYOUT(struct culvert_device_key, 8);
 struct culvert_xmit_drops {
 	__u64 not_sent;       /* on the way out by this device: ring full, device down */
 	__u64 not_redirected; /* come in by this device: the way out took no frames */
+	__u64 not_taken;      /* of not_sent: whole bulks that ended in an error, which a veth does not count itself */
 };
-CULVERT_LAYOUT(struct culvert_xmit_drops, 16);
+CULVERT_LAYOUT(struct culvert_xmit_drops, 24);
 
 /* Live-frame generator (bench.bpf.c): value of map `generator`. */
 struct culvert_generator {

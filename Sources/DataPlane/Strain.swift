@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+import LinuxSystem
+
+/// Whether redirection still pays. Each call makes a page pool, which the kernel keeps until the last packet out of it
+/// was read: where containers leave thousands of packets unread, calls become slower than the sockets.
+struct Strain {
+  /// Calls that are dear weigh four times those that are not.
+  private static let limit = 64
+  private static let restNanoseconds: UInt64 = 1_000_000_000
+  private var weight = 0
+  private var restsUntil: UInt64 = 0
+
+  var allows: Bool {
+    @inline(__always) get { restsUntil == 0 || Clock.monotonicNanoseconds >= restsUntil }
+  }
+
+  /// One call that sent so many frames; `isWhole`: the kernel sent all that it was to.
+  @inline(__always)
+  mutating func add(frames: Int, nanoseconds: UInt64, isWhole: Bool) {
+    // What the receiving ends do with the frames is part of the call.
+    if isWhole && nanoseconds < 100_000 &+ 4_000 &* UInt64(truncatingIfNeeded: frames) {
+      if weight > 0 { weight &-= 1 }
+      return
+    }
+    weight &+= 4
+    if weight >= Self.limit {
+      weight = 0
+      restsUntil = Clock.monotonicNanoseconds &+ Self.restNanoseconds
+    }
+  }
+}
