@@ -43,16 +43,9 @@ extension AB {
     guard let json else {
       throw Failure("resume", "nothing", advice: "Name the file: --json FILE --resume.", status: .usage)
     }
-    guard let data = FileManager.default.contents(atPath: json) else {
-      throw Failure(
-        "resume", json, errno: .noSuchFileOrDirectory, advice: "Leave --resume out to begin it.",
-        status: .usage)
-    }
-    let earlier: ABReport
-    do {
-      earlier = try ABReport.decoded(data)
-    } catch {
-      throw Failure("resume", json, advice: "It is no result of `culvert ab`: \(error)", status: .usage)
+    let data = try ResultFile.read(json, of: "`culvert ab --json`, or leave --resume out")
+    guard let earlier = try? ABReport.decoded(data), earlier.schema == ABReport.schemaName else {
+      throw ResultFile.misfit(data, json, of: "`culvert ab --json`", schemas: [ABReport.schemaName])
     }
     try report.resume(earlier)
   }

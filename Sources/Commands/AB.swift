@@ -91,9 +91,10 @@ struct AB: CulvertCommand {
     campaign.budget = plan.budget
     campaign.isInterrupted = { interruption.happened }
     campaign.onProgress = { progress.show($0) }
-    if let json { campaign.onCell = { try $0.write(to: json) } }
-    // A path that cannot be written is known before the first trial, not after the last.
-    if let json { try report.write(to: json) }
+    if let json {
+      try ResultFile.check(json)
+      campaign.onCell = { try ResultFile.write($0.encoded(), to: json, isQuiet: true) }
+    }
     try forms.check()
     defer { progress.clear() }
     do {

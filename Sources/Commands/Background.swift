@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import ArgumentParser
 import CLinuxSystem
 import FastPath
 import Foundation
@@ -51,9 +52,8 @@ enum Background {
     var wait: Int32 = 0
     waitpid(child, &wait, 0)
     let code = (wait >> 8) & 0xff
-    throw Failure(
-      "start", "the background process", advice: "It ended with status \(code).",
-      status: ExitStatus(rawValue: code) ?? .failed)
+    guard code != 0 else { throw Failure("start", "the background process", advice: "It ended at once.") }
+    throw ExitCode(code)
   }
 
   /// In the background process: tells the waiting command, then writes to a log.

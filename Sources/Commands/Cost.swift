@@ -8,6 +8,10 @@ import LinuxSystem
 struct Cost: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "What a packet costs, step by step.",
+    discussion: """
+      Without a subcommand it measures the ladder, with all of its options (`culvert help cost ladder`), as in
+      `culvert cost --parts bpf,swift --quick --json new.json --compare old.json --fail-above 20`.
+      """,
     subcommands: [CostLadder.self, CostTable.self, CostStep.self],
     defaultSubcommand: CostLadder.self)
 }
@@ -96,13 +100,9 @@ struct CostLadder: CulvertCommand {
   }
 
   private static func read(_ path: String) throws -> CostReport {
-    let data: Data
-    do { data = try Data(contentsOf: URL(fileURLWithPath: path)) } catch {
-      throw Failure("read", path, errno: .last, advice: "Give a file that `culvert cost --json` wrote.")
-    }
+    let data = try ResultFile.read(path, of: "`culvert cost --json`")
     guard let report = try? CostReport.decoded(data), report.schema == CostReport.schemaName else {
-      throw Failure(
-        "read", path, advice: "It is no result of schema \(CostReport.schemaName).", status: .usage)
+      throw ResultFile.misfit(data, path, of: "`culvert cost --json`", schemas: [CostReport.schemaName])
     }
     return report
   }
@@ -122,16 +122,15 @@ struct CostLadder: CulvertCommand {
         "measure", "steps", errno: .notPermitted,
         advice: "Run as root: it loads BPF programs into a namespace.")
     }
-    // A path that cannot be written is known before the measurement, not after it.
-    for path in [json, html].compactMap({ $0 }) where path != "-" { try Output.write(Data(), to: path) }
+    for path in [json, html].compactMap({ $0 }) { try ResultFile.check(path) }
     let interruption = try Interruption()
     suite.isInterrupted = { interruption.happened }
     let report: CostReport
     do { report = try suite.run(LiveProgress()) } catch is CostSuite.Interrupted {
-      throw Failure("measure", "steps", errno: .interrupted)
+      throw Failure("measure", "steps", errno: .interrupted, advice: "Nothing was written.")
     }
-    if let json { try Output.write(report.encoded(), to: json) }
-    if let html { try Output.write(CostPage(report).encoded(), to: html) }
+    if let json { try ResultFile.write(report.encoded(), to: json) }
+    if let html { try ResultFile.write(CostPage(report).encoded(), to: html) }
     FileHandle.standardOutput.write(Data(CostText(report).text.utf8))
     if let older { try compare(older, report) }
     if report.failures != nil { throw ExitCode(ExitStatus.failed.rawValue) }
@@ -140,7 +139,7 @@ struct CostLadder: CulvertCommand {
   private func compare(_ older: CostReport, _ report: CostReport) throws {
     let comparison = CostComparison(older, report)
     FileHandle.standardOutput.write(Data("\n\(comparison.text)".utf8))
-    let misses = failAbove.map { limit in comparison.lines.filter { $0.exceeds(limit) } } ?? []
+    let misses = failAbove.map { limit in comparison.lines.filter { $0.exceeds(limit, drift: comparison.drift) } } ?? []
     for miss in misses { Terminal.note("above --fail-above: \(miss.name)") }
     if !misses.isEmpty { throw ExitCode(ExitStatus.missedThreshold.rawValue) }
   }

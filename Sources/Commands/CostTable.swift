@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import ArgumentParser
 import Bench
-import Foundation
 import LinuxSystem
 
 struct CostTable: CulvertCommand {
@@ -27,27 +26,10 @@ struct CostTable: CulvertCommand {
     #if DEBUG
       Terminal.note("warning: a debug build; its timings say nothing")
     #endif
+    if let json { try ResultFile.check(json) }
     let result = try TableCost(entries: entries, changes: changes).run()
-    func number(_ value: Double) -> String { String(format: "%.1f", value) }
-    func line(_ name: String, _ samples: [Double]) -> String {
-      let figures = [0.5, 0.99, 1].map { number(TableCost.Result.percentile(samples, $0)) }
-      return "  \(name)" + figures.map { String(repeating: " ", count: max(1, 12 - $0.count)) + $0 }.joined()
-    }
-    Terminal.result(
-      """
-      kernel's FDB → BPF map, \(changes) of each at \(result.entries) entries, µs
-                          p50         p99         max
-      \(line("moved   ", result.changeToMap))
-      \(line("inserted", result.insertToMap))
-      \(line("deleted ", result.deleteToMap))
-        missed \(result.missed)
-      start with \(result.entries) entries: \(number(result.start * 1000)) ms; \(number(result.bytesPerEntry)) bytes an entry
-      """)
-    if let json {
-      let encoder = JSONEncoder()
-      encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-      try encoder.encode(result).write(to: URL(fileURLWithPath: json))
-    }
+    Terminal.result(result.text)
+    if let json { try ResultFile.write(result.encoded(), to: json) }
     guard result.missed == 0 else {
       throw Failure("follow", "\(result.missed) of \(3 * changes) changes within a second")
     }

@@ -35,10 +35,8 @@ struct Down: CulvertCommand {
     if let last = failures.last { throw last }
     if directories.isEmpty, !json {
       let elsewhere = RuntimeDirectory.all().compactMap(\.owner)
-      let hint =
-        elsewhere.isEmpty
-        ? "" : "; elsewhere: " + elsewhere.map { "\($0.overlay) in \($0.namespace)" }.joined(separator: ", ")
-      Terminal.note("nothing to end here\(hint)")
+      Terminal.note("nothing to end here\(elsewhere.isEmpty ? "" : "; elsewhere:")")
+      for owner in elsewhere { Terminal.note("  \(owner.overlay): \(owner.downCommand)") }
     }
   }
 }

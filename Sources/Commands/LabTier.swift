@@ -25,9 +25,15 @@ struct LabTier {
   /// A host that is already served is left as it is.
   func start(on lab: Lab) throws {
     for host in LabHost.allCases.map({ lab.host($0) }) {
-      let owners = try Overlays.directories(namespace: host.reference, all: false).compactMap(\.owner)
-      if let owner = owners.first(where: \.isAlive) {
-        Terminal.note("\(host.name) is served already, by process \(owner.pid)")
+      let directories = try Overlays.directories(namespace: host.reference, all: false)
+      if let directory = directories.first(where: { $0.owner?.isAlive == true }) {
+        let status = try Overlays.status(directory)
+        guard name == "auto" || status.tier == name else {
+          throw Failure(
+            "start", "tier \(name) on \(host.name)", errno: .fileExists,
+            advice: "Tier \(status.tier) serves it already; `\(Owner.downCommand(status.namespace))` ends that.")
+        }
+        Terminal.note("\(host.name) is served already: tier \(status.tier), process \(status.pid)")
         continue
       }
       try Background.spawn([

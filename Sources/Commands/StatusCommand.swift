@@ -40,7 +40,7 @@ struct StatusCommand: CulvertCommand {
         "\(status.overlay) in \(status.namespace): process \(status.pid) has died; the kernel carries it"
       ]
       lines += status.changes.map { "  still changed: \($0)" }
-      lines.append("  `culvert down` restores, and so does the next `culvert up`")
+      lines.append("  `\(Owner.downCommand(status.namespace))` restores, and so does the next `culvert up`")
       return lines.joined(separator: "\n")
     }
     let strict = status.strict ? ", strict" : ""

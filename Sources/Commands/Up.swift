@@ -36,11 +36,11 @@ struct Up: CulvertCommand {
   var entries: UInt32 = 131_072
   @Option(
     help:
-      "Tier afxdp: what the worker does without packets: \(WaitMode.allCases.map(\.rawValue).joined(separator: ", "))."
+      "Tier afxdp: what the worker does without packets: \(WaitMode.allCases.map(\.rawValue).joined(separator: ", ")) (default: adaptive)."
   )
-  var wait = WaitMode.adaptive
-  @Option(help: "Tier afxdp: how many; each needs a queue of the uplink and of every port.")
-  var workers = 1
+  var wait: WaitMode?
+  @Option(help: "Tier afxdp: how many; each needs a queue of the uplink and of every port (default: 1).")
+  var workers: Int?
   @Option(
     help:
       "Tier afxdp: the CPUs that its workers are pinned to, as in 1,2 (default: wherever the scheduler puts them)."
@@ -70,6 +70,11 @@ struct Up: CulvertCommand {
     guard tier == "auto" || Tier(rawValue: tier) != nil || Self.later.contains(tier) else {
       throw ValidationError(
         "--tier \(tier) is not one of: \(Self.tiers).")
+    }
+    guard entries > 0 else { throw ValidationError("--entries must be positive.") }
+    for (option, isGiven) in [("wait", wait != nil), ("workers", workers != nil), ("cpus", cpus != nil)]
+    where isGiven && tier != Tier.afxdp.rawValue {
+      throw ValidationError("--\(option) is for --tier afxdp: the others have no workers.")
     }
   }
 
@@ -108,7 +113,7 @@ struct Up: CulvertCommand {
     FastPathOptions(
       overlay: overlay, namespace: netns, uplink: uplink, uplinkNamespace: uplinkNetns,
       tier: Tier(rawValue: tier), mode: generic ? .generic : .native, strict: strict,
-      bypassPolicy: bypassPolicy, entryCapacity: entries, wait: wait, workers: workers, cpus: cpuList,
+      bypassPolicy: bypassPolicy, entryCapacity: entries, wait: wait ?? .adaptive, workers: workers ?? 1, cpus: cpuList,
       keepsOffloads: keepOffloads, avoidsTCX: withoutTcx)
   }
 }

@@ -67,6 +67,7 @@ public struct FastPathOptions: Sendable {
 
   /// What no tier could do as asked is refused, never ignored.
   func check() throws(Failure) {
+    for cpu in cpus { try CPU.check(cpu) }
     if mode == .generic, let tier, tier != .xdp {
       throw Failure(
         "attach tier", tier.rawValue, advice: "--generic is tier xdp's; \(tier.rawValue) has one mode.",

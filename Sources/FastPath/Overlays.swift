@@ -20,6 +20,7 @@ public enum Overlays {
 
   /// Those of one namespace, or of all.
   public static func directories(namespace reference: String?, all: Bool) throws -> [RuntimeDirectory] {
+    try RuntimeDirectory.check()
     // Held open, the namespace in question is found and kept.
     let namespace = try NetworkNamespace.open(reference)
     purge()

@@ -17,6 +17,12 @@ public struct Owner: Codable, Equatable, Sendable {
   public var logPath: String { Self.logPath(of: pid) }
   public static func logPath(of pid: Int32) -> String { "/run/culvert/log/up-\(pid).log" }
 
+  /// What ends it, or restores after it.
+  public var downCommand: String { Self.downCommand(namespace) }
+  public static func downCommand(_ namespace: String) -> String {
+    namespace.hasPrefix("net:[") ? "culvert down" : "culvert down --netns \(namespace)"
+  }
+
   public static func startTime(of pid: Int32) -> UInt64? {
     guard let text = try? FileText.read("/proc/\(pid)/stat"),
       let afterName = text.lastIndex(of: ")")
@@ -55,6 +61,9 @@ public struct RuntimeDirectory: Sendable, Hashable {
   public var socketPath: String { path + "/control.sock" }
   public var ownerPath: String { path + "/owner.json" }
   var lockPath: String { path + "/lock" }
+
+  /// Throws where they may not be seen.
+  public static func check() throws(Failure) { try Folder.check(root) }
 
   /// Every overlay that has or had a fast path.
   public static func all() -> [RuntimeDirectory] {
@@ -98,7 +107,7 @@ public struct RuntimeDirectory: Sendable, Hashable {
       let holder = self.owner.map { "process \($0.pid)" } ?? "another process"
       throw Failure(
         "lock", path, errno: errno,
-        advice: "\(holder) already serves this overlay; `culvert status` shows it, `culvert down` ends it.")
+        advice: "\(holder) already serves this overlay; `culvert status` shows it, `\(self.owner?.downCommand ?? "culvert down")` ends it.")
     }
     return descriptor
   }

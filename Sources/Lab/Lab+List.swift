@@ -20,7 +20,8 @@ public struct LabSummary: Sendable {
 
 extension Lab {
   public static func list() throws -> [LabSummary] {
-    try LabRecord.names.map { name in
+    try LabRecord.check()
+    return try LabRecord.names.map { name in
       let record = try LabRecord(name)
       let spec = record.spec()
       guard record.isComplete, let spec else {

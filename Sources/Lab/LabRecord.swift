@@ -60,6 +60,9 @@ struct LabRecord {
     }
   }
 
+  /// Throws where they may not be seen.
+  static func check() throws(Failure) { try Folder.check(root) }
+
   static var names: [String] { Folder.names(root).filter { !$0.hasPrefix(".") } }
 
   // MARK: Write

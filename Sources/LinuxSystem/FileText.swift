@@ -57,6 +57,12 @@ public enum Folder {
     return names.sorted()
   }
 
+  /// Throws where it is there and may not be read: nothing in it would look like nothing there.
+  public static func check(_ path: String) throws(Failure) {
+    guard access(path, R_OK | X_OK) != 0, Errno.last != .noSuchFileOrDirectory else { return }
+    throw Failure("read", path, errno: .last, advice: "Run as root.")
+  }
+
   /// Makes it; true where it was not there yet. The folder above must be.
   @discardableResult
   public static func make(_ path: String) throws(Failure) -> Bool {

@@ -234,12 +234,28 @@ struct CostReportTests {
     let comparison = CostComparison(old, new)
     #expect(comparison.lines.filter(\.isWorse).map(\.name) == [old.steps[1].name])
     #expect(comparison.lines.count { $0.isBetter } == 0)
-    #expect(comparison.lines.filter { $0.exceeds(30) }.count == 1)
-    #expect(comparison.lines.filter { $0.exceeds(60) }.isEmpty)
+    #expect(comparison.lines.filter { $0.exceeds(30, drift: nil) }.count == 1)
+    #expect(comparison.lines.filter { $0.exceeds(60, drift: nil) }.isEmpty)
     #expect(comparison.notes == ["only in the older result: \(gone.name)"])
     #expect(comparison.text.contains("1 slower, 0 faster, \(comparison.lines.count - 1) no difference"))
     for line in comparison.text.split(separator: "\n") { #expect(line.count <= 80, "\(line)") }
     #expect(CostComparison(new, old).lines.filter(\.isBetter).count == 1)
+  }
+
+  /// The same C in both runs tells how much of a difference is the machine's.
+  @Test func aSlowerMachineIsSaidAndAllowedFor() throws {
+    var (old, new) = (CostReport.sample(), CostReport.sample())
+    for index in new.steps.indices {
+      new.steps[index].samples = new.steps[index].samples.map { $0 * 1.5 }
+      new.steps[index].nsPerPacket = CostReport.Figure(new.steps[index].samples)!
+      (old.steps[index].referenceNs, new.steps[index].referenceNs) = (10, 15)
+    }
+    let comparison = CostComparison(old, new)
+    #expect(comparison.drift == 1.5)
+    #expect(comparison.lines.contains { $0.exceeds(20, drift: nil) })
+    #expect(!comparison.lines.contains { $0.part != .path && $0.exceeds(20, drift: comparison.drift) })
+    #expect(comparison.notes.contains { $0.hasPrefix("the machine is not what it was") })
+    for line in comparison.text.split(separator: "\n") { #expect(line.count <= 80, "\(line)") }
   }
 
   @Test func whatItsSpreadHidesIsNotCompared() {

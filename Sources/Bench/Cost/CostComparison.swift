@@ -17,26 +17,31 @@ public struct CostComparison {
     public var isWorse: Bool { isMaterial && interval.lowerBound > 1 }
     public var isBetter: Bool { isMaterial && interval.upperBound < 1 }
 
-    /// Worse by more than so much, with all of the interval.
-    public func exceeds(_ percent: Double) -> Bool {
-      isMaterial && interval.lowerBound > 1 + percent / 100
+    /// Worse by more than so much, with all of the interval, and not for the machine being slower.
+    public func exceeds(_ percent: Double, drift: Double?) -> Bool {
+      isMaterial && interval.lowerBound > (1 + percent / 100) * max(1, part == .path ? 1 : drift ?? 1)
     }
   }
+
+  /// Time of the C beside part `swift`, the same code in both, over what it took then: of the machine itself.
+  public private(set) var drift: Double?
 
   public private(set) var lines: [Line] = []
   /// Steps that only one of the reports has, and other reasons to doubt.
   public private(set) var notes: [String] = []
 
   public init(_ old: CostReport, _ new: CostReport) {
+    var (missing, hidden, drifts): ([String], [String], [Double]) = ([], [], [])
     for step in new.steps {
       guard let before = old.steps.first(where: step.isSame) else {
-        notes.append("not in the older result: \(step.name)")
+        missing.append(step.name)
         continue
       }
+      if let then = before.referenceNs, let now = step.referenceNs, then > 0 { drifts.append(now / then) }
       guard before.nsPerPacket.median > 0, step.nsPerPacket.median > 0,
         !before.nsPerPacket.isHidden, !step.nsPerPacket.isHidden
       else {
-        notes.append("not compared, its spread hides it: \(step.name)")
+        hidden.append(step.name)
         continue
       }
       guard let ratio = CostReport.Figure(ratioOf: step.samples, to: before.samples) else { continue }
@@ -47,14 +52,27 @@ public struct CostComparison {
           now: step.nsPerPacket.median,
           ratio: ratio.median, interval: ratio.ci95[0]...ratio.ci95[1]))
     }
-    for step in old.steps where !new.steps.contains(where: step.isSame) {
-      notes.append("only in the older result: \(step.name)")
+    let gone = old.steps.filter { step in !new.steps.contains(where: step.isSame) }.map(\.name)
+    note("not in the older result", missing)
+    note("only in the older result", gone)
+    note("not compared, their spread hides them", hidden)
+    drift = Statistics.median(drifts)
+    if let drift, !(0.9...1.1).contains(drift) {
+      notes.append(
+        "the machine is not what it was: the C beside part swift, the same code in both, takes "
+          + "\(Quantity.number(drift))× as long as then. So much of every ratio may be the machine's; --fail-above allows for it.")
     }
     let (a, b) = (old.environment, new.environment)
     if a.cpu != b.cpu || a.kernel != b.kernel {
       notes.append("another machine: \(a.cpu), Linux \(a.kernel)")
     }
     if a.debugBuild || b.debugBuild { notes.append("a debug build is among them: the timings say little") }
+  }
+
+  private mutating func note(_ what: String, _ names: [String]) {
+    guard !names.isEmpty else { return }
+    let more = names.count > 3 ? " and \(names.count - 3) more" : ""
+    notes.append("\(what): \(names.prefix(3).joined(separator: "; "))\(more)")
   }
 
   /// At most 80 columns: what changed, worst first, and how many did not.

@@ -104,7 +104,8 @@ public struct CostPage {
         defer { before = step.nsPerPacket.median }
         return bar(
           step.step, from: before, to: step.nsPerPacket.median, of: most, "n0",
-          step.adds.map { "+\(Quantity.nanoseconds($0.median))" } ?? "")
+          step.nsPerPacket.isHidden
+            ? "spread hides it" : step.adds.map { "+\(Quantity.nanoseconds($0.median))" } ?? "")
       }
       return "<h3>\(chain.title)</h3><table class=\"bars\"><tbody>\(bars)</tbody></table>\n"
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import FastPath
+import Foundation
 import LinuxSystem
 import Netlink
 import PacketHeaders
@@ -16,6 +17,8 @@ public struct TableCost: Sendable {
   }
 
   public struct Result: Codable, Sendable {
+    public static let schemaName = "culvert.cost-table/1"
+    public var schema = Self.schemaName
     public var entries: Int
     /// Microseconds from before the request to the kernel until the map has it, ascending: an address that
     /// moves to another VTEP, a new one, one that goes.
@@ -30,12 +33,40 @@ public struct TableCost: Sendable {
     public var bytesPerEntry: Double
 
     enum CodingKeys: String, CodingKey {
-      case entries, missed
+      case schema, entries, missed
       case changeToMap = "change_to_map_us"
       case insertToMap = "insert_to_map_us"
       case deleteToMap = "delete_to_map_us"
       case start = "start_s"
       case bytesPerEntry = "bytes_per_entry"
+    }
+
+    public func encoded() throws -> Data {
+      let encoder = JSONEncoder()
+      encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+      return try encoder.encode(self)
+    }
+
+    public static func decoded(_ data: Data) throws -> Result {
+      try JSONDecoder().decode(Result.self, from: data)
+    }
+
+    public var text: String {
+      func number(_ value: Double) -> String { String(format: "%.1f", value) }
+      func line(_ name: String, _ samples: [Double]) -> String {
+        let figures = [0.5, 0.99, 1].map { number(Self.percentile(samples, $0)) }
+        return "  \(name)"
+          + figures.map { String(repeating: " ", count: max(1, 12 - $0.count)) + $0 }.joined()
+      }
+      return """
+        kernel's FDB → BPF map, \(changeToMap.count) of each at \(entries) entries, µs
+                            p50         p99         max
+        \(line("moved   ", changeToMap))
+        \(line("inserted", insertToMap))
+        \(line("deleted ", deleteToMap))
+          missed \(missed)
+        start with \(entries) entries: \(number(start * 1000)) ms; \(number(bytesPerEntry)) bytes an entry
+        """
     }
 
     /// Of ascending samples.

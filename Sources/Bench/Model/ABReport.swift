@@ -183,13 +183,4 @@ public struct ABReport: Codable, Sendable, Equatable {
     decoder.keyDecodingStrategy = .convertFromSnakeCase
     return try decoder.decode(ABReport.self, from: data)
   }
-
-  /// Replaces `path` in one step: a reader, or an interruption, never meets half a file.
-  public func write(to path: String) throws {
-    do {
-      try encoded().write(to: URL(fileURLWithPath: path), options: .atomic)
-    } catch {
-      throw Failure("write", path, advice: "\(error.localizedDescription)")
-    }
-  }
 }

@@ -53,15 +53,23 @@ struct Axes {
       + points.map { "<circle class=\"dot \(style)\" cx=\"\(px($0.0))\" cy=\"\(py($0.1))\" r=\"2.6\"/>" }
   }
 
-  /// Names at the ends of curves, moved apart where they would cover each other.
+  /// Names at the ends of curves, moved apart where they would cover each other, and up where they would
+  /// leave the drawing.
   func names(_ ends: [(name: String, style: String, y: Double)]) -> [Markup] {
-    var last = -Double.infinity
-    return ends.sorted { py($0.y) < py($1.y) }.map { end in
-      let y = max(py(end.y) + 4, last + 14)
-      last = y
-      return """
-        <text class="name \(end.style)" x="\(Self.width - right + 8)" y="\(y)">\(end.name)</text>
-        """
+    let ends = ends.sorted { py($0.y) < py($1.y) }
+    let lowest = Self.height - bottom + 4
+    let distance = min(14, (lowest - top) / Double(max(1, ends.count - 1)))
+    var places: [Double] = []
+    for end in ends { places.append(max(py(end.y) + 4, (places.last ?? -.infinity) + distance)) }
+    var limit = lowest
+    for index in places.indices.reversed() {
+      places[index] = min(places[index], limit)
+      limit = places[index] - distance
+    }
+    return zip(ends, places).map { end, y in
+      """
+      <text class="name \(end.style)" x="\(Self.width - right + 8)" y="\(Self.short(y))">\(end.name)</text>
+      """
     }
   }
 
