@@ -43,7 +43,7 @@ extension AB {
     guard let json else {
       throw Failure("resume", "nothing", advice: "Name the file: --json FILE --resume.", status: .usage)
     }
-    let data = try ResultFile.read(json, of: "`culvert ab --json`, or leave --resume out")
+    let data = try ResultFile.read(json, of: "`culvert ab --json`, or leave --resume out", status: .usage)
     guard let earlier = try? ABReport.decoded(data), earlier.schema == ABReport.schemaName else {
       throw ResultFile.misfit(data, json, of: "`culvert ab --json`", schemas: [ABReport.schemaName])
     }

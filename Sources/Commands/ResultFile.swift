@@ -42,10 +42,10 @@ enum ResultFile {
   }
 
   /// - Parameter origin: the commands whose --json writes such a file.
-  static func read(_ path: String, of origin: String) throws(Failure) -> Data {
+  static func read(_ path: String, of origin: String, status: ExitStatus? = nil) throws(Failure) -> Data {
     do throws(Failure) { return Data(try FileText.read(path).utf8) } catch {
       throw Failure(
-        "read", path, errno: error.errno, advice: "Give a file of \(origin).", status: .usage)
+        "read", path, errno: error.errno, advice: "Give a file of \(origin).", status: status)
     }
   }
 

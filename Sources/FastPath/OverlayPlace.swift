@@ -51,6 +51,14 @@ final class OverlayPlace {
     }
     uplink = try Self.findUplink(
       vxlan, options, underlay: underlayConnection, overlay: overlayConnection)
+    // What the overlay is made of cannot carry it, whatever the name says.
+    let isOfOverlay = uplink.index == bridge.index || uplink.master == bridge.index
+    guard underlayNamespace != nil || !isOfOverlay else {
+      throw Failure(
+        "use as uplink", uplink.name,
+        advice: "It is \(uplink.index == bridge.index ? "the overlay's bridge itself" : "a port of \(bridge.name)"); "
+          + "name the interface that the VXLAN packets leave by.", status: .usage)
+    }
   }
 
   private static func devices(named name: String, in links: [Link]) throws -> (bridge: Link, vxlan: Link) {

@@ -35,7 +35,7 @@ struct LayoutTests {
       \.zero),
     "culvert_counters": inSwift(culvert_counters.self, \.packets, \.bytes),
     "culvert_device_key": inSwift(culvert_device_key.self, \.ifindex, \.netns),
-    "culvert_xmit_drops": inSwift(culvert_xmit_drops.self, \.not_sent, \.not_redirected),
+    "culvert_xmit_drops": inSwift(culvert_xmit_drops.self, \.not_sent, \.not_redirected, \.not_taken),
     "culvert_generator": inSwift(
       culvert_generator.self, \.rate, \.stop_ns, \.last_ns, \.tokens, \.sent, \.sequence_offset,
       \.stamp_offset),

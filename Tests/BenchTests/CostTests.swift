@@ -369,6 +369,10 @@ struct CostCommandTests {
     #expect(second.output.contains("above --fail-above: xdp encapsulate"))
     let noLimit = try culvert("\(ladder) --compare \(file.path)")
     #expect(noLimit.status == 0)
+    // An interrupted run leaves an earlier result as it was.
+    let kept = try Data(contentsOf: file)
+    _ = try shell("sh", "-c", "timeout -s INT 1 \(Self.binary) cost --json \(file.path) 2>&1; test $? = 124")
+    #expect(try Data(contentsOf: file) == kept)
   }
 
   @Test(arguments: [

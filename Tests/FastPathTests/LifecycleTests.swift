@@ -35,6 +35,12 @@ struct LifecycleTests {
     return try condition()
   }
 
+  @Test(arguments: ["br0", "vx0", "va1"]) func whatTheOverlayIsMadeOfIsNoUplink(name: String) throws {
+    let overlay = try TestOverlay()
+    let refusal = #expect(throws: Failure.self) { try overlay.start("a") { $0.uplink = name } }
+    #expect(refusal?.subject == name && refusal?.status == .usage)
+  }
+
   @Test func stopRestoresEverything() throws {
     let overlay = try TestOverlay()
     let before = try features(overlay, "a1")
