@@ -7,7 +7,7 @@ set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
 [ "$(id -u)" -eq 0 ] || die "needs root, for network namespaces and BPF: run sudo scripts/ab.sh" 77
-scripts/build.sh release --product culvert
+scripts/build.sh release --product culvert >&2
 [ $# -gt 0 ] || set -- --quick
 say "culvert ab $*"
 exec "$(swift build -c release --show-bin-path)/culvert" ab "$@"
