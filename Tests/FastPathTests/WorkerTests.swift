@@ -70,7 +70,12 @@ struct WorkerTests {
     // Generated frames reach an end without an XDP program only where it runs NAPI.
     try overlay.hosts["a"]!.shell("ethtool -K va1 gro on")
     try overlay.ping("a1", "b1")
-    let services = try ["a", "b"].map { host in try overlay.start(host) { $0.tier = .afxdp } }
+    let services = try ["a", "b"].map { host in
+      try overlay.start(host) {
+        $0.tier = .afxdp
+        $0.cpus = [CPU.count - 1]
+      }
+    }
     try overlay.ping("a1", "b1", count: 2)
     let (a1, b1) = (overlay.containers["a1"]!, overlay.containers["b1"]!)
     let generator = try FrameGenerator(
@@ -82,10 +87,14 @@ struct WorkerTests {
     let at = FrameTemplate.headerBytes
     var arrived = 0
     for rate: UInt64 in [20_000, 200_000, 600_000, 2_000_000] {
-      try a1.node.run {
-        try generator.run(
-          ingress: if_nametoindex("eth0"), rate: rate, until: Clock.monotonicNanoseconds + 60_000_000,
-          stampOffset: at)
+      // On one CPU: of a veth's queues, that of the sender's is taken.
+      try DedicatedThread.run {
+        try CPU.pin(to: 0)
+        try a1.node.run {
+          try generator.run(
+            ingress: if_nametoindex("eth0"), rate: rate, until: Clock.monotonicNanoseconds + 60_000_000,
+            stampOffset: at)
+        }
       }
       var last: UInt64 = 0
       while let frame = arrivals.receive(milliseconds: 50, where: { $0.count == 64 }) {
