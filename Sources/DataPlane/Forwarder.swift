@@ -264,9 +264,9 @@ struct Forwarder: ~Copyable {
     listed = 0
     var place = 0
     if count >= Self.leastRedirected && strain.allows {
-      let start = Clock.monotonicNanoseconds
+      let start = culvert_monotonic_ns()
       let (done, refused) = outbox!.send(count, calls: work)
-      strain.add(frames: count, nanoseconds: Clock.monotonicNanoseconds &- start, isWhole: done == count)
+      strain.add(frames: count, nanoseconds: culvert_monotonic_ns() &- start, isWhole: done == count)
       work.add(redirected: done)
       if !strain.allows { work.addRest() }
       while place < done {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import LinuxSystem
+import CLinuxSystem
 
 /// Whether redirection still pays. Each call makes a page pool, which the kernel keeps until the last packet out of it
 /// was read: where containers leave thousands of packets unread, calls become slower than the sockets.
@@ -11,7 +11,7 @@ struct Strain {
   private var restsUntil: UInt64 = 0
 
   var allows: Bool {
-    @inline(__always) get { restsUntil == 0 || Clock.monotonicNanoseconds >= restsUntil }
+    @inline(__always) get { restsUntil == 0 || culvert_monotonic_ns() >= restsUntil }
   }
 
   /// One call that sent so many frames; `isWhole`: the kernel sent all that it was to.
@@ -25,7 +25,7 @@ struct Strain {
     weight &+= 4
     if weight >= Self.limit {
       weight = 0
-      restsUntil = Clock.monotonicNanoseconds &+ Self.restNanoseconds
+      restsUntil = culvert_monotonic_ns() &+ Self.restNanoseconds
     }
   }
 }
