@@ -139,7 +139,8 @@ struct CostLadder: CulvertCommand {
   private func compare(_ older: CostReport, _ report: CostReport) throws {
     let comparison = CostComparison(older, report)
     FileHandle.standardOutput.write(Data("\n\(comparison.text)".utf8))
-    let misses = failAbove.map { limit in comparison.lines.filter { $0.exceeds(limit, drift: comparison.drift) } } ?? []
+    let misses =
+      failAbove.map { limit in comparison.lines.filter { $0.exceeds(limit, drift: comparison.drift) } } ?? []
     for miss in misses { Terminal.note("above --fail-above: \(miss.name)") }
     if !misses.isEmpty { throw ExitCode(ExitStatus.missedThreshold.rawValue) }
   }

@@ -31,7 +31,8 @@ struct LabTier {
         guard name == "auto" || status.tier == name else {
           throw Failure(
             "start", "tier \(name) on \(host.name)", errno: .fileExists,
-            advice: "Tier \(status.tier) serves it already; `\(Owner.downCommand(status.namespace))` ends that.")
+            advice:
+              "Tier \(status.tier) serves it already; `\(Owner.downCommand(status.namespace))` ends that.")
         }
         Terminal.note("\(host.name) is served already: tier \(status.tier), process \(status.pid)")
         continue

@@ -57,7 +57,8 @@ struct Report: CulvertCommand {
 struct ReportForms: ParsableArguments {
   @Option(help: "Write the report there as one self-contained HTML page; - is standard output.")
   var html: String?
-  @Option(help: "Write the report there as Markdown, for a pull request (of `culvert ab`); - is standard output.")
+  @Option(
+    help: "Write the report there as Markdown, for a pull request (of `culvert ab`); - is standard output.")
   var markdown: String?
 
   var isEmpty: Bool { html == nil && markdown == nil }

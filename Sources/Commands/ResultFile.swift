@@ -62,6 +62,7 @@ enum ResultFile {
       }
     return Failure(
       "read", path,
-      advice: "\(what). Give a file that \(origin) wrote (\(schemas.joined(separator: ", "))).", status: .usage)
+      advice: "\(what). Give a file that \(origin) wrote (\(schemas.joined(separator: ", "))).",
+      status: .usage)
   }
 }

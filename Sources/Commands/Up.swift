@@ -113,7 +113,8 @@ struct Up: CulvertCommand {
     FastPathOptions(
       overlay: overlay, namespace: netns, uplink: uplink, uplinkNamespace: uplinkNetns,
       tier: Tier(rawValue: tier), mode: generic ? .generic : .native, strict: strict,
-      bypassPolicy: bypassPolicy, entryCapacity: entries, wait: wait ?? .adaptive, workers: workers ?? 1, cpus: cpuList,
+      bypassPolicy: bypassPolicy, entryCapacity: entries, wait: wait ?? .adaptive, workers: workers ?? 1,
+      cpus: cpuList,
       keepsOffloads: keepOffloads, avoidsTCX: withoutTcx)
   }
 }

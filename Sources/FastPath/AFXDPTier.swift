@@ -14,19 +14,19 @@ import XDPSocket
 final class AFXDPTier: TableTier {
   let tier = Tier.afxdp
   var uplinkEndFeatures: [String: Bool] {
-    live.isEmpty
+    live == nil
       ? EndFeatures.completeChecksums
       : EndFeatures.completeChecksums.merging(EndFeatures.redirectTarget) { $1 }
   }
   var portEndFeatures: [String: Bool] { keepsOffloads ? [:] : uplinkEndFeatures }
-  var redirection: Redirection { live.isEmpty ? .none : .whereReady }
+  var redirection: Redirection { live == nil ? .none : .whereReady }
   let tables: BPFTables
   private let portProgram: BPFProgram
   private let uplinkProgram: BPFProgram
   private var links: [UInt32: Box<XDPLink>] = [:]
   private let workers: [ForwardingWorker]
-  /// One for each worker, or none.
-  private let live: [LiveSending]
+  /// nil: all leave by the sockets.
+  private let live: LiveSending?
   private let devices: BPFMap<UInt32, UInt32>
   private let failures: TransmitFailures?
   private let keepsOffloads: Bool
@@ -75,21 +75,19 @@ final class AFXDPTier: TableTier {
           seed: .random(in: 0 ... .max), wait: options.wait,
           cpu: options.cpus.isEmpty ? nil : options.cpus[index], namespace: home?.namespace))
     }
-    var live: [LiveSending] = []
+    var live: LiveSending?
     var failures: TransmitFailures?
     do {
       if isLive {
         do {
-          for _ in 0..<options.workers {
-            live.append(try LiveSending(frames: options.frames, devices: devices.descriptor.raw))
-          }
+          let sending = try LiveSending(frames: options.frames, devices: devices.descriptor.raw)
           failures = try TransmitFailures(
-            capacity: options.portCapacity, senders: live.map { $0.namespace.value.identity }, followsVeths: true)
-          for one in live { try start(one.memory(frames: options.frames), one.sender(), one) }
+            capacity: options.portCapacity, sender: sending.namespace.value.identity, followsVeths: true)
+          try start(sending.memory(frames: options.frames), sending.sender(), sending)
+          live = sending
         } catch {
           report("bursts leave by the sockets, not by redirection: \(error)")
-          for worker in workers { worker.stop() }
-          (workers, live, failures) = ([], [], nil)
+          failures = nil
         }
       }
       if options.workers > 1 {
@@ -132,7 +130,7 @@ final class AFXDPTier: TableTier {
     do {
       modes[slot] = try open(link, slot: slot)
       try tables.open(link, slot: slot, flags: flags(slot))
-      if failures != nil, link.kind == "veth" {
+      if live != nil, link.kind == "veth" {
         try devices.update(slot, UInt32(link.index))
         try failures?.follow(link, slot: slot)
         _ = try recheck(link, slot: slot)
@@ -182,7 +180,7 @@ final class AFXDPTier: TableTier {
   /// the other end when its call returns. Of several queues redirection takes the one of the CPU, and others may be at work
   /// there. Runs in the device's namespace.
   private func isRedirectTarget(_ link: Link, slot: UInt32) throws -> Bool {
-    guard !live.isEmpty, link.kind == "veth", singles.contains(slot) else { return false }
+    guard live != nil, link.kind == "veth", singles.contains(slot) else { return false }
     // Where the kernel (before 6.3) does not say, an end that was seen to is all that is known.
     return try XDPFeatures.of(interface: link.index)?.contains(.redirectTarget)
       ?? (slot != UInt32(CULVERT_UPLINK_SLOT) || uplinkEndIsSeen)

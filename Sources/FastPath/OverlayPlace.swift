@@ -56,7 +56,8 @@ final class OverlayPlace {
     guard underlayNamespace != nil || !isOfOverlay else {
       throw Failure(
         "use as uplink", uplink.name,
-        advice: "It is \(uplink.index == bridge.index ? "the overlay's bridge itself" : "a port of \(bridge.name)"); "
+        advice:
+          "It is \(uplink.index == bridge.index ? "the overlay's bridge itself" : "a port of \(bridge.name)"); "
           + "name the interface that the VXLAN packets leave by.", status: .usage)
     }
   }

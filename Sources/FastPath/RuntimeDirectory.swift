@@ -107,7 +107,9 @@ public struct RuntimeDirectory: Sendable, Hashable {
       let holder = self.owner.map { "process \($0.pid)" } ?? "another process"
       throw Failure(
         "lock", path, errno: errno,
-        advice: "\(holder) already serves this overlay; `culvert status` shows it, `\(self.owner?.downCommand ?? "culvert down")` ends it.")
+        advice:
+          "\(holder) already serves this overlay; `culvert status` shows it, `\(self.owner?.downCommand ?? "culvert down")` ends it."
+      )
     }
     return descriptor
   }

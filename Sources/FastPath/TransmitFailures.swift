@@ -12,9 +12,9 @@ final class TransmitFailures {
   private var links: [Box<TracepointLink>]
   private let map: BPFMap<culvert_device_key, culvert_xmit_drops>
   private var veths: [UInt32: Veth] = [:]
-  /// Of each slot: the device's, then its place as the senders know it.
+  /// Of each slot: the device's, then its place as the sender knows it.
   private var keys: [UInt32: [culvert_device_key]] = [:]
-  private let senders: [UInt32]
+  private let sender: UInt32?
   private let followsVeths: Bool
 
   private struct Veth {
@@ -35,14 +35,14 @@ final class TransmitFailures {
   }
 
   /// - Parameters:
-  ///   - senders: namespaces out of which this process itself redirects, by slot.
+  ///   - sender: the namespace out of which this process itself redirects, by slot.
   ///   - followsVeths: a veth's transmissions, too: dear where packets come one by one (udp-rr 4 % slower).
-  init(capacity: UInt32, senders: [NetworkNamespace.Identity] = [], followsVeths: Bool) throws {
+  init(capacity: UInt32, sender: NetworkNamespace.Identity? = nil, followsVeths: Bool) throws {
     self.followsVeths = followsVeths
-    self.senders = senders.map { UInt32(truncatingIfNeeded: $0.inode) }
+    self.sender = sender.map { UInt32(truncatingIfNeeded: $0.inode) }
     let embedded = culvert_bpf_drops()
     var object = try BPFObject(name: String(cString: embedded.name), data: embedded.data, size: embedded.size)
-    try object.resize("xmit_drops", to: capacity * UInt32(1 + senders.count))
+    try object.resize("xmit_drops", to: capacity * (sender == nil ? 1 : 2))
     try object.load()
     map = try object.map("xmit_drops")
     links = [Box(try TracepointLink(attaching: object.program("culvert_redirect")))]
@@ -53,7 +53,8 @@ final class TransmitFailures {
   func follow(_ link: Link, slot: UInt32) throws {
     let inode = try NetworkNamespace.current().identity.inode
     let key = culvert_device_key(ifindex: UInt32(link.index), netns: UInt32(truncatingIfNeeded: inode))
-    keys[slot] = [key] + senders.map { culvert_device_key(ifindex: CULVERT_WAY_OUT | slot, netns: $0) }
+    let places = sender.map { [culvert_device_key(ifindex: CULVERT_WAY_OUT | slot, netns: $0)] } ?? []
+    keys[slot] = [key] + places
     for key in keys[slot]! { try map.updatePerCPU(key, culvert_xmit_drops()) }
     if link.kind == "veth" {
       var veth = Veth(ethtool: Box(try Ethtool()), name: link.name, atStart: 0)

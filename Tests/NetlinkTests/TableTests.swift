@@ -11,7 +11,9 @@ struct TableTests {
   @Test func bridgeAndVXLANEntriesAgreeWithIPRoute2() throws {
     try NetworkNamespace.makeAnonymous().run {
       // The groups that IPv6 joins by and by would be there for one reader and not for the other.
-      for place in ["default", "all"] { try? FileText.write("1", to: "/proc/sys/net/ipv6/conf/\(place)/disable_ipv6") }
+      for place in ["default", "all"] {
+        try? FileText.write("1", to: "/proc/sys/net/ipv6/conf/\(place)/disable_ipv6")
+      }
       let route = try RouteConnection()
       try LinkTests.build(route)
       let port = try route.link(named: "va1").index

@@ -60,7 +60,8 @@ public struct CostComparison {
     if let drift, !(0.9...1.1).contains(drift) {
       notes.append(
         "the machine is not what it was: the C beside part swift, the same code in both, takes "
-          + "\(Quantity.number(drift))× as long as then. So much of every ratio may be the machine's; --fail-above allows for it.")
+          + "\(Quantity.number(drift))× as long as then. So much of every ratio may be the machine's; --fail-above allows for it."
+      )
     }
     let (a, b) = (old.environment, new.environment)
     if a.cpu != b.cpu || a.kernel != b.kernel {
