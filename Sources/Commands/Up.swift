@@ -32,6 +32,16 @@ struct Up: CulvertCommand {
   var strict = false
   @Flag(help: "Serve ports although a filter, firewall or qdisc could have decided otherwise.")
   var bypassPolicy = false
+  @Option(
+    help: ArgumentHelp(
+      "Who decides about connections where netfilter looks at forwarded packets: kernel (such ports are the kernel's).",
+      valueName: "kernel"))
+  var policy: String = "kernel"
+  @Option(
+    help:
+      "Outer UDP checksum of TCP segments, where the VXLAN device sends checksums: auto (zero, as RFC 7348 section 5 asks) or exact (they stay with the kernel)."
+  )
+  var outerChecksum: OuterChecksum = .auto
   @Option(help: "Forwarding entries that fit; more stay with the kernel.")
   var entries: UInt32 = 131_072
   @Option(
@@ -61,6 +71,7 @@ struct Up: CulvertCommand {
 
   /// Tiers that are designed, and not in this version.
   private static let later = ["hybrid"]
+  private static let laterPolicies = ["connections"]
   private static let tiers = (["auto"] + Tier.allCases.map(\.rawValue)).joined(separator: ", ")
 
   func validate() throws {
@@ -70,6 +81,9 @@ struct Up: CulvertCommand {
     guard tier == "auto" || Tier(rawValue: tier) != nil || Self.later.contains(tier) else {
       throw ValidationError(
         "--tier \(tier) is not one of: \(Self.tiers).")
+    }
+    guard (["kernel"] + Self.laterPolicies).contains(policy) else {
+      throw ValidationError("--policy \(policy) is not one of: kernel.")
     }
     guard entries > 0 else { throw ValidationError("--entries must be positive.") }
     for (option, isGiven) in [("wait", wait != nil), ("workers", workers != nil), ("cpus", cpus != nil)]
@@ -81,6 +95,9 @@ struct Up: CulvertCommand {
   func execute() throws {
     guard !Self.later.contains(tier) else {
       throw Failure("use tier", tier, advice: "This version has: \(Self.tiers).", status: .unavailable)
+    }
+    guard !Self.laterPolicies.contains(policy) else {
+      throw Failure("use policy", policy, advice: "This version has: kernel.", status: .unavailable)
     }
     if detach { return try Background.spawn() }
     let signals = SignalWait()
@@ -113,10 +130,12 @@ struct Up: CulvertCommand {
     FastPathOptions(
       overlay: overlay, namespace: netns, uplink: uplink, uplinkNamespace: uplinkNetns,
       tier: Tier(rawValue: tier), mode: generic ? .generic : .native, strict: strict,
-      bypassPolicy: bypassPolicy, entryCapacity: entries, wait: wait ?? .adaptive, workers: workers ?? 1,
+      bypassPolicy: bypassPolicy, outerChecksum: outerChecksum, entryCapacity: entries,
+      wait: wait ?? .adaptive, workers: workers ?? 1,
       cpus: cpuList,
       keepsOffloads: keepOffloads, avoidsTCX: withoutTcx)
   }
 }
 
+extension OuterChecksum: ExpressibleByArgument {}
 extension WaitMode: ExpressibleByArgument {}

@@ -10,6 +10,14 @@ public enum Tier: String, Sendable, CaseIterable, Codable {
   case tc
 }
 
+/// The outer UDP checksum of segments (GSO), on a VXLAN device that sends checksums.
+public enum OuterChecksum: String, Sendable, CaseIterable, Codable {
+  /// Zero: nobody on the fast path can compute it over a payload that is segmented later (RFC 7348, section 5).
+  case auto
+  /// As the kernel sends it: such segments stay with the kernel.
+  case exact
+}
+
 /// What `culvert up` is asked to do.
 public struct FastPathOptions: Sendable {
   /// The bridge, or the VXLAN device that is a port of it.
@@ -25,6 +33,7 @@ public struct FastPathOptions: Sendable {
   public var strict: Bool
   /// Serve ports although a filter, firewall or qdisc could have decided otherwise.
   public var bypassPolicy: Bool
+  public var outerChecksum: OuterChecksum
   /// Forwarding entries that fit; more stay with the kernel.
   public var entryCapacity: UInt32
   public var portCapacity: UInt32
@@ -43,7 +52,8 @@ public struct FastPathOptions: Sendable {
   public init(
     overlay: String, namespace: String? = nil, uplink: String? = nil, uplinkNamespace: String? = nil,
     tier: Tier? = nil, mode: XDPMode = .native, strict: Bool = false, bypassPolicy: Bool = false,
-    entryCapacity: UInt32 = 131_072, portCapacity: UInt32 = 1024, wait: WaitMode = .adaptive,
+    outerChecksum: OuterChecksum = .auto, entryCapacity: UInt32 = 131_072, portCapacity: UInt32 = 1024,
+    wait: WaitMode = .adaptive,
     workers: Int = 1, cpus: [Int] = [], frames: Int = 8192,
     keepsOffloads: Bool = false, avoidsTCX: Bool = false
   ) {
@@ -55,6 +65,7 @@ public struct FastPathOptions: Sendable {
     self.mode = mode
     self.strict = strict
     self.bypassPolicy = bypassPolicy
+    self.outerChecksum = outerChecksum
     self.entryCapacity = entryCapacity
     self.portCapacity = portCapacity
     self.wait = wait
