@@ -12,13 +12,10 @@
 #define ADJ_ROOM_ENCAP                                                                                     \
 	(BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | BPF_F_ADJ_ROOM_ENCAP_L4_UDP |           \
 	 BPF_F_ADJ_ROOM_ENCAP_L2(ETH_BYTES) | BPF_F_ADJ_ROOM_ENCAP_L2_ETH)
-/* As far as headers can reach into a packet that is looked at. */
-#define HEADERS 144
-#define TCP_BYTES 20
-#define TCP_OFFSET 12
-
 /* What this kernel's bpf_skb_adjust_room() knows; set before the object is loaded. */
 const volatile __u64 decap_flags;
+/* Leave segments to the kernel where their outer checksum is not to be zero. */
+const volatile __u64 exact_checksums;
 
 /* The outer headers and the inner Ethernet header, while they are put together: a stack takes no
  * unaligned fields. */
@@ -53,10 +50,33 @@ static __always_inline __u32 check_shape(struct __sk_buff *skb, const struct cul
 	return 0;
 }
 
+/* The source port that the kernel's device would take, from the hash that it would ask for (udp_flow_src_port): a flow
+ * keeps it whoever sends its packets. */
+static __always_inline __u16 device_source_port(__u32 hash, const struct culvert_tunnel *tunnel)
+{
+	return source_port(hash ^ hash << 16, tunnel);
+}
+
+/* Where the sender of the segments did not say how many there are. */
+static __always_inline __u32 segments_of(struct __sk_buff *skb, const struct inner *in)
+{
+	__u32 headers;
+
+	if (!skb->gso_size)
+		return 1;
+	if (skb->gso_segs)
+		return skb->gso_segs;
+	headers = in->l4 - in->frame;
+	barrier_var(headers); /* no part of a pointer may be computed with */
+	headers += l4_header_bytes(in);
+	return (skb->len - headers + skb->gso_size - 1) / skb->gso_size;
+}
+
 static __always_inline __u32 send_encapsulated(struct __sk_buff *skb, const struct inner *in, struct route *route,
 					       struct visit *visit, struct culvert_tunnel *tunnel)
 {
 	struct culvert_port *uplink = port_at(CULVERT_UPLINK_SLOT);
+	struct flow flow = { .segments = segments_of(skb, in) };
 	struct scratch *made;
 	struct outer out;
 	__u32 verdict, zero = 0;
@@ -66,11 +86,12 @@ static __always_inline __u32 send_encapsulated(struct __sk_buff *skb, const stru
 		return CULVERT_PASS_UNKNOWN_PORT;
 	if (visit->bytes + OUTER_BYTES - OUTER_IP > 0xffff)
 		return CULVERT_PASS_MTU;
-	/* A full outer checksum of segments, or over a checksum that is still to be made: the kernel's device
-	 * has marks on the skb for them that a program cannot set. */
-	if (tunnel->flags & CULVERT_TUNNEL_UDP_CSUM && (skb->gso_size || !has_own_checksum(in)))
+	/* A full outer checksum of segments: the kernel's device has marks on the skb for it that a program cannot set. */
+	if (tunnel->flags & CULVERT_TUNNEL_UDP_CSUM && skb->gso_size && exact_checksums)
 		return CULVERT_PASS_CHECKSUM;
-	verdict = prepare_outer(skb, &out, in, tunnel, visit->bytes, visit->count->packets[CULVERT_FORWARDED_ENCAP]);
+	flow.hash = bpf_get_hash_recalc(skb) ?: flow_hash(in);
+	flow.port = device_source_port(flow.hash, tunnel);
+	verdict = prepare_outer(skb, &out, in, tunnel, visit->bytes, flow, !skb->gso_size);
 	if (verdict)
 		return verdict;
 	verdict = route_settle(route);
@@ -133,17 +154,21 @@ static __always_inline __u32 send_decapsulated(struct __sk_buff *skb, const stru
 					       __u8 outer_tos)
 {
 	struct culvert_port *port = port_at(route->target);
-	__u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | (decap_flags & ADJ_ROOM_DECAP_L4_UDP);
+	__u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET | (decap_flags & ADJ_ROOM_DECAP_L4_UDP);
 	int tos = merged_tos(in->tos, outer_tos), may_enter = 1;
-	__u32 is_ip4 = in->is_ip4, verdict = route_settle(route);
+	__u32 is_ip4 = in->is_ip4, verdict;
 	__u8 before = in->tos;
 	__u32 macs[3];
 	__u16 type;
 
-	if (verdict)
-		return verdict;
 	if (!port)
 		return CULVERT_PASS_UNKNOWN_PORT;
+	/* The marks of a tunnel stay on merged packets. TCP does not mind; a UDP socket cannot cut such datagrams up again. */
+	if (skb->gso_size && in->protocol != IPPROTO_TCP && !(decap_flags & ADJ_ROOM_DECAP_L4_UDP))
+		return CULVERT_PASS_UNSUPPORTED;
+	verdict = route_settle(route);
+	if (verdict)
+		return verdict;
 	macs[0] = AT32(in->frame, 0);
 	macs[1] = AT32(in->frame, 4);
 	macs[2] = AT32(in->frame, 8);
@@ -155,6 +180,8 @@ static __always_inline __u32 send_decapsulated(struct __sk_buff *skb, const stru
 	}
 	if (bpf_skb_adjust_room(skb, -OUTER_BYTES, BPF_ADJ_ROOM_MAC, flags))
 		return CULVERT_PASS_HEADROOM;
+	/* What the NIC verified: the outer checksum is gone, the inner one stays verified. */
+	bpf_csum_level(skb, BPF_CSUM_LEVEL_DEC);
 	bpf_skb_store_bytes(skb, 0, macs, sizeof(macs), 0);
 	bpf_skb_store_bytes(skb, ETH_TYPE, &type, sizeof(type), 0);
 	if (tos >= 0)
@@ -163,13 +190,51 @@ static __always_inline __u32 send_decapsulated(struct __sk_buff *skb, const stru
 	return CULVERT_FORWARDED_DECAP;
 }
 
-/* Headers lie in the linear part, or are made to. */
-static __always_inline void gather_headers(struct __sk_buff *skb)
+/* skb->data in a register of 64 bits: left to itself the compiler here copies half of it, which is no pointer. */
+static __always_inline void *first_byte(struct __sk_buff *skb)
 {
-	__u32 linear = skb->data_end - skb->data;
+	void *data;
 
-	if (linear < HEADERS && linear < skb->len)
-		bpf_skb_pull_data(skb, skb->len < HEADERS ? skb->len : HEADERS);
+	asm volatile("%0 = *(u32 *)(%1 + %2)"
+		     : "=r"(data)
+		     : "r"(skb), "i"(__builtin_offsetof(struct __sk_buff, data)));
+	return data;
+}
+
+/*
+ * Headers lie in the linear part, or are made to: them alone. Payload in the linear part keeps the receiving socket from
+ * merging segments, and pulling it costs a new head.
+ */
+static __always_inline void gather_headers(struct __sk_buff *skb, const __u32 outer)
+{
+	void *data = first_byte(skb), *end = (void *)(long)skb->data_end;
+	__u32 need = outer + ETH_BYTES + IP4_BYTES;
+	__u8 protocol;
+
+	if (data + outer + ETH_BYTES + IP6_BYTES + TCP_BYTES <= end)
+		return;
+	if (data + outer + ETH_BYTES + IP4_BYTES > end) {
+		/* No device or socket leaves it so: all that headers can be. */
+		need += IP6_BYTES;
+		goto pull;
+	}
+	switch (AT16(data, outer + ETH_TYPE)) {
+	case bpf_htons(ETH_P_IP):
+		need = outer + ETH_BYTES + (AT8(data, outer + ETH_BYTES) & 0xf) * 4;
+		protocol = AT8(data, outer + ETH_BYTES + IP4_PROTOCOL);
+		break;
+	case bpf_htons(ETH_P_IPV6):
+		need = outer + ETH_BYTES + IP6_BYTES;
+		protocol = AT8(data, outer + ETH_BYTES + IP6_NEXT);
+		break;
+	default:
+		return;
+	}
+	need += protocol == IPPROTO_TCP ? TCP_BYTES : UDP_BYTES;
+	if (data + need <= end)
+		return;
+pull:
+	bpf_skb_pull_data(skb, skb->len < need ? skb->len : need);
 }
 
 /* On the host's end of each container's veth. */
@@ -179,7 +244,7 @@ SEC("tc") int culvert_port(struct __sk_buff *skb)
 
 	if (skb->vlan_present)
 		return finish(skb, &visit, CULVERT_PASS_NOT_IP);
-	gather_headers(skb);
+	gather_headers(skb, 0);
 	return finish(skb, &visit, from_container(skb, &visit));
 }
 
@@ -191,7 +256,7 @@ SEC("tc") int culvert_uplink(struct __sk_buff *skb)
 	came_by(&visit, CULVERT_UPLINK_SLOT);
 	if (skb->vlan_present)
 		return finish(skb, &visit, CULVERT_PASS_NOT_OVERLAY);
-	gather_headers(skb);
+	gather_headers(skb, OUTER_BYTES);
 	return finish(skb, &visit, from_wire(skb, &visit));
 }
 

@@ -223,7 +223,7 @@ final class AFXDPTier: TableTier {
 
   func set(_ resolution: TunnelResolution, of key: TunnelKey, slot: UInt32) throws {
     try tables.set(resolution, of: key, slot: slot)
-    setTunnel(slot, culvert_tunnel(key, resolution, segment: 0))
+    setTunnel(slot, culvert_tunnel(key, resolution))
   }
 
   func clearTunnel(slot: UInt32) throws {

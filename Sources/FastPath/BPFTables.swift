@@ -119,7 +119,7 @@ final class BPFTables {
   }
 
   func set(_ resolution: TunnelResolution, of key: TunnelKey, slot: UInt32) throws {
-    try tunnels.update(slot, culvert_tunnel(key, resolution, segment: Self.segment))
+    try tunnels.update(slot, culvert_tunnel(key, resolution))
   }
 
   func clearTunnel(slot: UInt32) throws { try tunnels.update(slot, culvert_tunnel()) }

@@ -86,7 +86,7 @@ public final class CostPrograms {
   public static func tunnels(_ count: Int) -> [culvert_tunnel] {
     (0..<UInt32(count)).map { number in
       let (key, resolution) = tunnel(number)
-      return culvert_tunnel(key, resolution, segment: 1)
+      return culvert_tunnel(key, resolution)
     }
   }
 
@@ -106,7 +106,7 @@ public final class CostPrograms {
     for (slot, mac) in [(1, Self.container), (2, Self.neighbour)] as [(UInt32, MACAddress)] {
       try tables.set(ForwardingEntry(target: .local(slot: slot), refreshMilliseconds: age), for: mac)
     }
-    try tables.set(ForwardingEntry(target: .kernel), for: Self.kernelOnly)
+    try tables.set(ForwardingEntry(target: .kernel(.passHost)), for: Self.kernelOnly)
     try tables.setVNIs([VNIKey(vni: Self.vni, local: Self.local, port: Self.port)])
   }
 

@@ -31,7 +31,7 @@ extension Engine {
     let tunnels = table.tunnels.sorted { ($0.key.remote, $0.key.vni) < ($1.key.remote, $1.key.vni) }.map {
       key, tunnel in
       var reason: String?
-      if case .kernel(let why) = tunnel.resolution { reason = why }
+      if case .kernel(_, let why) = tunnel.resolution { reason = why }
       return Status.Tunnel(
         remote: "\(key.remote)", port: key.port, vni: key.vni, entries: tunnel.users, reason: reason)
     }

@@ -9,8 +9,8 @@ public struct ForwardingEntry: Hashable, Sendable {
     case local(slot: UInt32)
     /// A remote VTEP.
     case remote(tunnel: UInt32)
-    /// The kernel knows it, and it is the kernel's to deliver.
-    case kernel
+    /// The kernel knows it, and it is the kernel's to deliver: why, as packets are counted.
+    case kernel(Verdict)
   }
   public var target: Target
   /// How often one packet of this source must reach the kernel so that its
@@ -34,7 +34,7 @@ extension ForwardingEntry {
       switch target {
       case .local(let slot): (CULVERT_FDB_LOCAL, slot)
       case .remote(let tunnel): (CULVERT_FDB_REMOTE, tunnel)
-      case .kernel: (CULVERT_FDB_KERNEL, 0)
+      case .kernel(let reason): (CULVERT_FDB_KERNEL, reason.rawValue)
       }
     return culvert_fdb_way(kind.rawValue, target, mantissa, UInt32(exponent))
   }

@@ -59,7 +59,7 @@ final class ForwardingTable {
         target: .remote(tunnel: slot),
         refreshMilliseconds: refresh(of: mac, overlay: overlay, remote: true))
     } else if key != nil {
-      after = ForwardingEntry(target: .kernel)
+      after = ForwardingEntry(target: .kernel(.passNotResolved))
     } else {
       after = localEntry(of: mac, overlay: overlay, context: context)
     }
@@ -133,8 +133,13 @@ final class ForwardingTable {
       // The bridge has it behind the device, the device does not know where: it floods.
       return nil
     }
-    guard context.overlayIsServed, !entry.isPermanent, let slot = context.slots[entry.link] else {
-      return ForwardingEntry(target: .kernel)
+    guard !entry.isPermanent else { return ForwardingEntry(target: .kernel(.passHost)) }
+    if context.overlayIsServed, entry.link == overlay.vxlanIndex {
+      let isObject = overlay.remote(mac)?.nextHopID != nil
+      return ForwardingEntry(target: .kernel(isObject ? .passNextHopObject : .passNotResolved))
+    }
+    guard context.overlayIsServed, let slot = context.slots[entry.link] else {
+      return ForwardingEntry(target: .kernel(.passPolicy))
     }
     return ForwardingEntry(
       target: .local(slot: slot), refreshMilliseconds: refresh(of: mac, overlay: overlay, remote: false))

@@ -34,7 +34,10 @@ final class TCTier: TableTier {
     }
     tables = try BPFTables(
       options, vxlanPort: place.vxlan.vxlan?.port ?? 4789, object: culvert_bpf_tc(),
-      variables: ["decap_flags": try Self.decapsulationFlags()])
+      variables: [
+        "decap_flags": try Self.decapsulationFlags(),
+        "exact_checksums": options.outerChecksum == .exact ? 1 : 0,
+      ])
     portProgram = try tables.program("culvert_port")
     uplinkProgram = try tables.program("culvert_uplink")
     portStub = try tables.program("culvert_stub_port")
@@ -50,6 +53,15 @@ final class TCTier: TableTier {
   var mode: String { hasTCX ? "tcx" : "clsact" }
   var programIDs: Set<UInt32> { [portProgram.id, uplinkProgram.id] }
 
+  /// BPF_F_ADJ_ROOM_DECAP_L3_IPV6 and BPF_F_ADJ_ROOM_DECAP_L4_UDP (linux/bpf.h of Linux 6.3 and 7.1).
+  private static let innerIsIPv6: UInt32 = 1 << 8
+  private static let clearTunnelMarks: UInt32 = 1 << 10
+
+  /// Whether merged packets lose the tunnel's marks when they are decapsulated; without, datagrams stay with the kernel.
+  static func clearsTunnelMarks() throws -> Bool {
+    try decapsulationFlags() & UInt64(clearTunnelMarks) != 0
+  }
+
   /// Of bpf_skb_adjust_room(), those that this kernel takes.
   static func decapsulationFlags() throws -> UInt64 {
     let embedded = culvert_bpf_probe()
@@ -58,9 +70,7 @@ final class TCTier: TableTier {
     let program = try object.program("culvert_probe_decap")
     // Any IPv4 packet that is long enough.
     let packet = [UInt8](repeating: 0, count: 12) + [8, 0, 0x45] + [UInt8](repeating: 0, count: 113)
-    let innerIsIPv6: UInt32 = 1 << 8
-    let clearTunnelBits: UInt32 = 1 << 10
-    return try [innerIsIPv6, clearTunnelBits].reduce(0) { flags, flag in
+    return try [innerIsIPv6, clearTunnelMarks].reduce(0) { flags, flag in
       try program.testRunSKB(packet, mark: flag).value == 1 ? flags | UInt64(flag) : flags
     }
   }

@@ -13,7 +13,8 @@ public struct TunnelKey: Hashable, Sendable {
 /// A tunnel resolved to the bytes of its outer header, or why it is not.
 public enum TunnelResolution: Equatable, Sendable {
   case ready(TunnelHeader)
-  case kernel(String)
+  /// Why packets go to the kernel: how they are counted, and in words.
+  case kernel(Verdict, String)
 }
 
 /// The outer header's fields, as the kernel's device would fill them.
@@ -32,23 +33,33 @@ public struct TunnelHeader: Equatable, Sendable {
 extension TunnelKey {
   /// Follows vxlan_xmit_one: device configuration, then route, then neighbour.
   public func resolve(device: Link, underlay: UnderlayState) -> TunnelResolution {
-    guard let config = device.vxlan else { return .kernel("\(device.name) is no VXLAN device") }
-    guard device.isUp else { return .kernel("\(device.name) is down") }
-    guard let uplink = underlay.uplink, uplink.isUp, uplink.hasCarrier, let uplinkMAC = uplink.mac else {
-      return .kernel("the uplink is down or has no carrier")
+    guard let config = device.vxlan else {
+      return .kernel(.passNotResolved, "\(device.name) is no VXLAN device")
     }
-    guard let route = underlay.routes[remote] else { return .kernel("no route to \(remote)") }
-    guard route.type == 1 else { return .kernel("\(remote) is not reached by a unicast route") }
-    guard !route.isMultipath else { return .kernel("the route to \(remote) has several next hops") }
-    guard !route.hasEncapsulation else { return .kernel("the route to \(remote) encapsulates") }
+    guard device.isUp else { return .kernel(.passNotResolved, "\(device.name) is down") }
+    guard let uplink = underlay.uplink, uplink.isUp, uplink.hasCarrier, let uplinkMAC = uplink.mac else {
+      return .kernel(.passNotResolved, "the uplink is down or has no carrier")
+    }
+    guard let route = underlay.routes[remote] else {
+      return .kernel(.passNotResolved, "no route to \(remote)")
+    }
+    guard route.type == 1 else {
+      return .kernel(.passNotResolved, "\(remote) is not reached by a unicast route")
+    }
+    guard !route.isMultipath else {
+      return .kernel(.passNotResolved, "the route to \(remote) has several next hops")
+    }
+    guard !route.hasEncapsulation else {
+      return .kernel(.passNotResolved, "the route to \(remote) encapsulates")
+    }
     guard route.outInterface == underlay.uplinkIndex else {
-      return .kernel("the route to \(remote) leaves by another interface")
+      return .kernel(.passNotResolved, "the route to \(remote) leaves by another interface")
     }
     let nextHop = route.gateway ?? .v4(remote)
     guard let neighbour = underlay.neighbours[nextHop], neighbour.isValid, let mac = neighbour.mac
-    else { return .kernel("the next hop towards \(remote) is not resolved yet") }
+    else { return .kernel(.passNoNeighbour, "the next hop towards \(remote) is not resolved yet") }
     guard let local = config.local ?? route.preferredSource else {
-      return .kernel("no source address towards \(remote)")
+      return .kernel(.passNotResolved, "no source address towards \(remote)")
     }
     var flags: UInt32 = 0
     if config.udpChecksum { flags |= CULVERT_TUNNEL_UDP_CSUM.rawValue }
@@ -58,11 +69,11 @@ extension TunnelKey {
     case 0: break
     case 1: flags |= CULVERT_TUNNEL_DF_SET.rawValue
     case 2: flags |= CULVERT_TUNNEL_DF_INHERIT.rawValue
-    default: return .kernel("\(device.name) has an unknown DF policy \(config.df)")
+    default: return .kernel(.passNotResolved, "\(device.name) has an unknown DF policy \(config.df)")
     }
     let overhead = UInt32(CULVERT_OUTER_BYTES)
     let wire = min(route.mtu ?? uplink.mtu, uplink.mtu)
-    guard wire > overhead else { return .kernel("the uplink's MTU leaves no room") }
+    guard wire > overhead else { return .kernel(.passNotResolved, "the uplink's MTU leaves no room") }
     return .ready(
       TunnelHeader(
         destinationMAC: mac, sourceMAC: uplinkMAC, local: local,
@@ -76,13 +87,18 @@ extension TunnelKey {
 
 extension culvert_tunnel {
   /// The map's value; an unresolved tunnel is all there but `valid`.
-  init(_ key: TunnelKey, _ resolution: TunnelResolution, segment: UInt32) {
+  init(_ key: TunnelKey, _ resolution: TunnelResolution) {
     self.init()
     remote = key.remote.bigEndian
     vni_be = (key.vni << 8).bigEndian
     udp_port = key.port.bigEndian
-    self.segment = segment
-    guard case .ready(let header) = resolution else { return }
+    let header: TunnelHeader
+    switch resolution {
+    case .ready(let ready): header = ready
+    case .kernel(let verdict, _):
+      reason = verdict.rawValue
+      return
+    }
     setOctets(&dst_mac, header.destinationMAC)
     setOctets(&src_mac, header.sourceMAC)
     local = header.local.bigEndian

@@ -7,7 +7,8 @@ public enum Verdict: UInt32, CaseIterable, Sendable {
   case forwardedEncapsulated, forwardedDecapsulated
   case passTruncated, passMulticast, passNotIP, passUnknownPort, passUnknownSource, passMovedSource
   case passUnknownDestination, passSamePort, passRefresh, passMTU, passChecksum, passECN
-  case passNotOverlay, passOuter, passVXLANFlags, passUnknownVNI, passUnsupported, passMultiBuffer
+  case passNotOverlay, passOuter, passVXLANFlags, passUnknownVNI, passUnsupported
+  case passHost, passPolicy, passNextHopObject, passNotResolved, passNoNeighbour, passMultiBuffer
   case passHeadroom
   case dropNotAVTEP
 
@@ -43,6 +44,11 @@ public enum Verdict: UInt32, CaseIterable, Sendable {
     case .passVXLANFlags: "vxlan-flags"
     case .passUnknownVNI: "unknown-vni"
     case .passUnsupported: "unsupported"
+    case .passHost: "host"
+    case .passPolicy: "policy"
+    case .passNextHopObject: "nexthop-object"
+    case .passNotResolved: "not-resolved"
+    case .passNoNeighbour: "no-neighbour"
     case .passMultiBuffer: "multi-buffer"
     case .passHeadroom: "headroom"
     case .dropNotAVTEP: "not-a-vtep"

@@ -105,7 +105,7 @@ final class Fixture {
     try setFDB(Frames.a2, .local(slot: 2))
     try setFDB(Frames.b1, .remote(tunnel: 0))
     try setFDB(Frames.b2, .remote(tunnel: 1))
-    try setFDB(Frames.kernelOnly, .kernel)
+    try setFDB(Frames.kernelOnly, .kernel(.passHost))
     try setSegment(flags: 0)
   }
 
@@ -146,7 +146,6 @@ final class Fixture {
     tunnel.source_max = 60999
     tunnel.ttl = 64
     tunnel.mtu = 1450
-    tunnel.segment = Self.segment
     tunnel.valid = 1
     change(&tunnel)
     try tunnels.update(slot, tunnel)

@@ -127,7 +127,7 @@ struct ForwardingMapTests {
 
   @Test(arguments: [
     ForwardingEntry.Target.local(slot: 0), .local(slot: 1023), .remote(tunnel: 0), .remote(tunnel: 16_383),
-    .kernel,
+    .kernel(.passHost),
   ])
   func waysAreWhole(target: ForwardingEntry.Target) {
     for milliseconds in [0, 1, 2, 333, 3333, 100_000, 3_600_000] as [UInt32] {

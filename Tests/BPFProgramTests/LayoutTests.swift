@@ -26,7 +26,7 @@ struct LayoutTests {
       culvert_config.self, \.segment, \.udp_port, \.zero, \.hash_seed, \.fdb_seed, \.fdb_buckets, \.zero2),
     "culvert_tunnel": inSwift(
       culvert_tunnel.self, \.dst_mac, \.src_mac, \.local, \.remote, \.vni_be, \.udp_port, \.source_min,
-      \.source_max, \.ttl, \.tos, \.flags, \.mtu, \.segment, \.valid),
+      \.source_max, \.ttl, \.tos, \.flags, \.mtu, \.reason, \.valid),
     "culvert_vni_key": inSwift(culvert_vni_key.self, \.vni_be, \.local, \.udp_port, \.zero),
     "culvert_segment": inSwift(culvert_segment.self, \.segment, \.flags),
     "culvert_vtep_key": inSwift(culvert_vtep_key.self, \.segment, \.remote),

@@ -143,9 +143,18 @@ extension Case {
     port("source whose slot is out of bounds", Frames.v4(), CULVERT_PASS_MOVED_SOURCE) {
       try $0.setFDB(Frames.a1, .local(slot: 99))
     },
-    port("source of the kernel's", Frames.v4(from: Frames.kernelOnly), CULVERT_PASS_UNSUPPORTED),
+    port("source of the kernel's", Frames.v4(from: Frames.kernelOnly), CULVERT_PASS_HOST),
     port("unknown destination", Frames.v4(to: Frames.unknown), CULVERT_PASS_UNKNOWN_DEST),
-    port("destination of the kernel's", Frames.v4(to: Frames.kernelOnly), CULVERT_PASS_UNSUPPORTED),
+    port("destination of the host's own", Frames.v4(to: Frames.kernelOnly), CULVERT_PASS_HOST),
+    port("destination of a port left to the kernel", Frames.v4(), CULVERT_PASS_POLICY) {
+      try $0.setFDB(Frames.b1, .kernel(.passPolicy))
+    },
+    port("destination of a next-hop object", Frames.v4(), CULVERT_PASS_NEXTHOP_OBJECT) {
+      try $0.setFDB(Frames.b1, .kernel(.passNextHopObject))
+    },
+    port("destination with no reason", Frames.v4(), CULVERT_PASS_NOT_RESOLVED) {
+      try $0.setFDB(Frames.b1, .kernel(.forwardedLocal))
+    },
     port("to itself", Frames.v4(to: Frames.a1), CULVERT_PASS_SAME_PORT),
     port("local, port not in use", Frames.v4(to: Frames.a2), CULVERT_PASS_UNKNOWN_PORT) {
       try $0.setPort(2, ifindex: 0)
@@ -157,8 +166,14 @@ extension Case {
     port("uplink, no device", Frames.v4(), CULVERT_PASS_UNKNOWN_PORT) {
       try $0.devices.delete(0)
     }.aboutDevices,
-    port("next hop unresolved", Frames.v4(), CULVERT_PASS_UNSUPPORTED, prepare: tunnel { $0.valid = 0 }),
-    port("tunnel out of bounds", Frames.v4(), CULVERT_PASS_UNSUPPORTED) {
+    port("no route to the VTEP", Frames.v4(), CULVERT_PASS_NOT_RESOLVED, prepare: tunnel { $0.valid = 0 }),
+    port(
+      "next hop without a neighbour", Frames.v4(), CULVERT_PASS_NO_NEIGHBOUR,
+      prepare: tunnel {
+        $0.valid = 0
+        $0.reason = CULVERT_PASS_NO_NEIGHBOUR.rawValue
+      }),
+    port("tunnel out of bounds", Frames.v4(), CULVERT_PASS_NOT_RESOLVED) {
       try $0.setFDB(Frames.b1, .remote(tunnel: 4096))
     },
     port(

@@ -163,7 +163,7 @@ extension Case {
       CULVERT_PASS_MOVED_SOURCE),
     uplink(
       "source of the kernel's", Outer().around(Frames.v4(from: Frames.kernelOnly, to: Frames.a1)),
-      CULVERT_PASS_UNSUPPORTED),
+      CULVERT_PASS_HOST),
     uplink(
       "unknown destination", Outer().around(Frames.v4(from: Frames.b1, to: Frames.unknown)),
       CULVERT_PASS_UNKNOWN_DEST),
@@ -172,7 +172,7 @@ extension Case {
       CULVERT_PASS_SAME_PORT),
     uplink(
       "destination of the kernel's", Outer().around(Frames.v4(from: Frames.b1, to: Frames.kernelOnly)),
-      CULVERT_PASS_UNSUPPORTED),
+      CULVERT_PASS_HOST),
     uplink("port not in use", Outer().around(inner), CULVERT_PASS_UNKNOWN_PORT) {
       try $0.setPort(1, ifindex: 0)
     },

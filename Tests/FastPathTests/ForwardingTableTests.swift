@@ -190,20 +190,20 @@ extension FDBEntry {
     entry.nextHopID = 5
     try world.announce(.fdb(.bridged(world.far, port: 2)))
     try world.announce(.fdb(entry))
-    #expect(world.sink.entries[world.far]?.target == .kernel)
+    #expect(world.sink.entries[world.far]?.target == .kernel(.passNextHopObject))
     entry.nextHopID = nil
     entry.outInterface = 77
     try world.announce(.fdb(entry))
-    #expect(world.sink.entries[world.far]?.target == .kernel)
+    #expect(world.sink.entries[world.far]?.target == .kernel(.passNotResolved))
   }
 
   @Test func permanentAndUnservedEntriesAreTheKernels() throws {
     var world = World()
     try world.announce(.fdb(.bridged(world.near, port: 3, state: 0x80)))
-    #expect(world.sink.entries[world.near]?.target == .kernel)
+    #expect(world.sink.entries[world.near]?.target == .kernel(.passHost))
     world.slots = [:]
     try world.announce(.fdb(.bridged(world.near, port: 3)))
-    #expect(world.sink.entries[world.near]?.target == .kernel)
+    #expect(world.sink.entries[world.near]?.target == .kernel(.passPolicy))
   }
 
   @Test func entriesOfAVLANAreIgnored() throws {

@@ -43,7 +43,12 @@ enum culvert_verdict {
 	CULVERT_PASS_OUTER,           /* outer header odd: options, fragment, length or checksum */
 	CULVERT_PASS_VXLAN_FLAGS,     /* reserved bits, or no I flag */
 	CULVERT_PASS_UNKNOWN_VNI,     /* not a VNI of ours */
-	CULVERT_PASS_UNSUPPORTED,     /* the entry needs what this tier does not do (policy, next-hop object, multipath) */
+	CULVERT_PASS_UNSUPPORTED,     /* needs what this tier cannot do on this kernel: merged datagrams */
+	CULVERT_PASS_HOST,            /* the entry is the host's own address */
+	CULVERT_PASS_POLICY,          /* the entry's port, or the overlay, is left to the kernel: `status` says why */
+	CULVERT_PASS_NEXTHOP_OBJECT,  /* the entry's destination is a next-hop object */
+	CULVERT_PASS_NOT_RESOLVED,    /* no usable route to the VTEP: none, by another interface, multipath, uplink down */
+	CULVERT_PASS_NO_NEIGHBOUR,    /* the next hop towards the VTEP has no valid neighbour entry */
 	CULVERT_PASS_MULTI_BUFFER,    /* frame in several buffers, way out takes one */
 	CULVERT_PASS_HEADROOM,        /* no room in front of the frame */
 
@@ -95,7 +100,7 @@ static CULVERT_INLINE __u32 culvert_fdb_place(__u32 half, __u32 buckets)
 enum culvert_fdb_kind {
 	CULVERT_FDB_LOCAL = 1,   /* target is a slot of `ports` */
 	CULVERT_FDB_REMOTE = 2,  /* target is a slot of `tunnels` */
-	CULVERT_FDB_KERNEL = 3,  /* known to the kernel, not for the fast path: always passed */
+	CULVERT_FDB_KERNEL = 3,  /* always passed: target is the verdict that says why */
 };
 
 /* Time is counted in ticks of so many bits of nanoseconds: 1.05 ms. */
@@ -175,10 +180,23 @@ struct culvert_tunnel {
 	__u8 tos;
 	__u32 flags;
 	__u32 mtu;          /* layer 3 bytes of the inner packet that fit */
-	__u32 segment;
-	__u32 valid;        /* 0: next hop unresolved, kernel's turn */
+	__u32 reason;       /* where it is not valid: the verdict of packets for it */
+	__u32 valid;        /* 0: unresolved, kernel's turn */
 };
 CULVERT_LAYOUT(struct culvert_tunnel, 48);
+
+/*
+ * Outer IPv4 identification (RFC 6864): one more from packet to packet of a flow, since a receiver's GRO merges
+ * nothing else, and not the same in two flows, since fragments would be mixed up. Each of so many flows per CPU
+ * takes a block from a counter that all share: a smaller block breaks sequences more often, a larger one comes
+ * round sooner (65536 / block flows).
+ */
+#define CULVERT_ID_BLOCK 128
+#define CULVERT_ID_FLOWS 512
+struct culvert_ids {
+	__u16 next[CULVERT_ID_FLOWS]; /* a multiple of the block: none left */
+};
+CULVERT_LAYOUT(struct culvert_ids, 1024);
 
 /* Which segment a received VNI is; key of map `vnis`. */
 struct culvert_vni_key {

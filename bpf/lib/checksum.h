@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * Internet checksums (RFC 1071), as sums of 32-bit words in memory order that
- * are folded once at the end, and the outer UDP checksum by local checksum
- * offload (Documentation/networking/checksum-offloads.rst): a complete inner
- * checksum makes the sum over the inner layer 4 the complement of its
- * pseudo-header's, so that no byte of payload is read.
+ * are folded once at the end, and the outer UDP checksum: by local checksum
+ * offload (Documentation/networking/checksum-offloads.rst) where the inner one
+ * is still to be made, else over every byte, as the kernel's device does.
  */
 #ifndef CULVERT_CHECKSUM_H
 #define CULVERT_CHECKSUM_H
@@ -58,7 +57,8 @@ static __always_inline __u16 pseudo_header(const struct inner *in)
 	return fold(sum);
 }
 
-#define SUM_CHUNKS 512
+/* Of 32 bytes: 4 KiB. */
+#define SUM_CHUNKS 128
 
 /* Sum over a whole linear frame of up to 4 KiB; -1: longer than that. Global, so that
  * the verifier walks its loop once and not once per way there. */
@@ -68,7 +68,12 @@ __attribute__((noinline)) long culvert_sum_frame(packet_t *ctx)
 	__u64 sum = 0;
 	int i;
 
-	for (i = 0; i < SUM_CHUNKS && at + 8 <= end; i++) {
+	for (i = 0; i < SUM_CHUNKS && at + 32 <= end; i++) {
+		sum += (__u64)AT32(at, 0) + AT32(at, 4) + AT32(at, 8) + AT32(at, 12);
+		sum += (__u64)AT32(at, 16) + AT32(at, 20) + AT32(at, 24) + AT32(at, 28);
+		at += 32;
+	}
+	for (i = 0; i < 4 && at + 8 <= end; i++) {
 		sum += (__u64)AT32(at, 0) + AT32(at, 4);
 		at += 8;
 	}
@@ -87,39 +92,63 @@ __attribute__((noinline)) long culvert_sum_frame(packet_t *ctx)
 	return sum;
 }
 
-/* Sum over the inner frame from its Ethernet header to its end, or -1. */
+/* Sum over all of the inner frame where it lies in one piece of up to 4 KiB, else -1. */
+static __always_inline long sum_whole(packet_t *ctx, __u32 bytes)
+{
+	return bytes == ctx->data_end - ctx->data ? culvert_sum_frame(ctx) : -1;
+}
+
+#ifdef CULVERT_SKB
+/* The layer 4 checksum holds the sum over the pseudo-header: its device is to make it. */
+static __always_inline int is_unfinished(const struct inner *in, __u16 pseudo)
+{
+	switch (in->protocol) {
+	case IPPROTO_TCP:
+		return in->l4 + TCP_BYTES <= in->end && AT16(in->l4, TCP_CHECK) == pseudo;
+	case IPPROTO_UDP:
+		return in->l4 + UDP_BYTES <= in->end && AT16(in->l4, UDP_CHECK) == pseudo;
+	}
+	return 0;
+}
+
+/*
+ * Sum over the inner frame from its Ethernet header to its end, or -1. With a right checksum inside, the sum over
+ * layer 4 is the complement of its pseudo-header's. Where one is there, but not as it must be, it may be wrong, or
+ * something inside is still to be made that an skb shows to the kernel alone.
+ */
 static __always_inline long sum_inner(packet_t *ctx, const struct inner *in, __u32 bytes)
 {
 	void *frame = in->frame, *ip = frame + ETH_BYTES;
-	__u32 l4_bytes;
-	__u64 sum, pseudo;
+	__u16 pseudo;
+	long whole;
+	__u64 sum;
 
 	/* Padding behind the IP packet is in no inner checksum. */
-	if (bytes != ETH_BYTES + in->l3_bytes)
+	if (bytes != ETH_BYTES + in->l3_bytes || !has_own_checksum(in) || (in->is_ip4 && !in->plain_ip4))
 		return -1;
-	if (!has_own_checksum(in) || (in->is_ip4 && !in->plain_ip4))
-		goto whole;
-	l4_bytes = in->l3_bytes - (in->is_ip4 ? IP4_BYTES : IP6_BYTES);
-	if (in->protocol == IPPROTO_UDP) {
-		if (in->l4 + UDP_BYTES > in->end || bpf_ntohs(AT16(in->l4, UDP_LENGTH)) != l4_bytes)
-			goto whole;
-	}
 	sum = (__u64)AT32(frame, 0) + AT32(frame, 4) + AT32(frame, 8) + AT16(frame, ETH_TYPE);
-	pseudo = bpf_htonl(in->protocol) + (__u64)bpf_htonl(l4_bytes);
 	if (in->is_ip4) {
+		sum += sum_ip4_header(ip);
 		if (in->protocol == IPPROTO_ICMP) /* has no pseudo-header */
-			return sum + sum_ip4_header(ip);
-		pseudo += (__u64)AT32(ip, IP4_SOURCE) + AT32(ip, IP4_DESTINATION);
-		return sum + sum_ip4_header(ip) + (__u16)~fold(pseudo);
+			goto compare;
+	} else {
+		sum += (__u64)AT32(ip, 0) + AT32(ip, 4) + AT32(ip, 8) + AT32(ip, 12) + AT32(ip, 16);
+		sum += (__u64)AT32(ip, 20) + AT32(ip, 24) + AT32(ip, 28) + AT32(ip, 32) + AT32(ip, 36);
 	}
-	/* The addresses are in the header and, complemented, in the pseudo-header: they cancel. */
-	sum += (__u64)AT32(ip, 0) + AT32(ip, 4);
-	return sum + (__u16)~fold(pseudo);
-
-whole:
-	if (bytes != ctx->data_end - ctx->data)
-		return -1;
-	return culvert_sum_frame(ctx);
+	pseudo = pseudo_header(in);
+	sum += (__u16)~pseudo;
+	if (is_unfinished(in, pseudo))
+		return sum;
+compare:
+	whole = sum_whole(ctx, bytes);
+	return whole >= 0 && fold(whole) == fold(sum) ? (long)sum : -1;
 }
+#else
+/* A raw frame is summed as it is: nothing in it is still to be made, and a checksum inside may be wrong. */
+static __always_inline long sum_inner(packet_t *ctx, const struct inner *in, __u32 bytes)
+{
+	return sum_whole(ctx, bytes);
+}
+#endif
 
 #endif

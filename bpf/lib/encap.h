@@ -5,6 +5,7 @@
 
 #include "lib/checksum.h"
 #include "lib/hash.h"
+#include "lib/identification.h"
 
 /* The outer headers' words that differ from packet to packet, as they lie on the wire. */
 struct outer {
@@ -44,27 +45,32 @@ static __always_inline __u16 outer_fragment(const struct inner *in, __u32 flags)
 	return in->is_ip4 ? in->fragment & bpf_htons(IP4_DF) : bpf_htons(IP4_DF);
 }
 
+/* What differs by tier of a packet that is to be encapsulated. */
+struct flow {
+	__u32 hash;
+	__u16 port;     /* outer source port, host order */
+	__u16 segments; /* that the packet becomes on the wire */
+};
+
 /* Computes everything and changes nothing. Returns 0, or CULVERT_PASS_CHECKSUM. */
 static __always_inline __u32 prepare_outer(packet_t *ctx, struct outer *out, const struct inner *in,
-					   const struct culvert_tunnel *tunnel, __u32 bytes, __u32 serial)
+					   const struct culvert_tunnel *tunnel, __u32 bytes, struct flow flow,
+					   const int full_checksum)
 {
 	__u32 flags = tunnel->flags;
 	__u8 ttl = flags & CULVERT_TUNNEL_TTL_INHERIT && in->ttl ? in->ttl : tunnel->ttl;
 	__u16 udp_bytes = bpf_htons(bytes + OUTER_BYTES - OUTER_UDP);
-	__u32 hash = flow_hash(in);
-	__u16 port = bpf_htons(source_port(hash, tunnel));
 	__u64 addresses = (__u64)tunnel->local + tunnel->remote;
 	__u16 check = 0;
 	long inner_sum;
 
 	out->ip0 = word_of(bpf_htons(0x4500 | outer_tos(in, tunnel)), bpf_htons(bytes + OUTER_BYTES - OUTER_IP));
-	/* Identification (RFC 6864): counts up from a place of the flow's and the CPU's own. */
-	out->ip1 = word_of(hash + serial + bpf_get_smp_processor_id() * 0x9e37, outer_fragment(in, flags));
+	out->ip1 = word_of(bpf_htons(next_id(flow.hash, flow.segments)), outer_fragment(in, flags));
 	out->ip2 = word_of(bpf_htons(ttl << 8 | IPPROTO_UDP), 0);
 	out->ip2 |= word_of(0, ~fold(out->ip0 + (__u64)out->ip1 + out->ip2 + addresses));
-	out->udp0 = word_of(port, tunnel->udp_port);
+	out->udp0 = word_of(bpf_htons(flow.port), tunnel->udp_port);
 
-	if (flags & CULVERT_TUNNEL_UDP_CSUM) {
+	if (full_checksum && flags & CULVERT_TUNNEL_UDP_CSUM) {
 		inner_sum = sum_inner(ctx, in, bytes);
 		if (inner_sum < 0)
 			return CULVERT_PASS_CHECKSUM;

@@ -34,6 +34,12 @@ static __always_inline int route_recall(struct route *route)
 	return 1;
 }
 
+/* Why an entry, or a tunnel, is the kernel's: never a verdict that forwards. */
+static __always_inline __u32 pass_reason(__u32 reason)
+{
+	return reason >= CULVERT_PASS_TRUNCATED && reason < CULVERT_DROP_NOT_A_VTEP ? reason : CULVERT_PASS_NOT_RESOLVED;
+}
+
 static __always_inline __u32 route_destination(struct route *route, __u32 segment, void *frame)
 {
 	__u32 way;
@@ -71,7 +77,7 @@ static __always_inline __u32 route_from_port(packet_t *ctx, struct route *route,
 			return CULVERT_PASS_UNKNOWN_SOURCE;
 		kind = culvert_way_kind(route->source_way);
 		if (kind != CULVERT_FDB_LOCAL)
-			return kind == CULVERT_FDB_REMOTE ? CULVERT_PASS_MOVED_SOURCE : CULVERT_PASS_UNSUPPORTED;
+			return kind == CULVERT_FDB_REMOTE ? CULVERT_PASS_MOVED_SOURCE : pass_reason(culvert_way_target(route->source_way));
 		route->slot = culvert_way_target(route->source_way);
 		port = port_at(route->slot);
 		if (!port || port->ifindex != route->key.from)
@@ -116,7 +122,7 @@ static __always_inline __u32 route_from_vtep(struct route *route, __u32 segment,
 		return CULVERT_PASS_UNKNOWN_SOURCE;
 	kind = culvert_way_kind(route->source_way);
 	if (kind != CULVERT_FDB_REMOTE)
-		return kind == CULVERT_FDB_LOCAL ? CULVERT_PASS_MOVED_SOURCE : CULVERT_PASS_UNSUPPORTED;
+		return kind == CULVERT_FDB_LOCAL ? CULVERT_PASS_MOVED_SOURCE : pass_reason(culvert_way_target(route->source_way));
 	tunnel = tunnel_at(culvert_way_target(route->source_way));
 	if (!tunnel || tunnel->remote != route->key.from ||
 	    tunnel->vni_be != (route->key.vni_be & ~bpf_htonl(0xff)))

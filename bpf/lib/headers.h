@@ -45,6 +45,10 @@ typedef __u64 __attribute__((may_alias)) word64;
 #define IP6_SOURCE 8
 #define IP6_BYTES 40
 #define IPPROTO_ICMPV6 58 /* of <linux/in6.h>, which pulls in more */
+/* TCP, RFC 9293 */
+#define TCP_OFFSET 12
+#define TCP_CHECK 16
+#define TCP_BYTES 20
 /* UDP, RFC 768 */
 #define UDP_DESTINATION 2
 #define UDP_LENGTH 4

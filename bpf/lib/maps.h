@@ -80,4 +80,11 @@ struct {
 	__type(value, struct culvert_burst);
 } bursts SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct culvert_ids);
+} ids SEC(".maps");
+
 #endif

@@ -46,8 +46,10 @@ static __always_inline __u32 encapsulate(packet_t *ctx, const struct inner *in, 
 
 	if (!visit->count)
 		return CULVERT_PASS_UNKNOWN_PORT;
-	if (!tunnel || !tunnel->valid)
-		return CULVERT_PASS_UNSUPPORTED;
+	if (!tunnel)
+		return CULVERT_PASS_NOT_RESOLVED;
+	if (!tunnel->valid)
+		return pass_reason(tunnel->reason);
 	if (wire_l3_bytes(ctx, in, visit->bytes) > tunnel->mtu)
 		return CULVERT_PASS_MTU;
 	if (!uplink || !uplink->ifindex)
@@ -73,7 +75,7 @@ static __always_inline __u32 from_container(packet_t *ctx, struct visit *visit)
 	if (route.kind == CULVERT_FDB_REMOTE)
 		return encapsulate(ctx, &in, &route, visit);
 	if (route.kind != CULVERT_FDB_LOCAL)
-		return CULVERT_PASS_UNSUPPORTED;
+		return pass_reason(route.target);
 	if (route.target == route.slot)
 		return CULVERT_PASS_SAME_PORT;
 	verdict = check_port(ctx, &in, route.target, visit->bytes, 0);
@@ -122,7 +124,7 @@ static __always_inline __u32 from_wire(packet_t *ctx, struct visit *visit)
 			return verdict;
 	}
 	if (route.kind != CULVERT_FDB_LOCAL)
-		return route.kind == CULVERT_FDB_REMOTE ? CULVERT_PASS_SAME_PORT : CULVERT_PASS_UNSUPPORTED;
+		return route.kind == CULVERT_FDB_REMOTE ? CULVERT_PASS_SAME_PORT : pass_reason(route.target);
 	verdict = check_port(ctx, &in, route.target, visit->bytes - OUTER_BYTES, OUTER_BYTES);
 	return verdict ? verdict : send_decapsulated(ctx, &in, &route, tos);
 }

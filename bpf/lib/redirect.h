@@ -25,11 +25,13 @@ static __always_inline __u32 redirect(struct route *route, __u32 slot)
 static __always_inline __u32 send_encapsulated(struct xdp_md *ctx, const struct inner *in, struct route *route,
 					       struct visit *visit, struct culvert_tunnel *tunnel)
 {
+	struct flow flow = { .hash = flow_hash(in), .segments = 1 };
 	struct outer out;
 	__u32 verdict;
 	void *frame;
 
-	verdict = prepare_outer(ctx, &out, in, tunnel, visit->bytes, visit->count->packets[CULVERT_FORWARDED_ENCAP]);
+	flow.port = source_port(flow.hash, tunnel);
+	verdict = prepare_outer(ctx, &out, in, tunnel, visit->bytes, flow, 1);
 	if (verdict)
 		return verdict;
 	verdict = redirect(route, CULVERT_UPLINK_SLOT);

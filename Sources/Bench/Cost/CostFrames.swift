@@ -80,7 +80,7 @@ enum CostFrames {
       port(.passUnknownDestination, inner(to: CostPrograms.absent)),
       port(.passUnknownSource, inner(from: CostPrograms.absent)),
       port(.passMovedSource, inner(from: CostPrograms.neighbour)),
-      port(.passUnsupported, inner(to: CostPrograms.kernelOnly)),
+      port(.passHost, inner(to: CostPrograms.kernelOnly)),
       port(.passSamePort, inner(to: CostPrograms.container)),
       port(.passMulticast, inner(to: MACAddress(value: 0xffff_ffff_ffff))),
       port(.passNotIP, inner()) { $0.replaceSubrange(12..<14, with: [8, 6]) },

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+import BPFLoader
+import CBPFObjects
+import PacketHeaders
+import TestSupport
+import Testing
+
+/// The outer identification goes up by one from packet to packet of a flow, or a receiver's GRO merges nothing, and
+/// is not given to two flows at once, or their fragments would be mixed up (RFC 6864).
+@Suite(.enabled(if: mayUseKernel, .init(rawValue: needsRoot)))
+struct IdentificationTests {
+  private static let flows = 12
+  private static let block = Int(CULVERT_ID_BLOCK)
+
+  private static func frame(_ flow: Int, v6: Bool) -> [UInt8] {
+    let datagram = Frames.tcp([1, 2, 3], from: UInt16(2000 + flow), to: 80)
+    return v6 ? Frames.v6(datagram) : Frames.v4(datagram)
+  }
+
+  @Test(arguments: [Family.xdp, .tc], [false, true])
+  func followsTheFlow(family: Family, v6: Bool) throws {
+    let rounds = 400
+    let ids = try Fixture.run(family) { fixture in
+      try (0..<rounds).map { _ in
+        try (0..<Self.flows).map { flow in
+          let sent = try fixture.run(.port, Self.frame(flow, v6: v6))
+          #expect(sent.verdict == CULVERT_FORWARDED_ENCAP.rawValue)
+          return try #require(IPv4Header(sent.data, at: 14)).identification
+        }
+      }
+    }
+    for flow in 0..<Self.flows {
+      let mine = ids.map { $0[flow] }
+      let breaks = zip(mine, mine.dropFirst()).count { $1 != $0 &+ 1 }
+      #expect(breaks <= rounds / Self.block + 1, "flow \(flow)")
+    }
+    #expect(Set(ids.joined()).count == rounds * Self.flows)
+  }
+
+  /// A packet of segments takes as many numbers as the kernel will give to them.
+  @Test func segmentsTakeTheirNumbers() throws {
+    let (first, second, segments) = try Fixture.run(.tc) { fixture in
+      try fixture.generation.update(0, 1)
+      try fixture.setPort(0, ifindex: 9, mtu: 9000, mac: Outer.uplink)
+      try fixture.setTunnel(0) { $0.mtu = 9000 }
+      let frame = Frames.v4(Frames.tcp([UInt8](repeating: 7, count: 2500)))
+      func id() throws -> UInt16 {
+        let sent = try fixture.port.testRunSKB(frame, ifindex: Fixture.lo, segmentSize: 500)
+        return try #require(IPv4Header(sent.data, at: 14)).identification
+      }
+      return (try id(), try id(), UInt16(frame.count / 500 + 1))
+    }
+    #expect(second == first &+ segments || second % UInt16(CULVERT_ID_BLOCK) == 0)
+  }
+}
