@@ -6,9 +6,11 @@ import LinuxSystem
 /// The ratio is one of speeds, so that more is better of every workload: a/b where more of the metric is
 /// better, b/a where less is (latency). `vxlan+tc:udp-rr:1.33` asks that a round trip take at most 1/1.33 of
 /// the baseline's.
+///
+/// A row misses it where the whole 95 % interval is below, and by more than the baseline differs from itself.
 public struct Threshold: Sendable, Equatable, CustomStringConvertible {
   public var network: String
-  /// As in the options: "packet-rate" is both directions.
+  /// As in the options: "packet-rate" is both directions, "all" is every row of the network.
   public var workload: String
   public var ratio: Double
 
@@ -40,7 +42,9 @@ public struct Threshold: Sendable, Equatable, CustomStringConvertible {
     }
   }
 
-  private func covers(_ name: String) -> Bool { name == workload || name.hasPrefix(workload + ":") }
+  private func covers(_ name: String) -> Bool {
+    workload == "all" || name == workload || name.hasPrefix(workload + ":")
+  }
 
   /// The comparisons that miss it, and rows it was set for that gave none, a line each; what failed or was
   /// interrupted is not among them: that is another error.
@@ -49,9 +53,14 @@ public struct Threshold: Sendable, Equatable, CustomStringConvertible {
     for result in report.results where result.network == network && covers(result.workload) {
       let what = "\(network) \(result.row)"
       if let comparison = report.comparisons.first(where: { $0.a == network && $0.row == result.row }) {
-        if comparison.speedRatio < ratio {
-          misses.append(
-            "\(what): \(Quantity.number(comparison.speedRatio))× the speed of \(comparison.b), not \(ratio)×")
+        let floor = report.noiseFloor.first { $0.row == result.row }?.leastSpeed ?? 1
+        if comparison.speeds.upperBound < ratio * floor {
+          let bounds = comparison.speeds
+          var miss =
+            "\(what): \(Quantity.number(comparison.speedRatio))× the speed of \(comparison.b) "
+            + "(\(Quantity.number(bounds.lowerBound))–\(Quantity.number(bounds.upperBound))), not \(ratio)×"
+          if floor < 1 { miss += ", and \(comparison.b) against itself is \(Quantity.number(floor))×" }
+          misses.append(miss)
         }
       } else if let reason = result.skipped {
         misses.append("\(what): skipped, \(reason)")
@@ -71,11 +80,32 @@ extension ABReport.Comparison {
     case .lower: ratio > 0 ? 1 / ratio : .infinity
     }
   }
+
+  /// Its 95 % interval.
+  var speeds: ClosedRange<Double> {
+    let (low, high) = (ci95.first ?? ratio, ci95.last ?? ratio)
+    switch better {
+    case .higher: return min(low, high)...max(low, high)
+    case .lower:
+      func inverse(_ value: Double) -> Double { value > 0 ? 1 / value : .infinity }
+      return inverse(max(low, high))...inverse(min(low, high))
+    }
+  }
+}
+
+extension ABReport.NoiseFloor {
+  /// How slow the baseline can look against itself, either trial first: at most 1.
+  var leastSpeed: Double {
+    let bounds = ci95.filter { $0 > 0 }
+    return min(1, bounds.min() ?? 1, 1 / (bounds.max() ?? 1))
+  }
 }
 
 extension Row: CustomStringConvertible {
   var description: String {
     let several = flows.map { " × \($0) flows" } ?? ""
-    return "\(workload) \(size) B\(several) offloads \(offloads) \(placement) \(metric)"
+    let end = ends.map { ", tier on the \($0)" } ?? ""
+    let checksum = outerChecksum.map { ", outer checksum \($0)" } ?? ""
+    return "\(workload) \(size) B\(several) offloads \(offloads) \(placement)\(end)\(checksum) \(metric)"
   }
 }
