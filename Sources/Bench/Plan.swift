@@ -18,7 +18,9 @@ public struct Plan: Sendable {
   public var warmUp: Double
   public var isQuick: Bool
   /// Seconds that it should take, if it has to end.
-  public var budget: Double? { isQuick ? 165 : nil }
+  public var budget: Double? { isQuick ? 235 : nil }
+  /// A quick comparison that was not told which networks chooses for each row.
+  private let choosesNetworks: Bool
   /// What was asked for and is left out, one line each.
   public var notes: [String] = []
   /// What a quick comparison leaves out for want of time.
@@ -31,12 +33,17 @@ public struct Plan: Sendable {
     public var sizes: [Int]?
     public var offloads: [Offloads]?
     public var placements: [Placement]?
+    /// Of tiers, where both hosts work for the row.
+    public var ends: [Ends]?
     /// Of streams.
     public var flows: [Int]?
     public var repeats: Int?
     public var duration: Double?
     public var baseline = "vxlan"
     public var quick = false
+    /// Of the VXLAN devices, in all rows; nil: as the baseline has it.
+    public var outerChecksum: Bool?
+    public var asShipped = false
     public init() {}
   }
 
@@ -53,6 +60,7 @@ public struct Plan: Sendable {
     }
     self.networks = networks
     isQuick = request.quick
+    choosesNetworks = request.quick && request.networks == nil
     // A quick one has as few as support a verdict.
     repeats = request.repeats ?? (isQuick ? RatioEstimate.pairsForVerdict : 12)
     searchRepeats = min(repeats, RatioEstimate.pairsForVerdict)
@@ -75,6 +83,12 @@ public struct Plan: Sendable {
       for measure in try Measure.of(workload: workload) where !isQuick || !measure.isSearch {
         cells += try Self.cells(measure, request, &notes).filter { !cells.contains($0) }
       }
+    }
+    if request.ends?.contains(where: { $0 != .both }) == true, !cells.contains(where: { $0.ends != .both }) {
+      throw Failure(
+        "put a tier on one end", "of \((request.workloads ?? []).joined(separator: ", "))",
+        advice: "packet-rate's direction says which host is under test; tcp-stream:host has one.",
+        status: .usage)
     }
     guard networks.count > 1, !cells.isEmpty else {
       throw Failure(
@@ -99,8 +113,44 @@ public struct Plan: Sendable {
   }
 
   private static let quickWorkloads = [
-    "packet-rate:encap", "packet-rate:decap", "udp-rr", "udp-stream", "tcp-stream",
+    "packet-rate:encap", "packet-rate:decap", "udp-rr", "udp-stream", "tcp-stream", "tcp-stream:host",
   ]
+
+  /// Those that take part in a cell, the baseline first.
+  public func networks(of cell: Cell) -> [Network] { networks.filter { takesPart($0, cell) } }
+
+  public func takesPart(_ network: Network, _ cell: Cell) -> Bool {
+    if network == baseline { return true }
+    // Without a tier both ends are plain kernels already.
+    if cell.ends != .both && network.tier == nil { return false }
+    guard choosesNetworks else { return true }
+    // What a quick comparison has no time for: rows that a network's others tell already.
+    let isExtra = cell.measure == .tcpStreamToHost || cell.outerChecksum != nil || cell.size == 1400
+    switch network.description {
+    case "vxlan+xdp", "vxlan+tc": return true
+    case "vxlan+auto": return cell.ends == .both
+    case "vxlan+afxdp": return cell.ends == .both && !(isExtra && cell.measure.isTCPStream)
+    default: return !(isExtra && cell.measure.isTCPStream)
+    }
+  }
+
+  /// Rows of a quick comparison beside the sizes and offloads of tcp-stream: a tier against a plain kernel, and the
+  /// outer checksum as the kernel's VXLAN device has it by default.
+  private static func extraStreams(_ request: Request, _ sizes: [Int], _ placement: Placement) -> [Cell] {
+    guard request.quick, let size = sizes.max() else { return [] }
+    let offloads = request.offloads ?? Offloads.allCases
+    var cells: [Cell] = []
+    if request.ends == nil, let last = offloads.last {
+      cells += [Ends.sender, .receiver].map {
+        Cell(measure: .tcpStream, size: size, offloads: last, placement: placement, ends: $0)
+      }
+    }
+    if request.outerChecksum == nil && !request.asShipped, let first = offloads.first {
+      cells.append(
+        Cell(measure: .tcpStream, size: size, offloads: first, placement: placement, outerChecksum: true))
+    }
+    return cells
+  }
 
   private static func cells(
     _ measure: Measure, _ request: Request, _ notes: inout [String]
@@ -115,15 +165,22 @@ public struct Plan: Sendable {
       measure.isLiveFrames
       ? [.oneCore] : request.placements ?? (measure.better == .lower ? [.oneCore, .twoCore] : [.twoCore])
     let flows = measure.takesFlows ? request.flows ?? [1] : [1]
+    let ends = measure.hasTwoEnds ? request.ends ?? [.both] : [.both]
     var cells: [Cell] = []
     for size in sizes {
       for offloads in offloads {
         for placement in placements {
-          cells += flows.map {
-            Cell(measure: measure, size: size, offloads: offloads, placement: placement, flows: $0)
+          for ends in ends {
+            cells += flows.map {
+              Cell(
+                measure: measure, size: size, offloads: offloads, placement: placement, flows: $0, ends: ends)
+            }
           }
         }
       }
+    }
+    if measure == .tcpStream, let placement = placements.last {
+      cells += extraStreams(request, sizes, placement)
     }
     return cells
   }

@@ -11,6 +11,23 @@ extension AB {
     request.flows = try Self.numbers("--flows", flows, "1,4")
     request.offloads = try Self.choice("--offloads", offloads)
     request.placements = try Self.choice("--placement", placement)
+    request.ends = try ends.map { (text) throws(Failure) in
+      var chosen: [Ends] = []
+      for word in Self.list(text) {
+        guard let end = Ends(rawValue: word) else {
+          throw Failure("read --ends", text, advice: "Give both, sender or receiver.", status: .usage)
+        }
+        chosen.append(end)
+      }
+      return chosen
+    }
+    switch outerChecksum {
+    case nil: break
+    case "on", "off": request.outerChecksum = outerChecksum == "on"
+    default:
+      throw Failure("read --outer-checksum", outerChecksum!, advice: "Give on or off.", status: .usage)
+    }
+    request.asShipped = asShipped
     request.repeats = repeats
     request.duration = duration
     request.baseline = baseline

@@ -6,15 +6,15 @@ import LinuxSystem
 
 /// What a result says of itself, and where it goes on.
 extension AB {
-  func environment() -> ABReport.Environment {
+  func environment(_ request: Plan.Request) -> ABReport.Environment {
     ABReport.Environment(
       machine: .read(), baseline: asShipped ? "as-shipped" : "tuned",
       offloads: [
         "on":
           "as the kernel makes them, and GRO on the wire; packet-rate: at the port of the sending container too",
         "off":
-          "no checksum or segmentation offload in the containers and on the wire; GRO there merges nothing",
-      ])
+          "no checksum or segmentation offload in the containers and on the wire",
+      ], outerChecksum: request.outerChecksum ?? asShipped ? "on" : "off")
   }
 
   func settings(_ plan: Plan) -> ABReport.Settings {
@@ -56,8 +56,9 @@ extension AB {
     if !plan.leftOut.isEmpty {
       Terminal.note("--quick leaves out \(plan.leftOut.joined(separator: " and "))")
     }
-    let held = plan.cells.count { report.holds($0, of: plan.networks) }
-    let estimate = Estimate(plan, isHeld: { report.holds($0, of: plan.networks) })
+    func isHeld(_ cell: Cell) -> Bool { report.holds(cell, of: plan.networks(of: cell)) }
+    let held = plan.cells.count(where: isHeld)
+    let estimate = Estimate(plan, isHeld: isHeld)
     let rows = "\(plan.cells.count) rows" + (held > 0 ? " (\(held) kept)" : "")
     Terminal.note("\(plan.networks.count) networks, \(rows), \(estimate.trials) trials: \(estimate.text)")
   }

@@ -23,7 +23,7 @@ struct AB: CulvertCommand {
   var networks: String?
   @Option(
     help:
-      "Comma-separated: packet-rate, packet-rate:encap, packet-rate:decap, udp-rr, tcp-rr, tcp-crr, udp-stream, tcp-stream (default: all)."
+      "Comma-separated: packet-rate, packet-rate:encap, packet-rate:decap, udp-rr, tcp-rr, tcp-crr, udp-stream, tcp-stream, tcp-stream:host (default: all)."
   )
   var workloads: String?
   @Option(help: "Comma-separated bytes: UDP payload, TCP write, inner frame (default: by workload).")
@@ -44,6 +44,16 @@ struct AB: CulvertCommand {
       "Leave every network as it ships: bridge netfilter on, outer UDP checksums on. (To have such an overlay beside the tuned one: --networks vxlan@as-shipped,…)"
   )
   var asShipped = false
+  @Option(
+    help:
+      "Of the VXLAN devices: on or off (default: off, which is faster for the kernel, and on as shipped; --quick has a row with it on)."
+  )
+  var outerChecksum: String?
+  @Option(
+    help:
+      "Comma-separated: attach a tier to both hosts, to the sender's only, or to the receiver's (default: both; --quick has tcp-stream with each)."
+  )
+  var ends: String?
   @Option(help: "Both ends on one CPU or on two: one-core, two-core or both (default: by workload).")
   var placement: String?
   @Option(
@@ -53,14 +63,14 @@ struct AB: CulvertCommand {
   var wait = WaitMode.adaptive
   @Flag(
     help:
-      "The main rows with fewer and shorter trials, without loss-free rates and CPU time: under three minutes."
+      "The main rows with fewer and shorter trials, without loss-free rates and CPU time: some four minutes."
   )
   var quick = false
   @Option(
     help: ArgumentHelp(
-      "Exit with status 2 if a row of NETWORK and WORKLOAD falls below RATIO times the baseline's speed; repeatable.",
+      "Exit with status 2 if a row of NETWORK and WORKLOAD falls below RATIO times the baseline's speed, with all of its 95 % interval and by more than the noise floor; repeatable.",
       discussion:
-        "A ratio of speeds, so more is better of every workload: of latency it is the baseline's over the network's. vxlan+tc:udp-rr:1.33 asks for round trips of at most 1/1.33 of the baseline's.",
+        "A ratio of speeds, so more is better of every workload: of latency it is the baseline's over the network's. vxlan+tc:udp-rr:1.33 asks for round trips of at most 1/1.33 of the baseline's; WORKLOAD all is every row.",
       valueName: "network:workload:ratio"))
   var failBelow: [String] = []
   @Option(help: "Write the result there as JSON, after each comparison and at the end.")
@@ -70,25 +80,29 @@ struct AB: CulvertCommand {
   var resume = false
 
   func execute() throws {
-    let plan = try Plan(request(), tiers: Tier.allCases.map(\.rawValue))
+    let request = try self.request()
+    let plan = try Plan(request, tiers: Tier.allCases.map(\.rawValue) + [Network.automatic])
     let thresholds = try failBelow.map { try Threshold(parsing: $0, plan: plan) }
-    var report = ABReport(environment: environment(), settings: settings(plan))
+    var report = ABReport(environment: environment(request), settings: settings(plan))
     try takeUp(&report)
     guard geteuid() == 0 else {
       throw Failure("measure", "networks", errno: .notPermitted, advice: "Run as root: it builds namespaces.")
     }
     announce(plan, report)
     let interruption = try Interruption()
+    var arenaSettings = LabArena.Settings(
+      duration: plan.duration, warmUp: plan.warmUp, asShipped: asShipped, searchSteps: plan.searchSteps,
+      searchDuration: plan.searchDuration)
+    arenaSettings.outerChecksum = request.outerChecksum
     let arena = LabArena(
-      LabArena.Settings(
-        duration: plan.duration, warmUp: plan.warmUp, asShipped: asShipped, searchSteps: plan.searchSteps,
-        searchDuration: plan.searchDuration),
-      drivers: Tier.allCases.map { .fastPath($0, bypassPolicy: asShipped, wait: wait) })
+      arenaSettings,
+      drivers: (Tier.allCases + [nil]).map { .fastPath($0, bypassPolicy: asShipped, wait: wait) })
     let progress = LiveProgress()
     var campaign = Campaign(
       schedule: Schedule(baseline: plan.baseline, networks: plan.networks), cells: plan.cells,
       repeats: plan.repeats, searchRepeats: plan.searchRepeats, measuresCost: plan.measuresCost, arena: arena)
     campaign.budget = plan.budget
+    campaign.takesPart = { plan.takesPart($0, $1) }
     campaign.isInterrupted = { interruption.happened }
     campaign.onProgress = { progress.show($0) }
     if let json {

@@ -46,7 +46,9 @@ extension Lab {
       let settings = BridgeSettings(multicastSnooping: false, stp: false)
       try route.createBridge(
         LinkSettings(LabNames.bridge, mtu: spec.containerMTU, mac: node.identity.bridgeMAC), settings)
-      try route.setUp(try route.link(named: LabNames.bridge).index)
+      let bridge = try route.link(named: LabNames.bridge).index
+      if spec.hostAddress { try route.addAddress(bridge, .v4(node.identity.bridgeAddress), prefix: 16) }
+      try route.setUp(bridge)
     }
   }
 

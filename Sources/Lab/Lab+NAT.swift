@@ -5,14 +5,9 @@ import PacketHeaders
 
 /// What `nat` has beyond a bridge: the host routes for its containers, and translates.
 extension Lab {
-  /// 198.19.0.254 and 198.19.128.254, beyond the last container.
-  private func gateway(_ host: LabHost) -> IPv4Address {
-    IPv4Address([198, 19, host == .a ? 0 : 128, 254] as [UInt8])!
-  }
-
   func buildTranslation(_ host: LabHost) throws {
     let node = self.host(host)
-    let gateway = gateway(host)
+    let gateway = node.identity.bridgeAddress
     try node.run {
       let route = try RouteConnection()
       let bridge = try route.link(named: LabNames.bridge).index
@@ -50,7 +45,7 @@ extension Lab {
         }
         chain masqueraded {
           type nat hook postrouting priority srcnat
-          oifname \(uplink) ip saddr \(gateway(host))/17 masquerade
+          oifname \(uplink) ip saddr \(self.host(host).identity.bridgeAddress)/17 masquerade
         }
       }
 

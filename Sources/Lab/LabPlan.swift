@@ -39,6 +39,9 @@ public struct LabIdentity: Hashable, Sendable {
     return IPv4Address(octets)!
   }
 
+  /// Of the host's bridge, beyond the last container: 198.19.0.254 and 198.19.128.254.
+  public var bridgeAddress: IPv4Address { IPv4Address([198, 19, host == .a ? 0 : 128, 254] as [UInt8])! }
+
   /// 2001:2::a:N and 2001:2::b:N are the containers; 2001:2:0:1::1 and ::2 the hosts.
   public var address6: IPv6Address {
     var octets: [UInt8] = [0x20, 0x01, 0, 2] + [UInt8](repeating: 0, count: 12)

@@ -39,6 +39,8 @@ public struct LabSpec: Hashable, Sendable {
   public var udpChecksum: Bool
   /// Bridged packets pass netfilter, as new namespaces have it.
   public var bridgeNetfilter: Bool
+  /// A host has an address on its bridge, which its containers reach (Docker's and flannel's layout).
+  public var hostAddress: Bool
   /// Transmit and receive queues of the wire's and the containers' interfaces.
   public var queues: Int
 
@@ -46,8 +48,9 @@ public struct LabSpec: Hashable, Sendable {
   /// - Parameter containers: nil is as many as it takes to have two that reach each other.
   public init(
     _ network: Network, containers: Int? = nil, mtu: UInt32 = 1500, offloads: Bool = true,
-    udpChecksum: Bool? = nil, asShipped: Bool = false, queues: Int = 1
+    udpChecksum: Bool? = nil, asShipped: Bool = false, hostAddress: Bool = false, queues: Int = 1
   ) {
+    self.hostAddress = hostAddress
     self.network = network
     self.containers = network == .bare ? 0 : containers ?? (network.isOfOneHost ? 2 : 1)
     self.mtu = mtu
@@ -112,6 +115,7 @@ extension LabSpec {
     offloads \(offloads)
     udpcsum \(udpChecksum)
     bridge-netfilter \(bridgeNetfilter)
+    host-address \(hostAddress)
     queues \(queues)
 
     """
@@ -130,11 +134,14 @@ extension LabSpec {
       let mtu = values["mtu"].flatMap({ UInt32($0) }), let offloads = bool("offloads"),
       let checksum = bool("udpcsum"), let netfilter = bool("bridge-netfilter")
     else { return nil }
+    // Labs of earlier versions had none.
+    let hostAddress = values["host-address"] == nil ? false : bool("host-address")
     // Labs of earlier versions had one.
     let queues = values["queues"].map { Int($0) } ?? 1
-    guard let queues else { return nil }
+    guard let queues, let hostAddress else { return nil }
     self.init(
-      network, containers: containers, mtu: mtu, offloads: offloads, udpChecksum: checksum, queues: queues)
+      network, containers: containers, mtu: mtu, offloads: offloads, udpChecksum: checksum,
+      hostAddress: hostAddress, queues: queues)
     self.bridgeNetfilter = netfilter
   }
 }

@@ -30,8 +30,13 @@ public struct ABReport: Codable, Sendable, Equatable {
     public var culvert: String
     public var debugBuild: Bool
     public var offloads: [String: String]
+    /// Outer UDP checksum of the VXLAN devices where a row does not say otherwise: "on" or "off".
+    public var outerChecksum: String?
 
-    public init(machine: MachineEnvironment, baseline: String, offloads: [String: String]) {
+    public init(
+      machine: MachineEnvironment, baseline: String, offloads: [String: String], outerChecksum: String? = nil
+    ) {
+      self.outerChecksum = outerChecksum
       self.baseline = baseline
       self.kernel = machine.kernel
       self.cpu = machine.cpu
@@ -96,6 +101,10 @@ public struct ABReport: Codable, Sendable, Equatable {
     public var placement: String
     /// Parallel flows; nil: one.
     public var flows: Int?
+    /// "sender" or "receiver": the tier is on that host only; nil: on both.
+    public var ends: String?
+    /// Outer UDP checksum of the VXLAN devices, "on" or "off"; nil: as the environment has it.
+    public var outerChecksum: String?
     public var metric: String
     public var unit: String
     public var samples: [Double]
@@ -108,6 +117,11 @@ public struct ABReport: Codable, Sendable, Equatable {
     public var sentPerSecond: Double?
     /// Mean over the trials.
     public var lostFraction: Double?
+    /// Of TCP, by the sender's TCP_INFO: segments sent again, as a part of all that were sent, all trials together.
+    public var retransmittedFraction: Double?
+    /// tcp-stream behind a plain kernel receiver: mean bytes of the skbs that its GRO made, as its VXLAN device
+    /// counted them. Median over the trials.
+    public var skbBytes: Double?
     /// CPU time of all CPUs per packet (udp-rr: per round trip); tcp-stream has it per byte.
     public var cpuNsPerPacket: Double?
     public var cpuNsPerByte: Double?
@@ -132,6 +146,10 @@ public struct ABReport: Codable, Sendable, Equatable {
     public var placement: String
     /// Parallel flows; nil: one.
     public var flows: Int?
+    /// "sender" or "receiver": the tier is on that host only; nil: on both.
+    public var ends: String?
+    /// Outer UDP checksum of the VXLAN devices, "on" or "off"; nil: as the environment has it.
+    public var outerChecksum: String?
     public var metric: String
     public var ratio: Double
     public var ci95: [Double]
@@ -152,6 +170,10 @@ public struct ABReport: Codable, Sendable, Equatable {
     public var placement: String
     /// Parallel flows; nil: one.
     public var flows: Int?
+    /// "sender" or "receiver": the tier is on that host only; nil: on both.
+    public var ends: String?
+    /// Outer UDP checksum of the VXLAN devices, "on" or "off"; nil: as the environment has it.
+    public var outerChecksum: String?
     public var metric: String
     public var ratio: Double
     public var ci95: [Double]

@@ -19,6 +19,11 @@ public enum Offloads: String, Codable, Sendable, CaseIterable {
   case on, off
 }
 
+/// Where a network's tier is attached; the other end is a plain kernel.
+public enum Ends: String, Codable, Sendable, CaseIterable {
+  case both, sender, receiver
+}
+
 /// One row of the comparison: everything but the network.
 public struct Cell: Hashable, Sendable, CustomStringConvertible {
   public var measure: Measure
@@ -28,9 +33,17 @@ public struct Cell: Hashable, Sendable, CustomStringConvertible {
   public var placement: Placement
   /// Parallel ones.
   public var flows: Int
+  public var ends: Ends
+  /// Of the VXLAN devices; nil: as the baseline has it.
+  public var outerChecksum: Bool?
 
-  public init(measure: Measure, size: Int, offloads: Offloads, placement: Placement, flows: Int = 1) {
+  public init(
+    measure: Measure, size: Int, offloads: Offloads, placement: Placement, flows: Int = 1,
+    ends: Ends = .both, outerChecksum: Bool? = nil
+  ) {
     self.flows = flows
+    self.ends = ends
+    self.outerChecksum = outerChecksum
     self.measure = measure
     self.size = size
     self.offloads = offloads
@@ -39,7 +52,13 @@ public struct Cell: Hashable, Sendable, CustomStringConvertible {
 
   public var description: String {
     let what = flows == 1 ? "\(size)" : "\(size) × \(flows) flows"
-    return "\(measure.workload) \(what) offloads \(offloads.rawValue) \(placement.rawValue) \(measure.metric)"
+    return
+      "\(measure.workload) \(what) offloads \(offloads.rawValue) \(placement.rawValue)\(variant) \(measure.metric)"
+  }
+
+  private var variant: String {
+    (ends == .both ? "" : " tier on the \(ends.rawValue)")
+      + (outerChecksum.map { " outer checksum \($0 ? "on" : "off")" } ?? "")
   }
 }
 
@@ -47,6 +66,11 @@ public struct Cell: Hashable, Sendable, CustomStringConvertible {
 public struct Sample: Sendable, Equatable {
   public var value: Double
   public var lostFraction: Double?
+  /// Of TCP: segments sent, and how many of them again.
+  public var segments: UInt64?
+  public var retransmitted: UInt64?
+  /// Mean bytes of the skbs that a plain kernel receiver's GRO made of a stream.
+  public var skbBytes: Double?
   /// Microseconds: "p50", "p90", "p99", "p99.9", "max".
   public var latency: [String: Double]?
   /// All round trips of the trial.

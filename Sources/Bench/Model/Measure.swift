@@ -29,6 +29,8 @@ public enum Measure: Hashable, Sendable {
   case tcpConnectRoundTrip
   case udpStream
   case tcpStream
+  /// From a container to its own host: nothing of it is the overlay's.
+  case tcpStreamToHost
 
   public static func packetRate(_ direction: PacketDirection) -> Measure { .frames(.rate, direction) }
   public static func noDropRate(_ direction: PacketDirection) -> Measure { .frames(.noDropRate, direction) }
@@ -42,6 +44,7 @@ public enum Measure: Hashable, Sendable {
     case .tcpConnectRoundTrip: "tcp-crr"
     case .udpStream: "udp-stream"
     case .tcpStream: "tcp-stream"
+    case .tcpStreamToHost: "tcp-stream:host"
     }
   }
 
@@ -55,7 +58,7 @@ public enum Measure: Hashable, Sendable {
     case .frames(.delay(let percent), _): "delay_p50_us_at_\(percent)"
     case .udpRoundTrip, .tcpRoundTrip: "round_trip_p50_us"
     case .tcpConnectRoundTrip: "transactions_per_second"
-    case .tcpStream: "bytes_per_second"
+    case .tcpStream, .tcpStreamToHost: "bytes_per_second"
     }
   }
 
@@ -63,7 +66,7 @@ public enum Measure: Hashable, Sendable {
     switch self {
     case .udpRoundTrip, .tcpRoundTrip, .frames(.delay, _): "us"
     case .frames, .udpStream, .tcpConnectRoundTrip: "1/s"
-    case .tcpStream: "B/s"
+    case .tcpStream, .tcpStreamToHost: "B/s"
     }
   }
 
@@ -107,13 +110,22 @@ public enum Measure: Hashable, Sendable {
   }
 
   /// Streams can be several at once.
-  public var takesFlows: Bool { self == .udpStream || self == .tcpStream }
+  public var takesFlows: Bool { self == .udpStream || isTCPStream }
+
+  public var isTCPStream: Bool { self == .tcpStream || self == .tcpStreamToHost }
+
+  /// A tier can be on one of two hosts that both work for it.
+  public var hasTwoEnds: Bool { !isLiveFrames && self != .tcpStreamToHost }
+
+  /// What is measured is what a tier costs traffic that it cannot carry.
+  var isNotTheOverlays: Bool { self == .tcpStreamToHost }
 
   public var defaultSizes: [Int] {
     switch self {
     case .frames, .udpRoundTrip, .tcpRoundTrip, .tcpConnectRoundTrip: [64]
     case .udpStream: [64, 1400]
-    case .tcpStream: [65536]
+    case .tcpStream: [65536, 1400]
+    case .tcpStreamToHost: [65536]
     }
   }
 
@@ -124,12 +136,13 @@ public enum Measure: Hashable, Sendable {
     case .frames: 64...1464
     case .udpRoundTrip, .udpStream: 8...65_507
     case .tcpRoundTrip, .tcpConnectRoundTrip: 1...65_507
-    case .tcpStream: 1...16_777_216
+    case .tcpStream, .tcpStreamToHost: 1...16_777_216
     }
   }
 
   public static let workloads = [
     "packet-rate:encap", "packet-rate:decap", "udp-rr", "tcp-rr", "tcp-crr", "udp-stream", "tcp-stream",
+    "tcp-stream:host",
   ]
 
   /// All measures of a workload; "packet-rate" alone is both directions.
@@ -143,6 +156,7 @@ public enum Measure: Hashable, Sendable {
     case "tcp-crr": [.tcpConnectRoundTrip]
     case "udp-stream": [.udpStream]
     case "tcp-stream": [.tcpStream]
+    case "tcp-stream:host": [.tcpStreamToHost]
     default:
       throw Failure(
         "measure workload", name, advice: "Known: \(workloads.joined(separator: " ")).", status: .usage)

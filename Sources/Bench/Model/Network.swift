@@ -12,6 +12,9 @@ public struct Network: Hashable, Sendable, CustomStringConvertible {
     self.tier = tier
   }
 
+  /// The tier that Culvert chooses by itself.
+  public static let automatic = "auto"
+
   /// The overlay as the kernel makes it, beside the tuned one.
   public static let asShipped = "vxlan@as-shipped"
 
@@ -64,6 +67,9 @@ public struct Network: Hashable, Sendable, CustomStringConvertible {
   /// Why it cannot carry a workload; nil where it can.
   func reasonToSkip(_ measure: Measure) -> String? {
     if measure.entries > 0 && tier == nil { return "it has no tier whose table could be filled" }
+    if measure == .tcpStreamToHost && !["bridge", "vxlan", Self.asShipped].contains(base) {
+      return "no container here is behind a bridge on which its host has an address"
+    }
     switch base {
     case "none": return "loopback alone leads nowhere: none is for launch"
     case _ where !measure.isLiveFrames: return isRelay ? "a relay carries live frames only" : nil

@@ -8,36 +8,46 @@ struct Row: Hashable, Sendable {
   var offloads: String
   var placement: String
   var flows: Int?
+  /// "sender" or "receiver": where the tier is; nil: on both.
+  var ends: String?
+  /// "on" or "off"; nil: as the baseline has it.
+  var outerChecksum: String?
 }
 
 extension Cell {
   /// As the JSON has it: nothing for one.
   var severalFlows: Int? { flows == 1 ? nil : flows }
+  /// As the JSON has it: nothing for both.
+  var oneEnd: String? { ends == .both ? nil : ends.rawValue }
+  var checksumWord: String? { outerChecksum.map { $0 ? "on" : "off" } }
 
   var row: Row {
     Row(
       workload: measure.workload, metric: measure.metric, size: size, offloads: offloads.rawValue,
-      placement: placement.rawValue, flows: severalFlows)
+      placement: placement.rawValue, flows: severalFlows, ends: oneEnd, outerChecksum: checksumWord)
   }
 }
 
 extension ABReport.Result {
   var row: Row {
     Row(
-      workload: workload, metric: metric, size: size, offloads: offloads, placement: placement, flows: flows)
+      workload: workload, metric: metric, size: size, offloads: offloads, placement: placement, flows: flows,
+      ends: ends, outerChecksum: outerChecksum)
   }
 }
 
 extension ABReport.Comparison {
   var row: Row {
     Row(
-      workload: workload, metric: metric, size: size, offloads: offloads, placement: placement, flows: flows)
+      workload: workload, metric: metric, size: size, offloads: offloads, placement: placement, flows: flows,
+      ends: ends, outerChecksum: outerChecksum)
   }
 }
 
 extension ABReport.NoiseFloor {
   var row: Row {
     Row(
-      workload: workload, metric: metric, size: size, offloads: offloads, placement: placement, flows: flows)
+      workload: workload, metric: metric, size: size, offloads: offloads, placement: placement, flows: flows,
+      ends: ends, outerChecksum: outerChecksum)
   }
 }

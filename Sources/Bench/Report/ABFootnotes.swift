@@ -8,7 +8,6 @@ struct ABFootnotes {
     var notes: [String] = []
     notes += block("CPU ns per packet (udp-rr: per round trip), all CPUs:", cost)
     notes += block("Round trips, µs (p50/p90/p99/p99.9/max):", tails)
-    notes += block("Lost of what was sent:", losses)
     notes += block("Noise floor, \(report.settings.baselineNetwork) against itself:", noise)
     notes += block("Tiers:", tiers)
     notes += block("Failed:", failures)
@@ -52,15 +51,6 @@ struct ABFootnotes {
     }
   }
 
-  private var losses: [String] {
-    perRow { result in
-      guard let lost = result.lostFraction, lost > 0, result.metric != "ndr_packets_per_second" else {
-        return nil
-      }
-      return Quantity.percent(lost)
-    }
-  }
-
   private var noise: [String] {
     report.noiseFloor.map { floor in
       let label = ABTable.label(floor.row)
@@ -73,7 +63,11 @@ struct ABFootnotes {
     var seen: [String] = []
     for result in report.results {
       guard let tier = result.tier else { continue }
-      let text = "\(result.network): requested \(tier.requested), obtained \(tier.obtained)"
+      var text = "\(result.network): requested \(tier.requested), obtained \(tier.obtained)"
+      // Of what goes to the container's own host nothing is the overlay's.
+      if let share = tier.share, share < TierCount.leastShare, result.workload != "tcp-stream:host" {
+        text += "; in \(ABTable.label(result.row)) it carried \(Quantity.percent(share)) of what it saw"
+      }
       if !seen.contains(text) { seen.append(text) }
     }
     return seen

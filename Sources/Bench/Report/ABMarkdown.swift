@@ -9,11 +9,12 @@ public struct ABMarkdown {
   private var baseline: String { report.settings.baselineNetwork }
 
   public var text: String {
-    var lines = ["### Against `\(baseline)` (\(report.environment.baseline))", ""]
+    var lines = ["### Against `\(baseline)` (\(report.baselineWords))", ""]
     lines.append(
       "\(cell(report.environment.cpu)), \(report.environment.cpus) CPUs, Linux \(cell(report.environment.kernel)); "
         + "\(report.settings.repeats) pairs of \(Quantity.number(report.settings.durationS)) s, interleaved; culvert "
         + cell(report.environment.culvert))
+    if let note = report.rawFramesNote { lines += ["", note] }
     if report.environment.debugBuild { lines += ["", "**Debug build: these timings say little.**"] }
     if !report.complete { lines += ["", "**Interrupted: what is missing was not measured.**"] }
     for network in report.settings.networks where network != baseline { lines += section(network) }
@@ -23,8 +24,9 @@ public struct ABMarkdown {
 
   private func section(_ network: String) -> [String] {
     var lines = [
-      "", "| `\(network)` | `\(baseline)` | this one | ratio | 95 % | noise floor | verdict |",
-      "|---|--:|--:|--:|--:|--:|---|",
+      "",
+      "| `\(report.title(of: network))` | `\(baseline)` | this one | ratio | 95 % | noise floor | verdict | beside it |",
+      "|---|--:|--:|--:|--:|--:|---|---|",
     ]
     for result in report.results where result.network == network {
       let label = "\(result.row.title) \(result.row.conditions)"
@@ -32,17 +34,17 @@ public struct ABMarkdown {
       guard reason == nil,
         let one = report.comparisons.first(where: { $0.a == network && $0.row == result.row })
       else {
-        lines.append("| \(cell(label)) | | | | | | \(cell(reason ?? "no pair")) |")
+        lines.append("| \(cell(label)) | | | | | | \(cell(reason ?? "no pair")) | |")
         continue
       }
       let reference = report.results.first { $0.network == baseline && $0.row == result.row }?.median
       let floor = report.noiseFloor.first { $0.row == result.row }
       func text(_ value: Double?) -> String { value.map { Quantity.text($0, unit: result.unit) } ?? "–" }
-      let interval = one.ci95.map(Quantity.number).joined(separator: "–")
       let noise = floor.map { $0.ci95.map(Quantity.number).joined(separator: "–") } ?? "–"
       lines.append(
         "| \(cell(label)) | \(text(reference)) | \(text(result.median)) | **\(one.ratioText)** | "
-          + "\(interval) | \(noise) | \(one.outcome.rawValue) |")
+          + "\(one.intervalText) | \(noise) | \(one.outcome.rawValue) | "
+          + "\(cell(report.qualifiers(of: result).joined(separator: "; "))) |")
     }
     return lines
   }

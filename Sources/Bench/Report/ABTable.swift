@@ -27,6 +27,7 @@ public struct ABTable {
     }
     for network in others { lines += headline(network).wrapped(Self.width, indent: 2) }
     lines += machine.wrapped(Self.width, indent: 2)
+    if let note = report.rawFramesNote { lines += note.wrapped(Self.width, indent: 2) }
     for network in others { lines += section(network) }
     lines += ABFootnotes(report: report).lines
     return lines.joined(separator: "\n") + "\n"
@@ -40,7 +41,7 @@ public struct ABTable {
     let all = comparisons(network)
     guard !all.isEmpty else { return "\(network) against \(baseline): nothing to compare" }
     let counts = report.outcomes(of: network).filter { $0.outcome != .tooFewPairs || $0.count > 0 }
-    return "\(network) against \(baseline) (\(report.environment.baseline)): "
+    return "\(report.title(of: network)) against \(baseline) (\(report.baselineWords)): "
       + counts.map { "\($0.count) \($0.outcome.rawValue)" }.joined(separator: ", ")
   }
 
@@ -60,13 +61,16 @@ public struct ABTable {
 
   private func section(_ network: String) -> [String] {
     let title =
-      network.left(34) + baseline.right(9) + " " + "this one".right(10) + "  ratio" + "95 %".right(11)
+      report.title(of: network).left(34) + baseline.right(9) + " " + "this one".right(10) + "  ratio"
+      + "95 %".right(11)
       + " verdict"
     var lines = ["", title]
     for result in report.results where result.network == network {
       let label = Self.label(result.row)
       if let comparison = comparisons(network).first(where: { $0.isOf(result) }) {
         lines.append(line(label, result, comparison))
+        let notes = result.row.variants + report.qualifiers(of: result)
+        lines += notes.joined(separator: "; ").wrapped(Self.width - 2).map { "  " + $0 }
       } else {
         let reason =
           result.failed.map { _ in "FAILED, see below" } ?? result.skipped.map { "skipped: \($0)" }
@@ -79,8 +83,6 @@ public struct ABTable {
 
   private func line(_ label: String, _ result: ABReport.Result, _ comparison: ABReport.Comparison) -> String {
     let reference = report.results.first { $0.network == baseline && comparison.isOf($0) }?.median
-    let low = comparison.ci95.first ?? comparison.ratio
-    let high = comparison.ci95.last ?? comparison.ratio
     let (verdict, colour): (String, Colour?) =
       switch comparison.outcome {
       case .better: ("better", .green)
@@ -92,7 +94,7 @@ public struct ABTable {
       + (reference.map { Quantity.text($0, unit: result.unit) } ?? "–").right(9) + " "
       + (result.median.map { Quantity.text($0, unit: result.unit) } ?? "–").right(10)
       + comparison.ratioText.right(7)
-      + (Quantity.number(low) + "–" + Quantity.number(high)).right(11) + " "
+      + comparison.intervalText.right(11) + " "
       + paint(verdict, colour)
   }
 
@@ -100,7 +102,8 @@ public struct ABTable {
   static func label(_ row: Row) -> String {
     let flows = (row.flows ?? 1) > 1 ? " ×\(row.flows!)" : ""
     let cores = row.placement == Placement.oneCore.rawValue ? "1-core" : "2-core"
-    return "\(row.title) \(row.size) B\(flows) \(row.offloads) \(cores)"
+    let marks = row.marks.map { " \($0)" }.joined()
+    return "\(row.title) \(Quantity.size(row.size))\(flows) \(row.offloads) \(cores)\(marks)"
   }
 
   // MARK: - Colour

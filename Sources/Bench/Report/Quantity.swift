@@ -36,6 +36,16 @@ enum Quantity {
     }
   }
 
+  /// As `number`, with as many digits as it takes to tell it from 1.
+  static func apartFromOne(_ value: Double) -> String {
+    guard value != 1, number(value) == "1.00" else { return number(value) }
+    for digits in 3...5 {
+      let text = String(format: "%.\(digits)f", value)
+      if Double(text) != 1 { return text }
+    }
+    return value < 1 ? "<1" : ">1"
+  }
+
   /// With room to spare: whole numbers up to 99999, "0.07" … "123" below a thousand.
   static func long(_ value: Double) -> String {
     value >= 999.5 && value < 99_999.5 ? String(format: "%.0f", value) : number(value)
@@ -59,6 +69,11 @@ enum Quantity {
     (value < -0.05 ? "−" : "") + long(value.magnitude)
   }
 
+  /// "64 B", "1400 B", "64 KiB"
+  static func size(_ count: Int) -> String {
+    count >= 2048 && count % 1024 == 0 ? "\(count / 1024) KiB" : "\(count) B"
+  }
+
   /// "64", "1400", "64 Ki": a size on an axis.
   static func bytes(_ count: Int) -> String {
     count >= 2048 && count % 1024 == 0 ? "\(count / 1024) Ki" : "\(count)"
@@ -69,6 +84,7 @@ enum Quantity {
     case 0: "0 %"
     case ..<0.001: "<0.001 %"
     case ..<0.1: String(format: "%.3f %%", fraction * 100)
+    case ..<1: String(format: "%.2f %%", fraction * 100)
     default: String(format: "%.1f %%", fraction * 100)
     }
   }

@@ -44,7 +44,19 @@ extension Row {
   /// "64 B, offloads off, one core, 4 flows".
   var conditions: String {
     let flows = (flows ?? 1) > 1 ? ", \(flows!) flows" : ""
-    return "\(size) B, offloads \(offloads), \(placement.replacing("-", with: " "))\(flows)"
+    return "\(Quantity.size(size)), offloads \(offloads), \(placement.replacing("-", with: " "))\(flows)"
+      + variants.map { ", \($0)" }.joined()
+  }
+
+  /// What sets it apart from the row of that name.
+  var variants: [String] {
+    [ends.map { "tier on the \($0) only" }, outerChecksum.map { "outer checksum \($0)" }].compactMap { $0 }
+  }
+
+  /// The same where four letters are all the room there is.
+  var marks: [String] {
+    let end = ends.map { $0 == Ends.sender.rawValue ? "send" : "recv" }
+    return [end, outerChecksum.map { $0 == "on" ? "csum" : "nocs" }].compactMap { $0 }
   }
 
   var isLatency: Bool { metric.hasSuffix("_us") }
@@ -55,8 +67,11 @@ extension Row {
     case "ndr_packets_per_second": "highest offered rate with loss of at most 0.001 %, packets/s"
     case "packets_per_second" where workload == "udp-stream":
       "datagrams received by the application, per second"
-    case "packets_per_second": "packets/s at most, counted at the far side"
+    case "packets_per_second":
+      "packets/s at most, as raw frames from driver to driver without any socket, counted at the far side"
     case "round_trip_p50_us": "median round trip; lower is better"
+    case "bytes_per_second" where workload == "tcp-stream:host":
+      "from a container to its own host, which no overlay carries; received, bits/s"
     case "bytes_per_second": "received, bits/s"
     case "transactions_per_second": "connections made, asked, answered and closed, per second"
     default: metric
@@ -69,7 +84,69 @@ extension ABReport.Comparison {
   var ratioText: String { (unsettledPairs == nil ? "" : "~") + Quantity.number(ratio) + "×" }
 }
 
+extension ABReport.Comparison {
+  /// "7.20–7.90". A bound that is not 1 is never shown as 1 where the verdict stands on that.
+  var intervalText: String {
+    let (low, high) = (ci95.first ?? ratio, ci95.last ?? ratio)
+    guard outcome == .better || outcome == .worse else {
+      return Quantity.number(low) + "–" + Quantity.number(high)
+    }
+    return Quantity.apartFromOne(low) + "–" + Quantity.apartFromOne(high)
+  }
+}
+
 extension ABReport {
+  /// "vxlan+auto (tc)": with what it turned out to be, where its name does not say.
+  func title(of network: String) -> String {
+    guard network.hasSuffix("+\(Network.automatic)") else { return network }
+    var obtained: [String] = []
+    for tier in results.filter({ $0.network == network }).compactMap(\.tier?.obtained)
+    where !obtained.contains(tier) { obtained.append(tier) }
+    return obtained.isEmpty ? network : "\(network) (\(obtained.joined(separator: "; ")))"
+  }
+
+  /// What stands beside a figure since it cannot be read without: what the row is, losses, retransmissions, each
+  /// with the baseline's.
+  func qualifiers(of result: Result) -> [String] {
+    let name = settings.baselineNetwork
+    let baseline = result.network == name ? nil : results.first { $0.network == name && $0.row == result.row }
+    func text(_ figure: (Result) -> Double?, _ words: (Double) -> String) -> String? {
+      let (one, other) = (figure(result), baseline.flatMap(figure))
+      guard let one, one > 0 || (other ?? 0) > 0 else { return nil }
+      return words(one)
+        + (other.map { " (\(name) \(words($0).split(separator: " ").dropFirst().joined(separator: " ")))" }
+          ?? "")
+    }
+    return [
+      text({ $0.isLossTold ? $0.lostFraction : nil }) { "lost \(Quantity.percent($0))" },
+      text(\.retransmittedFraction) { "retransmitted \(Quantity.percent($0))" },
+      text(\.skbBytes) { "GRO \(Quantity.long($0)) B/skb" },
+    ].compactMap { $0 }
+  }
+}
+
+extension ABReport.Result {
+  /// The search for the loss-free rate has its loss in its name.
+  var isLossTold: Bool { metric != "ndr_packets_per_second" }
+}
+
+extension ABReport {
+  /// "tuned", and what of it was asked otherwise.
+  var baselineWords: String {
+    let isTuned = environment.baseline == "tuned"
+    guard let checksum = environment.outerChecksum, (checksum == "on") == isTuned else {
+      return environment.baseline
+    }
+    return "\(environment.baseline), outer checksum \(checksum)"
+  }
+
+  /// Where packets of `packet-rate` begin and end, beside its figures.
+  var rawFramesNote: String? {
+    results.contains { $0.workload.hasPrefix("packet-rate") }
+      ? "packet-rate, loss-free: raw frames, made and counted by XDP at the interfaces; no socket is on the way."
+      : nil
+  }
+
   /// What the mark of `ratioText` means, where it is used.
   var unsettledNote: String? {
     comparisons.contains { $0.unsettledPairs != nil }

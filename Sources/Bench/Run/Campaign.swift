@@ -15,6 +15,8 @@ public struct Campaign {
   /// them lasts. nil: up to as many passes again as it has repeats.
   public var budget: Double?
   public var arena: any Arena
+  /// Which of the networks take part in a cell; the baseline always does.
+  public var takesPart: (Network, Cell) -> Bool = { _, _ in true }
   /// Asked between trials.
   public var isInterrupted: () -> Bool = { false }
   public var onProgress: (Progress) -> Void = { _ in }
@@ -42,11 +44,17 @@ public struct Campaign {
 
   private func repeats(of cell: Cell) -> Int { cell.measure.takesFewTrials ? searchRepeats : repeats }
 
-  private var networks: [Network] { [schedule.baseline] + schedule.others }
+  private func schedule(of cell: Cell) -> Schedule {
+    Schedule(baseline: schedule.baseline, networks: schedule.others.filter { takesPart($0, cell) })
+  }
+
+  private func networks(of cell: Cell) -> [Network] {
+    [schedule.baseline] + schedule.others.filter { takesPart($0, cell) }
+  }
 
   private func planned(_ cells: [Cell]) -> Int {
     cells.reduce(0) { sum, cell in
-      sum + repeats(of: cell) * schedule.passLength + (costs(cell) ? networks.count : 0)
+      sum + repeats(of: cell) * schedule(of: cell).passLength + (costs(cell) ? networks(of: cell).count : 0)
     }
   }
 
@@ -55,7 +63,7 @@ public struct Campaign {
   /// Fills in results, comparisons and noise floors; rows that the report holds already are kept as they are.
   /// Returns what it has when interrupted, `complete` false.
   public func run(_ report: inout ABReport) throws {
-    let cells = cells.filter { !report.holds($0, of: networks) }
+    let cells = cells.filter { !report.holds($0, of: networks(of: $0)) }
     var distances: [Double] = []
     var progress = Progress(done: 0, planned: planned(cells), what: "")
     let start = Clock.monotonicNanoseconds
@@ -97,7 +105,7 @@ public struct Campaign {
   /// Skips and gates: a network that fails the gate gets no timing.
   private func admit(_ seen: inout Observations, _ report: inout ABReport, _ progress: inout Progress) throws
   {
-    for network in networks {
+    for network in networks(of: seen.cell) {
       if let reason = arena.reasonToSkip(network, seen.cell) {
         seen.skipped[network] = reason
         continue
@@ -121,9 +129,11 @@ public struct Campaign {
     let repeats = repeats(of: seen.cell)
     defer { seen.keepWhatThereIs(wanted: min(repeats, RatioEstimate.pairsForVerdict)) }
     for index in 0..<2 * repeats {
-      var schedule = schedule
+      var schedule = schedule(of: seen.cell)
       if index >= repeats {
-        let lacking = networks.filter { !seen.isOut($0) && seen.pairs[$0, default: []].count < repeats }
+        let lacking = networks(of: seen.cell).filter {
+          !seen.isOut($0) && seen.pairs[$0, default: []].count < repeats
+        }
         guard !lacking.isEmpty, Clock.monotonicNanoseconds < spareUntil else { return }
         schedule = Schedule(baseline: schedule.baseline, networks: lacking)
         progress.planned += schedule.passLength
@@ -150,7 +160,7 @@ public struct Campaign {
   }
 
   private func measureCost(_ seen: inout Observations, _ progress: inout Progress) throws {
-    for network in networks {
+    for network in networks(of: seen.cell) {
       try step(&progress, "\(seen.cell): CPU time of \(network)")
       if !seen.isOut(network) {
         do { seen.costs[network] = try arena.trialWithCost(network, seen.cell) } catch {
@@ -164,6 +174,7 @@ public struct Campaign {
   private func close(
     _ seen: Observations, _ isWhole: Bool, _ distances: [Double], _ report: inout ABReport
   ) {
+    let networks = networks(of: seen.cell)
     let started = networks.contains { seen.samples[$0] != nil || seen.isOut($0) }
     guard started else { return }
     for network in networks {

@@ -20,11 +20,12 @@ public struct Estimate: Sendable {
 
   /// - Parameter isHeld: cells that an earlier run has measured.
   public init(_ plan: Plan, isHeld: (Cell) -> Bool = { _ in false }) {
-    let schedule = Schedule(baseline: plan.baseline, networks: plan.networks)
     let cells = plan.cells.filter { !isHeld($0) }
     trials = 0
     seconds = 0
     for cell in cells {
+      let taking = plan.networks(of: cell)
+      let schedule = Schedule(baseline: plan.baseline, networks: taking)
       let pass = schedule.pass(0).trials.filter { $0.reasonToSkip(cell.measure) == nil }
       let toggles = Double(pass.count { $0.driver != nil }) * Self.toggle
       let repeats = cell.measure.takesFewTrials ? plan.searchRepeats : plan.repeats
@@ -32,14 +33,22 @@ public struct Estimate: Sendable {
       trials += pass.count * repeats
       seconds += Double(repeats) * (Double(pass.count) * once + toggles)
       if plan.measuresCost && cell.measure.hasCost {
-        let networks = plan.networks.filter { $0.reasonToSkip(cell.measure) == nil }
+        let networks = taking.filter { $0.reasonToSkip(cell.measure) == nil }
         trials += networks.count
         seconds += Double(networks.count) * (once + Self.meter) + toggles
       }
     }
-    let offloads = Set(cells.map(\.offloads)).count
-    let stages = Set(plan.networks.map { "\($0.lab) \($0.base == Network.asShipped)" }).count
-    seconds += Double(offloads) * (Double(plan.networks.count) * Self.gate + Double(stages) * Self.lab)
+    var (gates, labs): (Set<String>, Set<String>) = ([], [])
+    for cell in cells {
+      for network in plan.networks(of: cell) {
+        let lab =
+          "\(network.lab) \(network.base == Network.asShipped) \(cell.offloads) \(cell.checksumWord ?? "") "
+          + "\(cell.measure.isNotTheOverlays)"
+        labs.insert(lab)
+        gates.insert("\(lab) \(network) \(network.tier == nil ? Ends.both : cell.ends)")
+      }
+    }
+    seconds += Double(gates.count) * Self.gate + Double(labs.count) * Self.lab
   }
 
   private static func duration(of cell: Cell, _ plan: Plan) -> Double {

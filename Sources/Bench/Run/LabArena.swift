@@ -13,6 +13,8 @@ public final class LabArena: Arena {
     public var duration: Double
     public var warmUp: Double
     public var asShipped: Bool
+    /// Of the VXLAN devices; nil: as tuned, or as shipped.
+    public var outerChecksum: Bool?
     public var mtu: UInt32 = 1500
     /// Trials of the search for the loss-free rate, and what each lasts.
     public var searchSteps: Int
@@ -56,23 +58,32 @@ public final class LabArena: Arena {
     /// In the tier's table beside what the network has.
     var entries = 0
     var size: Int?
+    /// What talks is a container with its own host.
+    var isToHost: Bool { spec.hostAddress }
     var hostNames: String { workers.keys.map(\.rawValue).sorted().joined(separator: " ") }
   }
 
-  private func arrangement(_ network: Network, _ cell: Cell) -> Arrangement {
+  func arrangement(_ network: Network, _ cell: Cell) -> Arrangement {
     let placement = cell.placement
     let workers: [LabHost: Int] =
       switch cell.measure.direction {
       case _ where network.driver == nil: [:]
       case .encap: [.a: Placement.liveFramesWorkerCPU]
       case .decap: [.b: Placement.liveFramesWorkerCPU]
+      case _ where cell.measure.isNotTheOverlays: [.a: placement.clientCPU]
       // Each with its container.
-      case nil: [.a: placement.clientCPU, .b: placement.serverCPU]
+      case nil:
+        switch cell.ends {
+        case .both: [.a: placement.clientCPU, .b: placement.serverCPU]
+        case .sender: [.a: placement.clientCPU]
+        case .receiver: [.b: placement.serverCPU]
+        }
       }
     let isAsShipped = settings.asShipped || network.base == Network.asShipped
     let spec = LabSpec(
       network.lab, containers: cell.measure.containers, mtu: settings.mtu, offloads: cell.offloads == .on,
-      asShipped: isAsShipped)
+      udpChecksum: cell.outerChecksum ?? settings.outerChecksum, asShipped: isAsShipped,
+      hostAddress: cell.measure.isNotTheOverlays)
     return Arrangement(network: network, spec: spec, workers: workers, entries: cell.measure.entries)
   }
 
@@ -113,14 +124,17 @@ public final class LabArena: Arena {
     var arrangement = arrangement(network, cell)
     // Live frames put a tier on one host; what is to be right is the network, with the tier on both. Where its
     // workers run decides nothing.
-    if network.tier != nil { arrangement.workers = [.a: 0, .b: 0] }
+    if network.tier != nil {
+      arrangement.workers =
+        cell.measure.isLiveFrames ? [.a: 0, .b: 0] : arrangement.workers.mapValues { _ in 0 }
+    }
     arrangement.entries = 0
     // A relay is no network: what is to be right is that its frames arrive, and that is what is counted.
     if network.isRelay { arrangement.workers = [:] }
     if let known = gates[arrangement] { return known }
     let stage = try prepare(arrangement, liveFrames: false)
     let report = Gate(mtu: Int(stage.ends(network).client.mtu))
-      .run(path(network, on: stage, cell.placement, ports: 16))
+      .run(path(arrangement, on: stage, cell.placement, ports: 16))
     let gate = ABReport.Gate(
       network: network.description, offloads: cell.offloads.rawValue, hosts: arrangement.hostNames,
       passed: report.passed, summary: report.summary)
@@ -161,7 +175,7 @@ public final class LabArena: Arena {
     // A relay takes everything: addresses are resolved before it comes.
     if network.isRelay {
       try asFailure("detach", "a tier") { try stage.detachAll() }
-      try prime(network, stage)
+      try prime(arrangement, stage)
     }
     try asFailure("attach", "\(network)") {
       _ = try stage.arrange(
@@ -170,26 +184,29 @@ public final class LabArena: Arena {
     }
     try asFailure("prepare", "\(network)") { try stage.receiveLiveFrames(liveFrames) }
     if let text = stage.obtained { obtained[network] = text }
-    if !network.isRelay { try prime(network, stage) }
+    if !network.isRelay { try prime(arrangement, stage) }
     try asFailure("fill", "\(network)") { try stage.fill() }
     return stage
   }
 
-  private func prime(_ network: Network, _ stage: Stage) throws(Failure) {
-    let gate = Gate(mtu: Int(stage.ends(network).client.mtu))
-    try gate.prime(path(network, on: stage, .oneCore, ports: 1))
+  private func prime(_ arrangement: Arrangement, _ stage: Stage) throws(Failure) {
+    let gate = Gate(mtu: Int(stage.ends(arrangement.network).client.mtu))
+    try gate.prime(path(arrangement, on: stage, .oneCore, ports: 1))
     for path in stage.pairsToPrime() { try gate.prime(path) }
   }
 
-  private func path(_ network: Network, on stage: Stage, _ placement: Placement, ports: UInt16) -> Path {
-    let ends = stage.ends(network)
+  private func path(
+    _ arrangement: Arrangement, on stage: Stage, _ placement: Placement, ports: UInt16
+  ) -> Path {
+    let ends = stage.ends(arrangement.network)
+    let server = arrangement.isToHost ? stage.bridge(of: ends.client.host) : stage.station(ends.server)
     // Where a network publishes ports, it is these.
     let usable = LabNames.publishedPorts
     if nextPort > usable.upperBound - ports { nextPort = usable.lowerBound }
     defer { nextPort += ports }
     return Path(
       client: stage.station(ends.client).pinned(to: placement.clientCPU),
-      server: stage.station(ends.server).pinned(to: placement.serverCPU), port: nextPort)
+      server: server.pinned(to: placement.serverCPU), port: nextPort)
   }
 
   // MARK: - Trials
@@ -199,14 +216,22 @@ public final class LabArena: Arena {
   ) throws(Failure) -> Sample {
     let arrangement = arrangement(network, cell)
     let stage = try prepare(arrangement, liveFrames: cell.measure.isLiveFrames)
-    var path = path(network, on: stage, cell.placement, ports: UInt16(cell.flows))
+    var path = path(arrangement, on: stage, cell.placement, ports: UInt16(cell.flows))
     path.onWindow = onWindow
     let before = try asFailure("ask", "\(network)") { try stage.counts() }
+    let skbs = try asFailure("ask", "\(network)") { try receivedSKBs(arrangement, cell, stage) }
     var sample = try measure(cell, arrangement, path, stage, onWindow)
+    if let skbs, let now = try asFailure("ask", "\(network)", { try receivedSKBs(arrangement, cell, stage) })
+    {
+      sample.skbBytes = now.bytesEach(since: skbs)
+    }
     let after = try asFailure("ask", "\(network)") { try stage.counts() }
     for (host, count) in after {
       let count = count.since(before[host] ?? TierCount())
-      try count.check(network, on: host.rawValue)
+      // What it does with traffic that is not the overlay's, or chooses to leave, is what is measured.
+      if !cell.measure.isNotTheOverlays && network.tier != Network.automatic {
+        try count.check(network, on: host.rawValue)
+      }
       sample.tierShare = min(sample.tierShare ?? 1, count.share)
       if let work = count.work { sample.work = (sample.work ?? Work()) + work }
     }
@@ -220,7 +245,7 @@ public final class LabArena: Arena {
     switch cell.measure {
     case .udpStream:
       return Sample(try UDPStream(size: cell.size, flows: cell.flows, timing: settings.timing).run(path))
-    case .tcpStream:
+    case .tcpStream, .tcpStreamToHost:
       return Sample(try TCPStream(size: cell.size, flows: cell.flows, timing: settings.timing).run(path))
     case .udpRoundTrip:
       return Sample(try UDPRoundTrip(size: cell.size, timing: settings.timing).run(path), of: cell.measure)
@@ -253,7 +278,11 @@ extension Sample {
     sentPerSecond = report.sentPerSecond
   }
 
-  init(_ report: TCPStream.Report) { self.init(value: report.receivedBytesPerSecond) }
+  init(_ report: TCPStream.Report) {
+    self.init(value: report.receivedBytesPerSecond)
+    segments = report.segments
+    retransmitted = report.retransmitted
+  }
 
   init(_ delay: LatencyHistogram, lostFraction: Double) {
     self.init(value: delay.microseconds(50), lostFraction: lostFraction)

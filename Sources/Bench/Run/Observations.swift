@@ -22,6 +22,8 @@ struct Observations: Sendable {
   init(cell: Cell) { self.cell = cell }
 
   private var flows: Int? { cell.severalFlows }
+  private var ends: String? { cell.oneEnd }
+  private var checksum: String? { cell.checksumWord }
 
   func isOut(_ network: Network) -> Bool { skipped[network] != nil || failed[network] != nil }
 
@@ -79,6 +81,13 @@ struct Observations: Sendable {
         })
     }
     result.flows = flows
+    result.ends = ends
+    result.outerChecksum = checksum
+    let segments = seen.compactMap(\.segments).reduce(0, +)
+    if segments > 0 {
+      result.retransmittedFraction = Double(seen.compactMap(\.retransmitted).reduce(0, +)) / Double(segments)
+    }
+    result.skbBytes = Statistics.median(seen.compactMap(\.skbBytes))
     result.latencyDistribution = distribution(seen.compactMap(\.histogram))
     result.transactionsPerSecond = Statistics.median(seen.compactMap(\.transactionsPerSecond))
     result.sentPerSecond = Statistics.median(seen.compactMap(\.sentPerSecond))
@@ -88,7 +97,7 @@ struct Observations: Sendable {
       result.cpuCheckRatio = cost.sample.value / median
       if let busy = cost.busyCPUs, cost.sample.unitsPerSecond > 0 {
         let perUnit = busy * 1e9 / cost.sample.unitsPerSecond
-        if cell.measure == .tcpStream {
+        if cell.measure.isTCPStream {
           result.cpuNsPerByte = perUnit
         } else {
           result.cpuNsPerPacket = perUnit
@@ -112,7 +121,7 @@ struct Observations: Sendable {
     return ABReport.Comparison(
       a: network.description, b: baseline.description, workload: cell.measure.workload, size: cell.size,
       offloads: cell.offloads.rawValue, placement: cell.placement.rawValue, flows: flows,
-      metric: cell.measure.metric, ratio: estimate.ratio,
+      ends: ends, outerChecksum: checksum, metric: cell.measure.metric, ratio: estimate.ratio,
       ci95: [estimate.interval.lowerBound, estimate.interval.upperBound],
       better: cell.measure.better,
       verdict: Verdict(estimate, noise: noise(baseline), better: cell.measure.better),
@@ -125,7 +134,7 @@ struct Observations: Sendable {
     return ABReport.NoiseFloor(
       network: baseline.description, workload: cell.measure.workload, size: cell.size,
       offloads: cell.offloads.rawValue, placement: cell.placement.rawValue, flows: flows,
-      metric: cell.measure.metric, ratio: estimate.ratio,
+      ends: ends, outerChecksum: checksum, metric: cell.measure.metric, ratio: estimate.ratio,
       ci95: [estimate.interval.lowerBound, estimate.interval.upperBound])
   }
 

@@ -19,10 +19,9 @@ extension ABReport {
         advice: "\(difference); run it again as it was, or write to another file.",
         status: .usage)
     }
+    // A row is written with all its networks; which they are is the plan's, and `holds` asks for them.
     let broken = Set(earlier.results.filter { !$0.isWhole }.map(\.row))
-    let rows = Set(earlier.results.map(\.row)).filter { row in
-      !broken.contains(row) && earlier.results.count { $0.row == row } == settings.networks.count
-    }
+    let rows = Set(earlier.results.map(\.row)).subtracting(broken)
     results = earlier.results.filter { rows.contains($0.row) }
     comparisons = earlier.comparisons.filter { rows.contains($0.row) }
     noiseFloor = earlier.noiseFloor.filter { rows.contains($0.row) }
@@ -50,7 +49,9 @@ extension ABReport {
         settings.pinning.map { "\($0.key) \($0.value.sorted { $0.key < $1.key })" }.sorted()
           .joined(separator: ", ")
       ),
-      ("networks as", environment.baseline), ("kernel", environment.kernel), ("CPU", environment.cpu),
+      ("networks as", environment.baseline),
+      ("outer checksum", environment.outerChecksum ?? (environment.baseline == "tuned" ? "off" : "on")),
+      ("kernel", environment.kernel), ("CPU", environment.cpu),
       ("CPUs", "\(environment.cpus)"), ("Culvert", environment.culvert),
       ("debug build", "\(environment.debugBuild)"),
     ]

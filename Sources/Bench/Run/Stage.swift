@@ -61,6 +61,14 @@ final class Stage {
 
   func station(_ node: LabNode) -> Station { stations[node.name]! }
 
+  /// A host as its containers reach it.
+  func bridge(of host: LabHost) -> Station {
+    var station = station(lab.host(host))
+    station.ipv4 = lab.host(host).identity.bridgeAddress
+    station.ipv6 = nil
+    return station
+  }
+
   /// Attaches and detaches until exactly the hosts that `workers` has a CPU for carry `network`'s tier. Returns
   /// whether anything changed.
   /// - Parameter entries: that are to fit into the tier's table beside what the network has.

@@ -40,12 +40,13 @@ extension TierAttachment {
 extension TierDriver {
   /// Culvert itself, in this process.
   /// - Parameters:
+  ///   - tier: nil is what `up` does by itself.
   ///   - bypassPolicy: serve ports although netfilter could decide otherwise (`--as-shipped`).
   ///   - wait: of tier `afxdp`'s worker.
   public static func fastPath(
-    _ tier: Tier, bypassPolicy: Bool, wait: WaitMode = .adaptive
+    _ tier: Tier?, bypassPolicy: Bool, wait: WaitMode = .adaptive
   ) -> TierDriver {
-    TierDriver(name: tier.rawValue) { host, cpu, entries in
+    TierDriver(name: tier?.rawValue ?? Network.automatic) { host, cpu, entries in
       var options = FastPathOptions(
         overlay: LabNames.bridge, namespace: host.reference, tier: tier, bypassPolicy: bypassPolicy,
         wait: wait, cpus: [cpu])

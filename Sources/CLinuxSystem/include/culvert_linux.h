@@ -11,6 +11,7 @@
 #include "culvert_mounts.h"
 #include "culvert_interrupt.h"
 #include "culvert_netlink.h"
+#include "culvert_tcp.h"
 
 int culvert_setns(int fd);                     // CLONE_NEWNET only
 int culvert_unshare_net(void);                 // CLONE_NEWNET

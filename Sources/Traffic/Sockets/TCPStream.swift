@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import CLinuxSystem
 import Glibc
 import LinuxSystem
 import SystemPackage
@@ -23,6 +24,14 @@ public struct TCPStream: Sendable {
     /// Of the whole run; equal when the connection lost nothing.
     public var sentBytes: UInt64
     public var receivedBytes: UInt64
+    /// Of the whole run, by the sender's TCP_INFO: data segments, and those of them that were sent again.
+    public var segments: UInt64
+    public var retransmitted: UInt64
+  }
+
+  private struct Sent: Sendable {
+    var bytes: UInt64 = 0
+    var segments = culvert_tcp_segments()
   }
 
   private static let readBytes = 256 << 10
@@ -38,7 +47,9 @@ public struct TCPStream: Sendable {
       client: { (path, meeting) throws(Failure) in try load.send(path, meeting) })
     return Report(
       receivedBytesPerSecond: Double(received.reduce(0) { $0 + $1.inWindow }) / timing.duration,
-      sentBytes: sent.reduce(0, +), receivedBytes: received.reduce(0) { $0 + $1.total })
+      sentBytes: sent.reduce(0) { $0 + $1.bytes }, receivedBytes: received.reduce(0) { $0 + $1.total },
+      segments: sent.reduce(0) { $0 + $1.segments.sent },
+      retransmitted: sent.reduce(0) { $0 + $1.segments.retransmitted })
   }
 
   private func receive(
@@ -69,7 +80,7 @@ public struct TCPStream: Sendable {
     return (inWindow, total)
   }
 
-  private func send(_ path: Path, _ meeting: Meeting) throws(Failure) -> UInt64 {
+  private func send(_ path: Path, _ meeting: Meeting) throws(Failure) -> Sent {
     let remote = try path.remote(path.server)
     let socket = try Socket(.tcp, family: remote.family)
     try socket.setTimeout(milliseconds: 100)
@@ -79,15 +90,19 @@ public struct TCPStream: Sendable {
     defer { buffer.deallocate() }
     _ = buffer.initializeMemory(as: UInt8.self, repeating: 0x5a)
     let window = meeting.openWindow(timing)
-    var total: UInt64 = 0
+    var count = Sent()
     while Clock.monotonicNanoseconds < window.until {
       let sent = socket.send(UnsafeRawBufferPointer(buffer))
       guard sent >= 0 else {
         if isQuiet(sent) { continue }
         throw Failure("send", "a stream from \(path.client.name)", errno: Errno(rawValue: Int32(-sent)))
       }
-      total += UInt64(sent)
+      count.bytes += UInt64(sent)
     }
-    return total
+    let result = culvert_tcp_segments(socket.raw, &count.segments)
+    guard result == 0 else {
+      throw Failure("ask TCP_INFO of", "a stream from \(path.client.name)", errno: Errno(rawValue: -result))
+    }
+    return count
   }
 }

@@ -25,7 +25,7 @@ public struct ABPage {
   }
 
   func key(_ network: String) -> Markup {
-    "<span class=\"key \(palette.style(of: network))\"></span>\(network)"
+    "<span class=\"key \(palette.style(of: network))\"></span>\(report.title(of: network))"
   }
 
   // MARK: - The answer
@@ -39,10 +39,11 @@ public struct ABPage {
       report.unsettledNote.map { note -> Markup in "<p class=\"warn\">\(note)</p>" },
       report.complete ? nil : "<p class=\"warn\">Interrupted: what is missing was not measured.</p>",
     ].compactMap { $0 }
+    let raw = report.rawFramesNote.map { note -> Markup in "<p class=\"soft\">\(note)</p>" }
     return """
       <header><h1>Container networks against \(baseline)</h1>\
-      <p class="soft">\(machine). Baseline \(environment.baseline); \(report.settings.repeats) pairs of \
-      \(Quantity.number(report.settings.durationS)) s a row, interleaved; culvert \(environment.culvert).</p>\(warnings)</header>
+      <p class="soft">\(machine). Baseline \(report.baselineWords); \(report.settings.repeats) pairs of \
+      \(Quantity.number(report.settings.durationS)) s a row, interleaved; culvert \(environment.culvert).</p>\(raw)\(warnings)</header>
 
       """
   }

@@ -8,27 +8,26 @@ struct PageAppendix {
 
   func markup(_ json: Data) -> Markup {
     """
-    <section><h2>What qualifies this</h2>\(losses)\(noise)\(gates)\(environment)</section>
+    <section><h2>What qualifies this</h2>\(costs)\(noise)\(gates)\(environment)</section>
     <section><h2>Raw</h2>\(samples)\
     \(Markup.download(json, as: "culvert-ab.json", schema: report.schema))</section>
 
     """
   }
 
-  private var losses: Markup {
+  private var costs: Markup {
     let rows = report.results.compactMap { result -> [Markup]? in
       let cost =
         result.cpuNsPerPacket.map { Quantity.long($0) + " ns" }
         ?? result.cpuNsPerByte.map { Quantity.long($0 * 1024) + " ns/KiB" }
-      guard cost != nil || (result.lostFraction ?? 0) > 0 else { return nil }
+      guard let cost else { return nil }
       return [
         "\(result.row.title) <span class=\"soft\">\(result.row.conditions)</span>", page.key(result.network),
-        "\(result.lostFraction.map(Quantity.percent) ?? "–")", "\(cost ?? "–")",
+        "\(cost)",
       ]
     }
     return .table(
-      "Lost of what was sent, and CPU time of all CPUs per packet, round trip or KiB",
-      ["row", "network", "lost", "CPU"], rows)
+      "CPU time of all CPUs per packet, round trip or KiB", ["row", "network", "CPU"], rows)
   }
 
   private var noise: Markup {

@@ -29,7 +29,7 @@ enum PageStyle {
     .key{display:inline-block;width:.7em;height:.7em;border-radius:2px;background:var(--c);margin-right:.45em}
     .good{color:var(--good)}.bad{color:var(--bad)}
     .bars{table-layout:fixed}.bars th:first-child{width:9.5rem}.bars .head{width:10rem}
-    .bars th{white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
+    .bars .beside td{padding-top:0}.bars th{white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
     .track{position:relative;height:1.15rem;background:var(--fill);border-radius:3px}
     .bar{position:absolute;inset:0 auto 0 0;background:var(--c);border-radius:3px;opacity:.88}
     .span{position:absolute;top:50%;height:2px;margin-top:-1px;background:var(--ink)}

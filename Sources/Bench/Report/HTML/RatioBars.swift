@@ -43,7 +43,7 @@ struct RatioBars {
       let width = isBaseline ? 100 / largest : 0
       return """
         <tr><th scope="row">\(page.key(result.network))</th><td class="graph">\(track(result.network, width, nil))</td>\
-        <td class="num value">\(isBaseline ? "1" : "no pair") <span class="soft">\(median)</span></td></tr>
+        <td class="num value">\(isBaseline ? "1" : "no pair") <span class="soft">\(median)</span></td></tr>\(beside(result))
 
         """
     }
@@ -58,10 +58,17 @@ struct RatioBars {
     return """
       <tr><th scope="row">\(page.key(result.network))</th>\
       <td class="graph">\(track(result.network, 100 * one.ratio / largest, (100 * low / largest, 100 * high / largest)))</td>\
-      <td class="num value" title="95 % interval \(Quantity.number(low))–\(Quantity.number(high)), \(one.pairs) pairs: \(one.outcome.rawValue)">\
-      <b class="\(verdict)">\(one.ratioText)</b> <span class="soft">\(median)</span></td></tr>
+      <td class="num value" title="95 % interval \(one.intervalText), \(one.pairs) pairs: \(one.outcome.rawValue)">\
+      <b class="\(verdict)">\(one.ratioText)</b> <span class="soft">\(median)</span></td></tr>\(beside(result))
 
       """
+  }
+
+  /// Losses and retransmissions stand under the bar that they qualify.
+  private func beside(_ result: ABReport.Result) -> Markup? {
+    let words = page.report.qualifiers(of: result).joined(separator: "; ")
+    guard !words.isEmpty else { return nil }
+    return "<tr class=\"beside\"><th></th><td class=\"graph soft\" colspan=\"2\">\(words)</td></tr>"
   }
 
   private func track(_ network: String, _ width: Double, _ span: (Double, Double)?) -> Markup {
