@@ -43,15 +43,16 @@ static __always_inline int is_completable(const struct inner *in)
 	return 0;
 }
 
-static __always_inline int may_hand_over(const struct inner *in, const struct route *route)
+/* CULVERT_HANDOVER_PARTIAL where what comes in by the port may have an unfinished checksum. */
+static __always_inline __u32 partial(const struct route *route)
 {
 	struct culvert_port *from = port_at(route->slot);
 
-	return !from || !(from->flags & CULVERT_PORT_PARTIAL) || is_completable(in);
+	return from && from->flags & CULVERT_PORT_PARTIAL ? CULVERT_HANDOVER_PARTIAL : 0;
 }
 
 /* To the socket of the queue that the frame came by, with what to do. */
-static __always_inline __u32 hand_over(struct xdp_md *ctx, struct route *route, __u32 verdict)
+static __always_inline __u32 hand_over(struct xdp_md *ctx, struct route *route, __u32 verdict, __u32 flags)
 {
 	struct culvert_handover *handover;
 	__u32 queue = ctx->rx_queue_index;
@@ -68,25 +69,29 @@ static __always_inline __u32 hand_over(struct xdp_md *ctx, struct route *route, 
 	if ((void *)(handover + 1) > (void *)(long)ctx->data)
 		return CULVERT_PASS_HEADROOM;
 	handover->target = route->target;
-	handover->verdict = verdict;
+	handover->verdict = verdict | flags;
 	return verdict;
 }
 
 static __always_inline __u32 send_encapsulated(struct xdp_md *ctx, const struct inner *in, struct route *route,
 					       struct visit *visit, struct culvert_tunnel *tunnel)
 {
-	return may_hand_over(in, route) ? hand_over(ctx, route, CULVERT_FORWARDED_ENCAP) : CULVERT_PASS_CHECKSUM;
+	__u32 flags = partial(route);
+
+	return flags && !is_completable(in) ? CULVERT_PASS_CHECKSUM : hand_over(ctx, route, CULVERT_FORWARDED_ENCAP, flags);
 }
 
 static __always_inline __u32 send_decapsulated(struct xdp_md *ctx, const struct inner *in, struct route *route,
 					       __u8 outer_tos)
 {
-	return hand_over(ctx, route, CULVERT_FORWARDED_DECAP);
+	return hand_over(ctx, route, CULVERT_FORWARDED_DECAP, partial(route));
 }
 
 static __always_inline __u32 send_local(struct xdp_md *ctx, const struct inner *in, struct route *route)
 {
-	return may_hand_over(in, route) ? hand_over(ctx, route, CULVERT_FORWARDED_LOCAL) : CULVERT_PASS_CHECKSUM;
+	__u32 flags = partial(route);
+
+	return flags && !is_completable(in) ? CULVERT_PASS_CHECKSUM : hand_over(ctx, route, CULVERT_FORWARDED_LOCAL, flags);
 }
 
 /* On the host's end of each container's veth. */

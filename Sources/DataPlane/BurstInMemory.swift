@@ -26,6 +26,7 @@ public final class BurstInMemory {
   public let unfinished: UInt16
   public let tunnels: UnsafeMutableBufferPointer<culvert_tunnel>
   public static let seed: UInt64 = 1
+  private let identifications = Identifications(IdentificationBlocks())
 
   private static let frameBytes = 2048
   private static let headroom = 256
@@ -62,9 +63,9 @@ public final class BurstInMemory {
         case .touch: seen &+= Self.touch(memory, offsets)
         case .parse: seen &+= Self.parse(memory, offsets, bytes)
         case .lookUp: seen &+= Self.lookUp(memory, offsets, bytes, snapshot)
-        case .encapsulate: seen &+= Self.encapsulate(memory, offsets, bytes, snapshot)
+        case .encapsulate: seen &+= Self.encapsulate(memory, offsets, bytes, snapshot, identifications)
         case .complete: seen &+= Self.complete(memory, offsets, bytes, unfinished)
-        case .whole: seen &+= Self.whole(memory, offsets, bytes, snapshot)
+        case .whole: seen &+= Self.whole(memory, offsets, bytes, snapshot, identifications)
         }
       }
     }
@@ -111,10 +112,10 @@ public final class BurstInMemory {
 
   @inline(never)
   private static func encapsulate(
-    _ memory: UnsafeMutableRawPointer, _ offsets: Offsets, _ bytes: Int, _ snapshot: TunnelTable.Snapshot
+    _ memory: UnsafeMutableRawPointer, _ offsets: Offsets, _ bytes: Int, _ snapshot: TunnelTable.Snapshot,
+    _ identifications: borrowing Identifications
   ) -> UInt64 {
     var seen: UInt64 = 0
-    var serial: UInt32 = 0
     for offset in offsets {
       let frame = memory + Int(offset)
       let words = frame.u64(-8)
@@ -123,8 +124,7 @@ public final class BurstInMemory {
         snapshot.tunnels[target].valid != 0
       else { continue }
       let inner = InnerFrame(frame, bytes: bytes)
-      OuterHeader.write(inner, snapshot.tunnels[target], seed: seed, serial: serial)
-      serial &+= 1
+      OuterHeader.write(inner, snapshot.tunnels[target], seed: seed, identifications)
       seen &+= UInt64(frame.u16(Layout.outerIP + 10 - Layout.outer))
       frame.put(-8, words)
     }
@@ -148,17 +148,16 @@ public final class BurstInMemory {
 
   @inline(never)
   private static func whole(
-    _ memory: UnsafeMutableRawPointer, _ offsets: Offsets, _ bytes: Int, _ snapshot: TunnelTable.Snapshot
+    _ memory: UnsafeMutableRawPointer, _ offsets: Offsets, _ bytes: Int, _ snapshot: TunnelTable.Snapshot,
+    _ identifications: borrowing Identifications
   ) -> UInt64 {
     var seen: UInt64 = 0
-    var serial: UInt32 = 0
     for offset in offsets {
       let frame = memory + Int(offset)
       let words = frame.u64(-8)
-      if case .encapsulated = Handover.carryOut(frame, bytes: bytes, snapshot, seed: seed, serial: serial) {
+      if case .encapsulated = Handover.carryOut(frame, bytes: bytes, snapshot, seed: seed, identifications) {
         seen &+= UInt64(frame.u16(Layout.outerIP + 10 - Layout.outer))
       }
-      serial &+= 1
       frame.put(-8, words)
     }
     return seen

@@ -33,7 +33,7 @@ struct Forwarder: ~Copyable {
   let losses: LossCounters
   let work = WorkCounters()
   private let seed: UInt64
-  private var serial: UInt32 = 0
+  private let identifications: Identifications
 
   private let lanes: UnsafeMutablePointer<Lane>
   private let laneCapacity: Int
@@ -54,7 +54,7 @@ struct Forwarder: ~Copyable {
   /// - Parameter lanes: sockets at most; `slots`: ports at most, the uplink included.
   init(
     memory: consuming FrameMemory, live: consuming LiveSender?, lanes laneCapacity: Int, slots: Int,
-    seed: UInt64
+    seed: UInt64, identifications blocks: IdentificationBlocks
   ) {
     base = memory.base
     pool = FramePool(frames: memory.frameCount, frameBytes: memory.frameBytes)
@@ -63,6 +63,7 @@ struct Forwarder: ~Copyable {
     outbox = live?.outbox
     self.live = live
     self.seed = seed
+    identifications = Identifications(blocks)
     self.laneCapacity = laneCapacity
     slotCapacity = slots
     losses = LossCounters(slots: slots)
@@ -220,8 +221,8 @@ struct Forwarder: ~Copyable {
       let address = XDPSocket.offset(ofReceived: received.addr)
       let frame = base + Int(address)
       var leaving = xdp_desc(addr: address, len: received.len, options: 0)
-      serial &+= 1
-      let done = Handover.carryOut(frame, bytes: Int(received.len), snapshot, seed: seed, serial: serial)
+      let done = Handover.carryOut(
+        frame, bytes: Int(received.len), snapshot, seed: seed, identifications)
       var out = Lane.none
       switch done {
       case .encapsulated:

@@ -45,11 +45,11 @@ public final class ForwardingWorker: @unchecked Sendable {
   /// - Parameters:
   ///   - live: how bursts are sent to devices that are redirect targets; over the same memory.
   ///   - slots: ports at most, the uplink included.
-  ///   - seed: of the flow hash.
+  ///   - seed: of the flow hash, and `identifications`: the same for all workers of a tier, so that they send as one.
   ///   - namespace: that the thread lives in; nil is the caller's.
   public init(
     memory: consuming FrameMemory, live: consuming LiveSender? = nil, lanes: Int, slots: Int, seed: UInt64,
-    wait: WaitMode, cpu: Int?, namespace: Box<NetworkNamespace>? = nil
+    identifications: IdentificationBlocks, wait: WaitMode, cpu: Int?, namespace: Box<NetworkNamespace>? = nil
   ) throws(Failure) {
     var ends: [Int32] = [0, 0]
     guard culvert_pipe(&ends, true) == 0 else { throw Failure("create", "a pipe", errno: .last) }
@@ -59,7 +59,9 @@ public final class ForwardingWorker: @unchecked Sendable {
     self.cpu = cpu
     self.namespace = namespace
     forwarder = .allocate(capacity: 1)
-    forwarder.initialize(to: Forwarder(memory: memory, live: live, lanes: lanes, slots: slots, seed: seed))
+    forwarder.initialize(
+      to: Forwarder(
+        memory: memory, live: live, lanes: lanes, slots: slots, seed: seed, identifications: identifications))
     let pinned = Mutex<Failure?>(nil)
     let isReady = DispatchSemaphore(value: 0)
     thread = try DedicatedThread { [self] in

@@ -13,9 +13,10 @@ public enum FrameInMemory {
     let frame = room + 64
     data.withUnsafeBytes { (frame - words).copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
     var tunnels = tunnels
+    let identifications = Identifications(IdentificationBlocks())
     return tunnels.withUnsafeMutableBufferPointer { tunnels in
       let snapshot = TunnelTable.Snapshot(count: tunnels.count, tunnels: tunnels.baseAddress!)
-      switch Handover.carryOut(frame, bytes: bytes, snapshot, seed: seed, serial: 0) {
+      switch Handover.carryOut(frame, bytes: bytes, snapshot, seed: seed, identifications) {
       case .encapsulated:
         return Array(UnsafeRawBufferPointer(start: frame - Layout.outer, count: bytes + Layout.outer))
       case .decapsulated:

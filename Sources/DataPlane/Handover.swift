@@ -16,24 +16,26 @@ enum Handover {
   @inline(__always)
   static func carryOut(
     _ frame: UnsafeMutableRawPointer, bytes: Int, _ snapshot: TunnelTable.Snapshot, seed: UInt64,
-    serial: UInt32
+    _ identifications: borrowing Identifications
   ) -> Handover {
     let target = Int(frame.u32(-8))
-    switch frame.u32(-4) {
+    let verdict = frame.u32(-4)
+    let mayBePartial = verdict & CULVERT_HANDOVER_PARTIAL != 0
+    switch verdict & ~CULVERT_HANDOVER_PARTIAL {
     case CULVERT_FORWARDED_ENCAP.rawValue:
       guard target < snapshot.count, snapshot.tunnels[target].valid != 0 else { return .stale }
       let inner = InnerFrame(frame, bytes: bytes)
-      inner.completeChecksum()
-      OuterHeader.write(inner, snapshot.tunnels[target], seed: seed, serial: serial)
+      if mayBePartial { inner.completeChecksum() }
+      OuterHeader.write(inner, snapshot.tunnels[target], seed: seed, identifications)
       return .encapsulated
     case CULVERT_FORWARDED_DECAP.rawValue:
       let outerTOS = frame.u8(Layout.outerIP + 1)
       let inner = InnerFrame(frame + Layout.outer, bytes: bytes &- Layout.outer)
-      inner.completeChecksum()
+      if mayBePartial { inner.completeChecksum() }
       OuterHeader.inheritECN(inner, outerTOS: outerTOS)
       return .decapsulated(slot: target)
     case CULVERT_FORWARDED_LOCAL.rawValue:
-      InnerFrame(frame, bytes: bytes).completeChecksum()
+      if mayBePartial { InnerFrame(frame, bytes: bytes).completeChecksum() }
       return .local(slot: target)
     default: return .stale
     }

@@ -7,8 +7,6 @@ struct InnerFrame {
   let frame: UnsafeMutableRawPointer
   let bytes: Int
   let isIPv4: Bool
-  /// IPv4 without options.
-  let isPlainIPv4: Bool
   let protocolNumber: UInt8
   /// Or traffic class.
   let tos: UInt8
@@ -20,8 +18,6 @@ struct InnerFrame {
   let l4: Int
   /// Bytes from there to the IP packet's end, as the IP header says; at most what is in the frame.
   let l4Bytes: Int
-  /// The IP header accounts for the whole frame: no padding, nothing cut off.
-  let isExact: Bool
 
   @inline(__always)
   init(_ frame: UnsafeMutableRawPointer, bytes: Int) {
@@ -32,7 +28,6 @@ struct InnerFrame {
     if frame.u16(Layout.etherType) == Layout.typeIPv4 {
       let first = ip.u8(0)
       isIPv4 = true
-      isPlainIPv4 = first == 0x45
       tos = ip.u8(1)
       claimed = Int(UInt16(bigEndian: ip.u16(2)))
       fragment = ip.u16(6)
@@ -41,7 +36,6 @@ struct InnerFrame {
       l4 = Layout.ethernet &+ Int(first & 0xf) &* 4
     } else {
       isIPv4 = false
-      isPlainIPv4 = false
       tos = UInt8(truncatingIfNeeded: UInt16(bigEndian: ip.u16(0)) >> 4)
       claimed = Layout.ipv6 &+ Int(UInt16(bigEndian: ip.u16(4)))
       protocolNumber = ip.u8(6)
@@ -49,7 +43,6 @@ struct InnerFrame {
       fragment = 0
       l4 = Layout.ethernet &+ Layout.ipv6
     }
-    isExact = Layout.ethernet &+ claimed == bytes
     l4Bytes = max(0, min(Layout.ethernet &+ claimed, bytes) &- l4)
   }
 
@@ -69,21 +62,8 @@ struct InnerFrame {
     return sum
   }
 
-  /// Layer 4 carries a checksum over all of itself.
-  @inline(__always)
-  var hasOwnChecksum: Bool {
-    if isFragment { return false }
-    switch protocolNumber {
-    case IPProtocol.tcp: return true
-    case IPProtocol.udp: return l4Bytes >= Layout.udp && frame.u16(l4 &+ 6) != 0
-    case IPProtocol.icmp: return isIPv4
-    case IPProtocol.icmp6: return !isIPv4
-    default: return false
-    }
-  }
-
-  /// Completes a checksum that the sender left to its device. Such a field holds the pseudo-header's sum; a
-  /// complete one that happens to look like it comes out as it was.
+  /// Completes a checksum that the sender left to its device: such a field holds the pseudo-header's sum. Only for
+  /// frames of senders that do so, since a wrong one that happens to look like it would become right.
   @inline(__always)
   func completeChecksum() {
     let field: Int
@@ -96,25 +76,6 @@ struct InnerFrame {
     let sum = ~Checksum.fold(Checksum.sum(frame + l4, l4Bytes))
     // RFC 768: zero says "none".
     frame.put(field, sum == 0 && protocolNumber == IPProtocol.udp ? 0xffff : sum)
-  }
-
-  /// The sum over the frame from its Ethernet header to its end: by local checksum offload
-  /// (Documentation/networking/checksum-offloads.rst) without reading the payload where the inner checksum
-  /// covers it, else over all of it.
-  @inline(__always)
-  var wholeSum: UInt64 {
-    guard isExact, hasOwnChecksum, isPlainIPv4 || !isIPv4,
-      protocolNumber != IPProtocol.udp || Int(UInt16(bigEndian: frame.u16(l4 &+ 4))) == l4Bytes
-    else { return Checksum.sum(frame, bytes) }
-    var sum = UInt64(frame.u32(0)) &+ UInt64(frame.u32(4)) &+ UInt64(frame.u32(8)) &+ UInt64(frame.u16(12))
-    if isIPv4 {
-      sum &+= Checksum.ipv4Header(ip)
-      // ICMP has no pseudo-header: its sum over itself is that of nothing.
-      if protocolNumber == IPProtocol.icmp { return sum }
-    } else {
-      for word in 0..<10 { sum &+= UInt64(ip.u32(4 &* word)) }
-    }
-    return sum &+ UInt64(~Checksum.fold(pseudoHeader))
   }
 
   /// Constant per flow. Fragments carry ports only in the first: addresses alone count for all.

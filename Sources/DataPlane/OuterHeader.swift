@@ -7,10 +7,10 @@ enum OuterHeader {
   @inline(__always) private static var vxlanFlags: UInt32 { UInt32(0x0800_0000).bigEndian }
 
   /// Writes 50 bytes in front of the frame.
-  /// - Parameter serial: any number that differs from packet to packet (RFC 6864).
   @inline(__always)
   static func write(
-    _ inner: InnerFrame, _ tunnel: borrowing culvert_tunnel, seed: UInt64, serial: UInt32
+    _ inner: InnerFrame, _ tunnel: borrowing culvert_tunnel, seed: UInt64,
+    _ identifications: borrowing Identifications
   ) {
     let outer = inner.frame - Layout.outer
     let flags = tunnel.flags
@@ -23,7 +23,7 @@ enum OuterHeader {
     let udpBytes = (ipBytes &- UInt16(Layout.ipv4)).bigEndian
     let ip0 = word(0x4500 | UInt16(tos(inner, tunnel)), ipBytes)
     let ip1 = word(
-      UInt16(truncatingIfNeeded: hash &+ serial), UInt16(bigEndian: fragment(inner, flags)))
+      identifications.next(hash: hash), UInt16(bigEndian: fragment(inner, flags)))
     let ttlAndProtocol = UInt32(UInt16(ttl) << 8 | UInt16(IPProtocol.udp)) << 16
     let addresses = UInt64(tunnel.local) &+ UInt64(tunnel.remote)
     let ports = word(port, UInt16(bigEndian: tunnel.udp_port))
@@ -31,8 +31,10 @@ enum OuterHeader {
 
     var udpCheck: UInt16 = 0
     if flags & CULVERT_TUNNEL_UDP_CSUM.rawValue != 0 {
-      // The length counts twice: in the pseudo-header and in the header.
-      var sum = inner.wholeSum &+ addresses &+ UInt64(UInt16(IPProtocol.udp).bigEndian)
+      // Over what is sent, not derived from the inner checksum: that one may be wrong, which is the receiver's to
+      // find. The length counts twice: in the pseudo-header and in the header.
+      var sum =
+        Checksum.sum(inner.frame, inner.bytes) &+ addresses &+ UInt64(UInt16(IPProtocol.udp).bigEndian)
       sum &+= UInt64(udpBytes) &+ UInt64(udpBytes) &+ UInt64(ports)
       sum &+= UInt64(vxlanFlags) &+ UInt64(tunnel.vni_be)
       udpCheck = ~Checksum.fold(sum)

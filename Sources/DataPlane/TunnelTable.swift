@@ -3,7 +3,8 @@ import CBPFObjects
 import Synchronization
 
 /// The tunnels that the forwarder encapsulates into, as a snapshot that is swapped without a lock: the worker
-/// reads one pointer per turn; a replaced snapshot is freed when the worker can no longer hold it.
+/// reads one pointer per turn; a replaced snapshot is freed when the worker can no longer hold it. A slot that nothing
+/// names yet is written into the snapshot that the worker has, so that what names it may follow at once.
 public final class TunnelTable: @unchecked Sendable {
   struct Snapshot {
     var count: Int
@@ -15,6 +16,8 @@ public final class TunnelTable: @unchecked Sendable {
   private let turn = Atomic<UInt64>(0)
   // What follows belongs to the one thread that changes the table.
   private var tunnels: [culvert_tunnel] = []
+  /// Whether anything may name the slot.
+  private var isNamed: [Bool] = []
   private var isChanged = false
   private var retired: [(snapshot: UnsafeMutableRawPointer, turn: UInt64)] = []
 
@@ -27,11 +30,28 @@ public final class TunnelTable: @unchecked Sendable {
 
   // MARK: - The thread that changes it
 
+  /// A slot's tunnel. A new one is in force at once, a change of one in use with the next `publish`.
   public func set(_ slot: Int, _ tunnel: culvert_tunnel) {
-    while tunnels.count <= slot { tunnels.append(culvert_tunnel()) }
+    if slot >= tunnels.count {
+      let count = max(16, 2 * tunnels.count, slot + 1)
+      tunnels += Array(repeating: culvert_tunnel(), count: count - tunnels.count)
+      isNamed += Array(repeating: false, count: count - isNamed.count)
+      isChanged = true
+    }
     tunnels[slot] = tunnel
-    isChanged = true
+    if isNamed[slot] {
+      isChanged = true
+    } else if isChanged {
+      publish()
+    } else {
+      current.load(ordering: .relaxed).load(as: Snapshot.self).tunnels[slot] = tunnel
+    }
+    isNamed[slot] = true
   }
+
+  /// Nothing names the slot any more. What is on its way to the worker is still sent by it, so it stays until another
+  /// takes the slot.
+  public func clear(_ slot: Int) { if slot < isNamed.count { isNamed[slot] = false } }
 
   /// Shows every change since the last call to the worker. O(tunnels).
   public func publish() {

@@ -66,13 +66,16 @@ final class AFXDPTier: TableTier {
         advice: "1 to \(CULVERT_QUEUES) workers, and a CPU for each or for none.", status: .usage)
     }
     var workers: [ForwardingWorker] = []
+    // A flow is the same whichever worker sends it.
+    let seed = UInt64.random(in: 0 ... .max)
+    let identifications = IdentificationBlocks()
     func start(_ memory: consuming FrameMemory, _ sender: consuming LiveSender?, _ home: LiveSending?) throws
     {
       let index = workers.count
       workers.append(
         try ForwardingWorker(
           memory: memory, live: sender, lanes: Self.laneCapacity, slots: Int(options.portCapacity),
-          seed: .random(in: 0 ... .max), wait: options.wait,
+          seed: seed, identifications: identifications, wait: options.wait,
           cpu: options.cpus.isEmpty ? nil : options.cpus[index], namespace: home?.namespace))
     }
     var live: LiveSending?
@@ -129,7 +132,7 @@ final class AFXDPTier: TableTier {
   private func attach(_ program: borrowing BPFProgram, _ link: Link, slot: UInt32) throws {
     do {
       modes[slot] = try open(link, slot: slot)
-      try tables.open(link, slot: slot, flags: flags(slot))
+      try tables.open(link, slot: slot, flags: flags(link, slot))
       if live != nil, link.kind == "veth" {
         try devices.update(slot, UInt32(link.index))
         try failures?.follow(link, slot: slot)
@@ -198,11 +201,16 @@ final class AFXDPTier: TableTier {
 
   func mode(slot: UInt32) -> String { modes[slot] ?? "copy" }
 
-  func update(_ link: Link, slot: UInt32) throws { try tables.update(link, slot: slot, flags: flags(slot)) }
+  func update(_ link: Link, slot: UInt32) throws {
+    try tables.update(link, slot: slot, flags: flags(link, slot))
+  }
 
-  /// A container can switch its offloads on and off unannounced: where they are not held off, they may be on.
-  private func flags(_ slot: UInt32) -> UInt32 {
-    keepsOffloads && slot != UInt32(CULVERT_UPLINK_SLOT) ? CULVERT_PORT_PARTIAL.rawValue : 0
+  /// A container can switch its offloads on and off unannounced: where they are not held off, they may be on. So may
+  /// those of a veth's far end that nobody can see.
+  private func flags(_ link: Link, _ slot: UInt32) -> UInt32 {
+    let mayBePartial =
+      slot == UInt32(CULVERT_UPLINK_SLOT) ? link.kind == "veth" && !uplinkEndIsSeen : keepsOffloads
+    return mayBePartial ? CULVERT_PORT_PARTIAL.rawValue : 0
   }
 
   /// The program first, so that nothing is redirected to a socket that closes.
@@ -221,18 +229,20 @@ final class AFXDPTier: TableTier {
 
   // MARK: - The table is the programs' and, as a snapshot, the worker's
 
+  /// The workers' first: the programs then hand over for it. Where it is the kernel's turn, what they have handed over
+  /// already still goes the way that it was meant to.
   func set(_ resolution: TunnelResolution, of key: TunnelKey, slot: UInt32) throws {
+    if case .ready = resolution {
+      let tunnel = culvert_tunnel(key, resolution)
+      for worker in workers { worker.tunnels.set(Int(slot), tunnel) }
+    }
     try tables.set(resolution, of: key, slot: slot)
-    setTunnel(slot, culvert_tunnel(key, resolution))
   }
 
+  /// The programs' first.
   func clearTunnel(slot: UInt32) throws {
     try tables.clearTunnel(slot: slot)
-    setTunnel(slot, culvert_tunnel())
-  }
-
-  private func setTunnel(_ slot: UInt32, _ tunnel: culvert_tunnel) {
-    for worker in workers { worker.tunnels.set(Int(slot), tunnel) }
+    for worker in workers { worker.tunnels.clear(Int(slot)) }
   }
 
   func commit() throws { for worker in workers { worker.tunnels.publish() } }

@@ -59,6 +59,43 @@ struct CompletableTests {
     ]
   }
 
+  /// A wrong checksum that looks like one left to the device is the receiver's to find, unless the sender may have left
+  /// it so; and what is sent around it, outer checksum and all, is what the kernel's device sends.
+  @Test(arguments: [0, CULVERT_PORT_PARTIAL.rawValue]) func onlyWhatMayBeUnfinishedIsFinished(flags: UInt32)
+    throws
+  {
+    let mayBePartial = flags != 0
+    var outer = Outer.sent
+    outer.checksum = true
+    for (good, field, protocolNumber) in [
+      (Frames.v4(), 6, 17), (Frames.v4(Frames.tcp()), 16, 6), (Frames.v6(), 6, 17),
+    ] as [([UInt8], Int, UInt8)] {
+      let sent = Self.partial(good, field: field, protocolNumber: protocolNumber)
+      let expected = mayBePartial ? good : sent
+      let (remote, local, received) = try Fixture.run(.afxdp) { fixture in
+        try fixture.setPort(1, ifindex: Fixture.lo, flags: flags)
+        try fixture.setPort(0, ifindex: 9, mtu: 1500, flags: flags, mac: Outer.uplink)
+        try fixture.setTunnel(0) { $0.flags = CULVERT_TUNNEL_UDP_CSUM.rawValue }
+        var toLocal = sent
+        toLocal.replaceSubrange(0..<6, with: Frames.a2.octets)
+        var inner = sent
+        inner.replaceSubrange(0..<6, with: Frames.a1.octets)
+        inner.replaceSubrange(6..<12, with: Frames.b1.octets)
+        return (
+          try fixture.run(.port, sent), try fixture.run(.port, toLocal),
+          try fixture.run(.uplink, Outer().around(inner))
+        )
+      }
+      #expect(remote.verdict == CULVERT_FORWARDED_ENCAP.rawValue)
+      #expect(Array(remote.data.dropFirst(50)) == expected)
+      #expect(remote.data == outer.choosing(from: remote.data).around(expected), "outer checksum and all")
+      #expect(local.verdict == CULVERT_FORWARDED_LOCAL.rawValue)
+      #expect(Array(local.data.dropFirst(12)) == Array(expected.dropFirst(12)))
+      #expect(received.verdict == CULVERT_FORWARDED_DECAP.rawValue)
+      #expect(Array(received.data.dropFirst(12)) == Array(expected.dropFirst(12)))
+    }
+  }
+
   @Test func whatCouldHideAnUnfinishedChecksumGoesToTheKernel() throws {
     for (to, forwarded) in [(Frames.b1, CULVERT_FORWARDED_ENCAP), (Frames.a2, CULVERT_FORWARDED_LOCAL)] {
       let sent = Self.frames(to: to)

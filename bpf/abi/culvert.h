@@ -261,9 +261,11 @@ _Static_assert(CULVERT_VERDICTS <= 32, "counters are full");
  */
 struct culvert_handover {
 	__u32 target;  /* slot of `ports`, or with CULVERT_FORWARDED_ENCAP of `tunnels` */
-	__u32 verdict; /* a CULVERT_FORWARDED_… */
+	__u32 verdict; /* a CULVERT_FORWARDED_…, perhaps with CULVERT_HANDOVER_PARTIAL */
 };
 CULVERT_LAYOUT(struct culvert_handover, 8);
+/* The sender may have left the inner checksum to its device. */
+#define CULVERT_HANDOVER_PARTIAL 0x80000000u
 /* Map `sockets` has so many places for each port: one for each of its receive queues. */
 #define CULVERT_QUEUES 16
 
