@@ -16,6 +16,53 @@ struct {
 	__type(value, __u32);
 } sockets SEC(".maps");
 
+/* A device's queues are dealt out among so many workers. */
+const volatile __u32 workers = 1;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct culvert_pulse);
+} pulses SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct culvert_watch);
+} watches SEC(".maps");
+
+/* Whether the queue's worker has not looked since it was given something, for long enough. Asked right before it is
+ * given more; a CPU looks once a jiffy. */
+static __always_inline int is_stalled(__u32 queue)
+{
+	__u32 worker = queue % workers;
+	struct culvert_watch *watch = bpf_map_lookup_elem(&watches, &worker);
+	struct culvert_pulse *pulse;
+	__u64 jiffy = bpf_jiffies64(), turns, now;
+
+	if (!watch)
+		return 0;
+	if (watch->jiffy == jiffy)
+		return watch->stalled;
+	pulse = bpf_map_lookup_elem(&pulses, &worker);
+	if (!pulse)
+		return 0;
+	turns = *(volatile __u64 *)&pulse->turns;
+	now = bpf_ktime_get_coarse_ns();
+	watch->jiffy = jiffy;
+	if (!turns || turns != watch->turns) {
+		watch->turns = turns;
+		watch->since = now;
+		watch->stalled = 0;
+	} else {
+		watch->stalled = now - watch->since > CULVERT_STALL_NS;
+	}
+	return watch->stalled;
+}
+
 static __always_inline __u32 check_shape(struct xdp_md *ctx, const struct culvert_port *port, __u32 bytes)
 {
 	return has_one_buffer(ctx, bytes) && bytes <= frame_limit ? 0 : CULVERT_PASS_MULTI_BUFFER;
@@ -65,6 +112,10 @@ static __always_inline __u32 hand_over(struct xdp_md *ctx, struct route *route, 
 		return CULVERT_PASS_UNKNOWN_PORT;
 	if (bpf_xdp_adjust_meta(ctx, -(int)sizeof(*handover)))
 		return CULVERT_PASS_HEADROOM;
+	if (is_stalled(queue)) {
+		bpf_xdp_adjust_meta(ctx, sizeof(*handover));
+		return CULVERT_PASS_WORKER;
+	}
 	handover = (void *)(long)ctx->data_meta;
 	if ((void *)(handover + 1) > (void *)(long)ctx->data)
 		return CULVERT_PASS_HEADROOM;

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/membarrier.h>
 #include <sched.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -26,6 +27,8 @@ int culvert_set_idle_class(void) {
 }
 
 int culvert_pidfd_open(int pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
+
+int culvert_wait_for_readers(void) { return syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) ? -errno : 0; }
 
 int culvert_pipe(int ends[2], bool nonblocking) {
   return pipe2(ends, O_CLOEXEC | (nonblocking ? O_NONBLOCK : 0));

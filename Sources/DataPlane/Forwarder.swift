@@ -120,6 +120,30 @@ struct Forwarder: ~Copyable {
     }
   }
 
+  /// Takes in and sends what the slot's sockets have received, and what is to leave by them.
+  mutating func drain(slot: UInt32, _ snapshot: TunnelTable.Snapshot) {
+    var turns = Self.ringSize / Self.burst + 2
+    while turns > 0 && hasReceived(slot) {
+      _ = turn(snapshot)
+      turns -= 1
+    }
+    sendGathered()
+    // A device that takes nothing for as long has lost it.
+    let deadline = culvert_monotonic_ns() + 20_000_000
+    while isBehind(slot) && culvert_monotonic_ns() < deadline { catchUp() }
+  }
+
+  private mutating func hasReceived(_ slot: UInt32) -> Bool {
+    for position in 0..<activeCount where lanes[Int(active[position])].slot == slot {
+      if lanes[Int(active[position])].socket.receive.available(atMost: 1) > 0 { return true }
+    }
+    return false
+  }
+
+  private func isBehind(_ slot: UInt32) -> Bool {
+    (0..<activeCount).contains { lanes[Int(active[$0])].slot == slot && lanes[Int(active[$0])].isBehind }
+  }
+
   /// Serves the slot's sockets no longer; `close` and `reclaim` must follow.
   mutating func retire(slot: UInt32) -> [UInt16] {
     var retired: [UInt16] = []

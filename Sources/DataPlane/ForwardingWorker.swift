@@ -26,6 +26,8 @@ public final class ForwardingWorker: @unchecked Sendable {
   /// nil: wherever the scheduler puts it.
   public let cpu: Int?
 
+  private let pulses: Pulses
+  private let turns: UnsafeMutablePointer<Atomic<UInt64>>
   private let namespace: Box<NetworkNamespace>?
   private let forwarder: UnsafeMutablePointer<Forwarder>
   private var thread: DedicatedThread?
@@ -49,12 +51,15 @@ public final class ForwardingWorker: @unchecked Sendable {
   ///   - namespace: that the thread lives in; nil is the caller's.
   public init(
     memory: consuming FrameMemory, live: consuming LiveSender? = nil, lanes: Int, slots: Int, seed: UInt64,
-    identifications: IdentificationBlocks, wait: WaitMode, cpu: Int?, namespace: Box<NetworkNamespace>? = nil
+    identifications: IdentificationBlocks, pulses: Pulses, index: Int, wait: WaitMode, cpu: Int?,
+    namespace: Box<NetworkNamespace>? = nil
   ) throws(Failure) {
     var ends: [Int32] = [0, 0]
     guard culvert_pipe(&ends, true) == 0 else { throw Failure("create", "a pipe", errno: .last) }
     bellReading = OwnedDescriptor(adopting: ends[0])
     bell = OwnedDescriptor(adopting: ends[1])
+    self.pulses = pulses
+    turns = pulses.turns(index)
     self.wait = wait
     self.cpu = cpu
     self.namespace = namespace
@@ -117,6 +122,15 @@ public final class ForwardingWorker: @unchecked Sendable {
     visit { $0.set(slot: slot, isRedirectTarget: isRedirectTarget) }
   }
 
+  /// Sends what the slot's sockets have received. Nothing is redirected to them any more, so that nothing is lost
+  /// when they close.
+  public func drain(slot: UInt32) {
+    visit { forwarder in
+      forwarder.drain(slot: slot, tunnels.beginTurn())
+      tunnels.endTurn()
+    }
+  }
+
   /// Closes the slot's sockets.
   public func remove(slot: UInt32) {
     let retired = visit { $0.retire(slot: slot) }
@@ -164,6 +178,7 @@ public final class ForwardingWorker: @unchecked Sendable {
         mayGoOn.wait()
         waiting = descriptors()
       }
+      turns.pointee.store(turns.pointee.load(ordering: .relaxed) &+ 1, ordering: .sequentiallyConsistent)
       if forwarder.pointee.turn(tunnels.beginTurn()) {
         if wait == .adaptive { lastPacket = Clock.monotonicNanoseconds }
         continue

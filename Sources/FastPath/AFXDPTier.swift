@@ -43,6 +43,13 @@ final class AFXDPTier: TableTier {
   private static let liveLimit = LiveSender.frameLimit - Int(CULVERT_OUTER_BYTES)
 
   init(_ options: FastPathOptions, _ place: OverlayPlace, report: (String) -> Void) throws {
+    guard 1...Int(CULVERT_QUEUES) ~= options.workers,
+      options.cpus.isEmpty || options.cpus.count == options.workers
+    else {
+      throw Failure(
+        "start", "\(options.workers) workers on CPUs \(options.cpus)",
+        advice: "1 to \(CULVERT_QUEUES) workers, and a CPU for each or for none.", status: .usage)
+    }
     // A frame must fit behind the room that the kernel keeps, with its outer headers on the wire.
     let longest = Int(max(place.uplink.mtu, place.bridge.mtu)) + 64
     let frameBytes = longest <= FrameMemory.receiveBytes(of: 2048) ? 2048 : 4096
@@ -53,29 +60,27 @@ final class AFXDPTier: TableTier {
     }
     tables = try BPFTables(
       options, vxlanPort: place.vxlan.vxlan?.port ?? 4789, object: culvert_bpf_afxdp(),
-      sizes: ["sockets": options.portCapacity * UInt32(CULVERT_QUEUES)], variables: ["frame_limit": limit])
+      sizes: [
+        "sockets": options.portCapacity * UInt32(CULVERT_QUEUES), "pulses": UInt32(options.workers),
+        "watches": UInt32(options.workers),
+      ], variables: ["frame_limit": limit, "workers": UInt32(options.workers)])
     portProgram = try tables.program("culvert_port")
     uplinkProgram = try tables.program("culvert_uplink")
     sockets = try tables.map("sockets")
     devices = try tables.map("devices")
-    guard 1...Int(CULVERT_QUEUES) ~= options.workers,
-      options.cpus.isEmpty || options.cpus.count == options.workers
-    else {
-      throw Failure(
-        "start", "\(options.workers) workers on CPUs \(options.cpus)",
-        advice: "1 to \(CULVERT_QUEUES) workers, and a CPU for each or for none.", status: .usage)
-    }
     var workers: [ForwardingWorker] = []
     // A flow is the same whichever worker sends it.
     let seed = UInt64.random(in: 0 ... .max)
     let identifications = IdentificationBlocks()
+    let pulses = try Pulses(array: tables.descriptor(ofMap: "pulses"), workers: options.workers)
     func start(_ memory: consuming FrameMemory, _ sender: consuming LiveSender?, _ home: LiveSending?) throws
     {
       let index = workers.count
       workers.append(
         try ForwardingWorker(
           memory: memory, live: sender, lanes: Self.laneCapacity, slots: Int(options.portCapacity),
-          seed: seed, identifications: identifications, wait: options.wait,
+          seed: seed, identifications: identifications, pulses: pulses, index: index,
+          wait: options.wait,
           cpu: options.cpus.isEmpty ? nil : options.cpus[index], namespace: home?.namespace))
     }
     var live: LiveSending?
@@ -213,16 +218,19 @@ final class AFXDPTier: TableTier {
     return mayBePartial ? CULVERT_PORT_PARTIAL.rawValue : 0
   }
 
-  /// The program first, so that nothing is redirected to a socket that closes.
+  /// Nothing is lost: first nothing new is handed over, by the device's own program or for it by another; then what
+  /// was is sent, and only then the sockets close.
   func detach(slot: UInt32) {
     links[slot] = nil
+    tables.close(slot)
     for queue in 0..<UInt32(CULVERT_QUEUES) {
       _ = try? sockets.delete(slot * UInt32(CULVERT_QUEUES) + queue)
     }
+    RunningPrograms.waitUntilOver()
+    for worker in workers { worker.drain(slot: slot) }
     for worker in workers { worker.remove(slot: slot) }
     _ = try? devices.delete(slot)
     failures?.forget(slot: slot)
-    tables.close(slot)
     modes[slot] = nil
     singles.remove(slot)
   }

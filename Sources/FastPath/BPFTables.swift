@@ -76,6 +76,8 @@ final class BPFTables {
     try object.map(name)
   }
 
+  func descriptor(ofMap name: String) throws -> OwnedDescriptor { try object.descriptor(ofMap: name) }
+
   // MARK: - Ports
 
   /// Takes a slot into use: counters at zero, and found by its device's index.

@@ -9,7 +9,7 @@ public enum Verdict: UInt32, CaseIterable, Sendable {
   case passUnknownDestination, passSamePort, passRefresh, passMTU, passChecksum, passECN
   case passNotOverlay, passOuter, passVXLANFlags, passUnknownVNI, passUnsupported
   case passHost, passPolicy, passNextHopObject, passNotResolved, passNoNeighbour, passMultiBuffer
-  case passHeadroom
+  case passHeadroom, passWorker
   case dropNotAVTEP
 
   public enum Class: String, Sendable, Codable { case forwarded, passed, dropped }
@@ -51,6 +51,7 @@ public enum Verdict: UInt32, CaseIterable, Sendable {
     case .passNoNeighbour: "no-neighbour"
     case .passMultiBuffer: "multi-buffer"
     case .passHeadroom: "headroom"
+    case .passWorker: "worker"
     case .dropNotAVTEP: "not-a-vtep"
     }
   }

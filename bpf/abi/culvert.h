@@ -51,6 +51,7 @@ enum culvert_verdict {
 	CULVERT_PASS_NO_NEIGHBOUR,    /* the next hop towards the VTEP has no valid neighbour entry */
 	CULVERT_PASS_MULTI_BUFFER,    /* frame in several buffers, way out takes one */
 	CULVERT_PASS_HEADROOM,        /* no room in front of the frame */
+	CULVERT_PASS_WORKER,          /* tier `afxdp`: the worker takes nothing: stopped, dying or without a CPU */
 
 	CULVERT_DROP_NOT_A_VTEP, /* --strict only */
 
@@ -266,6 +267,28 @@ struct culvert_handover {
 CULVERT_LAYOUT(struct culvert_handover, 8);
 /* The sender may have left the inner checksum to its device. */
 #define CULVERT_HANDOVER_PARTIAL 0x80000000u
+/*
+ * Tier `afxdp`: a sign of life of each worker; value of map `pulses`. What was handed over and not looked at for
+ * CULVERT_STALL_NS is a worker that has stopped: packets are the kernel's until it goes on. Shorter, and a worker that
+ * waits for its CPU would look so, and its packets overtake those that wait; longer, and more are lost with a
+ * worker that is killed.
+ */
+struct culvert_pulse {
+	__u64 turns; /* one more each time before the worker looks at its rings; 0: nobody counts */
+	__u64 zero[7];
+};
+CULVERT_LAYOUT(struct culvert_pulse, 64);
+#define CULVERT_STALL_NS 50000000ull
+
+/* What a CPU has seen of it; value of per-CPU map `watches`. */
+struct culvert_watch {
+	__u64 jiffy;   /* when it last looked */
+	__u64 turns;   /* as it was then … */
+	__u64 since;   /* … from this time on, at least */
+	__u64 stalled;
+};
+CULVERT_LAYOUT(struct culvert_watch, 32);
+
 /* Map `sockets` has so many places for each port: one for each of its receive queues. */
 #define CULVERT_QUEUES 16
 

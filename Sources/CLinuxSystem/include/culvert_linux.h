@@ -18,6 +18,7 @@ int culvert_unshare_net(void);                 // CLONE_NEWNET
 int culvert_pin(int cpu);                      // this thread; returns 0 or -errno
 int culvert_set_idle_class(void);              // SCHED_IDLE for this thread
 int culvert_pidfd_open(int pid);
+int culvert_wait_for_readers(void);            // of RCU, that run now; returns 0 or -errno
 int culvert_pipe(int ends[2], bool nonblocking); // O_CLOEXEC
 int culvert_open(const char *path, int flags, unsigned mode);
 uint64_t culvert_monotonic_ns(void);
