@@ -24,7 +24,7 @@ struct LabArenaTests {
   private func arena() -> LabArena {
     LabArena(
       .init(duration: 0.1, warmUp: 0.02, asShipped: false, searchSteps: 3, searchDuration: 0.05),
-      drivers: Tier.allCases.map { .fastPath($0, bypassPolicy: false) } + [.redirect, .testpmd])
+      drivers: (Tier.allCases + [nil]).map { .fastPath($0, bypassPolicy: false) } + [.redirect, .testpmd])
   }
 
   private func cell(_ measure: Measure, offloads: Offloads = .on) -> Cell {
@@ -33,8 +33,9 @@ struct LabArenaTests {
       placement: measure.isLiveFrames || CPU.count < 2 ? .oneCore : .twoCore)
   }
 
-  static let networks = (Network.bases + Tier.allCases.map { "vxlan+\($0.rawValue)" })
-    .compactMap { try? Network($0, tiers: Tier.allCases.map(\.rawValue)) }
+  static let tiers = Tier.allCases.map(\.rawValue) + [Network.automatic]
+  static let networks = (Network.bases + tiers.map { "vxlan+\($0)" })
+    .compactMap { try? Network($0, tiers: tiers) }
 
   @Test(arguments: networks)
   func everyNetworkPassesTheGateAndCarriesEveryWorkload(network: Network) throws {
@@ -58,7 +59,9 @@ struct LabArenaTests {
         (sample.histogram != nil) == [.udpRoundTrip, .tcpRoundTrip, .tcpConnectRoundTrip].contains(measure))
     }
     #expect(arena.tier(of: network)?.requested == network.tier)
-    #expect((arena.tier(of: network)?.obtained == "xdp native") == (network == Self.tiered))
+    let obtained = arena.tier(of: network)?.obtained
+    if network == Self.tiered { #expect(obtained == "xdp native") }
+    if network.tier == Network.automatic { #expect(obtained?.isEmpty == false && obtained != "auto") }
   }
 
   @Test func liveFramesAreCountedToTheFrame() throws {
@@ -161,6 +164,50 @@ struct LabArenaTests {
     #expect(failure?.description.contains("hostA") == true || failure?.description.contains("hostB") == true)
     #expect(failure?.description.contains("85 %") == true)
     #expect(failure?.description.contains("checksum 14, refresh 1") == true)
+  }
+
+  /// A tier on one end: the other is a plain kernel, whose GRO tells what it got.
+  @Test(arguments: [Ends.sender, .receiver]) func aTierOnOneEndCarriesAgainstAPlainKernel(ends: Ends) throws {
+    let arena = arena()
+    defer { try? arena.close() }
+    for tier in Tier.allCases {
+      let network = Network(base: "vxlan", tier: tier.rawValue)
+      var cell = cell(.tcpStream, offloads: .off)
+      cell.ends = ends
+      let gate = try arena.gate(network, cell)
+      #expect(gate.passed && gate.hosts == (ends == .sender ? "hostA" : "hostB"), "\(gate)")
+      let sample = try arena.trial(network, cell)
+      #expect(try #require(sample.tierShare) >= TierCount.leastShare)
+      #expect(try #require(sample.segments) > 0)
+      #expect((sample.skbBytes != nil) == (ends == .sender))
+      if let bytes = sample.skbBytes { #expect((60...65_536).contains(bytes), "\(bytes)") }
+    }
+  }
+
+  /// What goes to the container's own host is not the overlay's: a tier that carries none of it is a result.
+  @Test func aContainerReachesItsOwnHost() throws {
+    let arena = arena()
+    defer { try? arena.close() }
+    let cell = cell(.tcpStreamToHost)
+    for network in [Self.vxlan, Network(base: "bridge"), Self.tiered, Network(base: "vxlan", tier: "auto")] {
+      #expect(arena.reasonToSkip(network, cell) == nil)
+      #expect(try arena.gate(network, cell).passed)
+      #expect(try arena.trial(network, cell).value > 0)
+    }
+    #expect(arena.reasonToSkip(Self.bare, cell) != nil)
+  }
+
+  @Test func theOuterChecksumIsTheCells() throws {
+    let arena = arena()
+    defer { try? arena.close() }
+    for checksum in [nil, false, true] {
+      var cell = cell(.packetRate(.decap))
+      cell.outerChecksum = checksum
+      let spec = arena.arrangement(Self.vxlan, cell).spec
+      #expect(spec.udpChecksum == (checksum ?? false))
+      #expect(!spec.bridgeNetfilter)
+      #expect(try arena.trial(Self.vxlan, cell).value > 0)
+    }
   }
 
   @Test func severalFlowsAreSeveralPorts() throws {

@@ -100,7 +100,7 @@ struct PageTests {
     let report = ABReport.varied("a | b\nc <d>")
     let lines = ABMarkdown(report).text.split(separator: "\n").filter { $0.hasPrefix("|") }
     #expect(lines.count == 2 + 6)
-    for line in lines { #expect(line.replacing("\\|", with: "").count { $0 == "|" } == 8, "\(line)") }
+    for line in lines { #expect(line.replacing("\\|", with: "").count { $0 == "|" } == 9, "\(line)") }
     #expect(lines.contains { $0.contains("failed: a \\| b c &lt;d>") })
   }
 }

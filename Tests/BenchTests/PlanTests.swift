@@ -8,7 +8,8 @@ struct PlanTests {
   @Test func quickCoversTheRequiredRows() throws {
     var request = Plan.Request()
     request.quick = true
-    let plan = try Plan(request, tiers: ["xdp", "afxdp", "tc"])
+    let tiers = ["xdp", "afxdp", "tc", "auto"]
+    let plan = try Plan(request, tiers: tiers)
     #expect(
       plan.cells.map(\.description) == [
         "packet-rate:encap 64 offloads on one-core packets_per_second",
@@ -19,11 +20,25 @@ struct PlanTests {
         "udp-stream 1400 offloads on two-core packets_per_second",
         "tcp-stream 65536 offloads on two-core bytes_per_second",
         "tcp-stream 65536 offloads off two-core bytes_per_second",
+        "tcp-stream 1400 offloads on two-core bytes_per_second",
+        "tcp-stream 1400 offloads off two-core bytes_per_second",
+        "tcp-stream 65536 offloads off two-core tier on the sender bytes_per_second",
+        "tcp-stream 65536 offloads off two-core tier on the receiver bytes_per_second",
+        "tcp-stream 65536 offloads on two-core outer checksum on bytes_per_second",
+        "tcp-stream:host 65536 offloads on two-core bytes_per_second",
       ])
-    #expect(plan.networks.map(\.description) == ["vxlan", "bare", "vxlan+xdp", "vxlan+afxdp", "vxlan+tc"])
+    #expect(plan.networks.map(\.description) == ["vxlan", "bare"] + tiers.map { "vxlan+\($0)" })
     #expect(plan.repeats >= RatioEstimate.pairsForVerdict)
     #expect(!plan.measuresCost && plan.leftOut.count == 2)
-    #expect(Estimate(plan).seconds < 180)
+    #expect(Estimate(plan).seconds < 260)
+    // Against a plain kernel tc and xdp, in every other row what auto is.
+    for cell in plan.cells {
+      let taking = plan.networks(of: cell).map(\.description)
+      #expect(taking.first == "vxlan")
+      #expect(taking.contains("vxlan+tc") && taking.contains("vxlan+xdp"))
+      #expect(taking.contains("vxlan+auto") == (cell.ends == .both))
+      #expect(cell.ends == .both || taking.count == 3)
+    }
     // What is asked for by name is not searched either.
     request.workloads = ["packet-rate"]
     #expect(
@@ -84,6 +99,42 @@ struct PlanTests {
     #expect(Set(plan.cells.filter { $0.measure == .tcpRoundTrip }.map(\.size)) == [16, 64, 65507])
     #expect(plan.notes.count == 2, "packet-rate, each way")
     #expect(plan.notes.first?.contains("16, 65507") == true)
+  }
+
+  @Test func aTierOnOneEndIsForWhatHasTwo() throws {
+    var request = Plan.Request()
+    request.ends = [.sender, .receiver]
+    request.workloads = ["tcp-stream", "udp-rr"]
+    let plan = try Plan(request, tiers: ["xdp", "auto"])
+    #expect(Set(plan.cells.map(\.ends)) == [.sender, .receiver])
+    #expect(Set(plan.cells).count == plan.cells.count)
+    // Without a tier there is nothing to put on one end.
+    for cell in plan.cells {
+      #expect(plan.networks(of: cell).map(\.description) == ["vxlan", "vxlan+xdp", "vxlan+auto"])
+    }
+    for workload in ["packet-rate", "tcp-stream:host"] {
+      request.workloads = [workload]
+      #expect(throws: Failure.self) { try Plan(request, tiers: ["xdp"]) }
+    }
+    request.workloads = ["packet-rate", "tcp-rr"]
+    let mixed = try Plan(request, tiers: ["xdp"])
+    for cell in mixed.cells { #expect((cell.ends == .both) == cell.measure.isLiveFrames) }
+  }
+
+  /// What was asked for by name is measured, whatever a quick comparison would choose.
+  @Test func askedNetworksTakePartInEveryRow() throws {
+    var request = Plan.Request()
+    request.quick = true
+    request.networks = ["bare", "vxlan+afxdp"]
+    let plan = try Plan(request, tiers: ["xdp", "afxdp", "tc", "auto"])
+    for cell in plan.cells {
+      #expect(plan.networks(of: cell).count == (cell.ends == .both ? 3 : 2), "\(cell)")
+    }
+    request.outerChecksum = true
+    request.ends = [.both]
+    let fewer = try Plan(request, tiers: ["xdp", "afxdp", "tc", "auto"])
+    #expect(fewer.cells.allSatisfy { $0.ends == .both && $0.outerChecksum == nil })
+    #expect(fewer.cells.count == plan.cells.count - 3)
   }
 
   @Test func flowsMultiplyStreamsOnly() throws {

@@ -92,11 +92,82 @@ struct ReportTests {
     report.environment.debugBuild = true
     let text = ABTable(report, coloured: false).text
     for words in [
-      "DEBUG BUILD", "vxlan+xdp against vxlan (tuned)", "Pairs dropped", "Lost", "Noise floor", "INTERRUPTED",
+      "DEBUG BUILD", "vxlan+xdp against vxlan (tuned)", "Pairs dropped", "lost 100.0 %", "Noise floor",
+      "INTERRUPTED",
     ] {
       #expect(text.contains(words), "\(words)")
     }
     #expect(ABTable(report, coloured: true).text.contains("\u{1b}["))
+  }
+
+  /// A row of a tier on one end, with what cannot be left out of it.
+  private func streams(_ cells: [Cell]) -> ABReport {
+    var report = ABReport.sample()
+    let networks = [Network(base: "vxlan"), Network(base: "vxlan", tier: "auto")]
+    report.settings.networks = networks.map(\.description)
+    for cell in cells {
+      var seen = Observations(cell: cell)
+      for network in networks {
+        let isTier = network.tier != nil
+        var sample = Sample(value: isTier ? 95 : 100)
+        (sample.segments, sample.retransmitted) = (1000, isTier ? 12 : 1)
+        sample.skbBytes = isTier ? 1500 : 45_000
+        seen.samples[network] = [sample, sample]
+        seen.pairs[network] = (0..<7).map { (isTier ? $0 == 0 ? 99.8 : 95 : 100, 100 + Double($0) / 1000) }
+      }
+      let tier = ABReport.Tier(requested: "auto", obtained: "tc")
+      for network in networks {
+        report.results.append(seen.result(of: network, tier: network.tier.map { _ in tier }))
+      }
+      report.comparisons.append(seen.comparison(of: networks[1], with: networks[0])!)
+      report.noiseFloor.append(seen.noiseFloor(of: networks[0])!)
+    }
+    return report
+  }
+
+  @Test func whatQualifiesAFigureStandsBesideItInEveryForm() throws {
+    func cell(_ ends: Ends, _ checksum: Bool? = nil) -> Cell {
+      Cell(
+        measure: .tcpStream, size: 65536, offloads: .off, placement: .twoCore, ends: ends,
+        outerChecksum: checksum)
+    }
+    let report = streams([cell(.both), cell(.sender), cell(.receiver), cell(.both, true)])
+    #expect(Set(report.results.map(\.row)).count == 4)
+    #expect(report.results.map(\.ends) == [nil, nil, "sender", "sender", "receiver", "receiver", nil, nil])
+    #expect(
+      report.results.map(\.retransmittedFraction) == [0.001, 0.012, 0.001, 0.012, 0.001, 0.012, 0.001, 0.012])
+    #expect(report.results[3].skbBytes == 1500)
+    let json = String(decoding: try report.encoded(), as: UTF8.self)
+    #expect(json.contains("\"ends\" : \"sender\"") && json.contains("\"outer_checksum\" : \"on\""))
+    #expect(json.contains("retransmitted_fraction") && json.contains("skb_bytes"))
+    #expect(try ABReport.decoded(report.encoded()) == report)
+    let table = ABTable(report, coloured: false).text
+    for line in table.split(separator: "\n") { #expect(line.count <= 80, "\(line)") }
+    for text in [table, ABMarkdown(report).text, try ABPage(report).html()] {
+      for words in [
+        "retransmitted 1.2 % (vxlan 0.10 %)", "GRO 1500 B/skb (vxlan 45000 B/skb)", "tier on the sender only",
+        "tier on the receiver only", "outer checksum on", "vxlan+auto (tc)",
+      ] {
+        #expect(text.replacing("\n  ", with: " ").contains(words), "\(words) in \(text)")
+      }
+    }
+    #expect(table.contains("tcp-stream 64 KiB off 2-core recv "))
+  }
+
+  /// An interval that ends just below 1 is not shown as if it ended at 1.
+  @Test func aVerdictIsNeverPrintedBesideABoundThatContradictsIt() throws {
+    var report = streams([Cell(measure: .tcpStream, size: 64, offloads: .on, placement: .twoCore)])
+    func bounds(_ low: Double, _ high: Double, _ verdict: Verdict = .worse) -> String {
+      report.comparisons[0].ci95 = [low, high]
+      report.comparisons[0].verdict = verdict
+      return report.comparisons[0].intervalText
+    }
+    #expect(bounds(0.901, 0.998) == "0.90–0.998")
+    #expect(bounds(0.901, 0.99996) == "0.90–0.99996")
+    #expect(bounds(0.901, 0.9999999) == "0.90–<1")
+    #expect(bounds(1.0021, 1.3) == "1.002–1.30")
+    #expect(bounds(0.901, 0.998, .noDifference) == "0.90–1.00")
+    #expect(bounds(0.5, 0.9) == "0.50–0.90")
   }
 
   @Test(arguments: [

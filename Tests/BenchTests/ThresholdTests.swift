@@ -49,6 +49,41 @@ struct ThresholdTests {
     #expect(try threshold("vxlan+xdp:udp-rr:2.1").misses(in: fast).count == 1)
   }
 
+  /// The median alone decides nothing: the interval has to be below, and by more than the noise.
+  @Test func whatTheMachineMayHaveDoneIsNoMiss() throws {
+    var report = try report(cell(.packetRate(.encap)))
+    func misses(_ limit: String) throws -> [String] {
+      try threshold("vxlan+xdp:packet-rate:encap:\(limit)").misses(in: report)
+    }
+    report.comparisons[0].ratio = 0.9
+    report.comparisons[0].ci95 = [0.85, 0.96]
+    #expect(try misses("0.95") == [], "0.96 is within the interval")
+    report.comparisons[0].ci95 = [0.85, 0.93]
+    #expect(try misses("0.95").first?.contains("(0.85–0.93), not 0.95×") == true)
+    report.noiseFloor[0].ci95 = [0.99, 1.06]
+    #expect(try misses("0.95") == [], "the baseline against itself is 1/1.06")
+    #expect(try misses("0.99").first?.contains("against itself is 0.94×") == true)
+    report.noiseFloor[0].ci95 = [0.9, 1]
+    #expect(try misses("0.99") == [])
+    report.noiseFloor[0].ci95 = [1.01, 1.02]
+    #expect(try misses("0.94") == [], "0.94/1.02 = 0.922")
+    #expect(try misses("0.95").count == 1, "0.95/1.02 = 0.931")
+    // Of latency the interval is turned round.
+    report.comparisons[0].better = .lower
+    report.comparisons[0].ratio = 1.1
+    report.comparisons[0].ci95 = [1.02, 1.2]
+    report.noiseFloor = []
+    #expect(try misses("0.97") == [])
+    #expect(try misses("0.99").count == 1)
+  }
+
+  @Test func allIsEveryRow() throws {
+    let report = try report(cell(.packetRate(.encap)))
+    #expect(try threshold("vxlan+xdp:all:2.9").misses(in: report) == [])
+    #expect(try threshold("vxlan+xdp:all:3.1").misses(in: report).count == 1)
+    #expect(try threshold("bare:all:3.1").misses(in: report) == [])
+  }
+
   @Test func aRowThatWasSkippedMissesAndOneThatFailedIsAnotherError() throws {
     var report = try report(cell(.udpStream))
     report.comparisons = []

@@ -11,6 +11,7 @@ import Testing
 struct TopologyTests {
   static let specs = [
     LabSpec(.bare), LabSpec(.vxlan), LabSpec(.vxlan, containers: 3), LabSpec(.vxlan, asShipped: true),
+    LabSpec(.vxlan, hostAddress: true),
     LabSpec(.vxlan, mtu: 9000, offloads: false, udpChecksum: true), LabSpec(.vxlan, queues: 4),
     LabSpec(.host), LabSpec(.host, containers: 2), LabSpec(.container), LabSpec(.bridge),
     LabSpec(.bridge, containers: 3, mtu: 9000), LabSpec(.bridge, offloads: false, queues: 2), LabSpec(.none),

@@ -42,6 +42,25 @@ struct SocketWorkloadTests {
     #expect(report.receivedBytesPerSecond > 0)
   }
 
+  /// Every fiftieth packet is dropped where it arrives: TCP delivers all the same, and says what it took.
+  @Test func tcpStreamTellsWhatItSentAgain() throws {
+    let wire = try Wire()
+    let whole = try TCPStream(size: 1448, timing: timing).run(
+      Path(client: wire.near, server: wire.far, port: 5001))
+    #expect(whole.segments > 0)
+    #expect(whole.retransmitted < whole.segments / 50)
+    try wire.far.namespace.value.run {
+      try shell("nft", "add table ip t")
+      try shell("nft", "add chain ip t c { type filter hook input priority 0; }")
+      try shell("nft", "add rule ip t c numgen inc mod 50 == 0 drop")
+    }
+    let report = try TCPStream(size: 1448, timing: timing).run(
+      Path(client: wire.near, server: wire.far, port: 5002))
+    #expect(report.receivedBytes == report.sentBytes)
+    #expect(report.retransmitted > 0)
+    #expect(report.segments >= report.retransmitted)
+  }
+
   @Test func udpRoundTripsAreCountedOnce() throws {
     let end = try loopback()
     var path = Path(client: end, server: end, port: 5001)
