@@ -113,7 +113,8 @@ public struct Plan: Sendable {
   }
 
   private static let quickWorkloads = [
-    "packet-rate:encap", "packet-rate:decap", "udp-rr", "udp-stream", "tcp-stream", "tcp-stream:host",
+    "packet-rate:encap", "packet-rate:decap", "udp-rr", "udp-stream", "udp-stream:batches", "tcp-stream",
+    "tcp-stream:host",
   ]
 
   /// Those that take part in a cell, the baseline first.
@@ -125,12 +126,27 @@ public struct Plan: Sendable {
     if cell.ends != .both && network.tier == nil { return false }
     guard choosesNetworks else { return true }
     // What a quick comparison has no time for: rows that a network's others tell already.
-    let isExtra = cell.measure == .tcpStreamToHost || cell.outerChecksum != nil || cell.size == 1400
     switch network.description {
-    case "vxlan+xdp", "vxlan+tc": return true
+    case "vxlan+tc": return true
     case "vxlan+auto": return cell.ends == .both
-    case "vxlan+afxdp": return cell.ends == .both && !(isExtra && cell.measure.isTCPStream)
-    default: return !(isExtra && cell.measure.isTCPStream)
+    // Which tier loses where is told by one row of a kind.
+    case "vxlan+xdp": return cell.ends != .both || !(cell.isSmallWrites || cell.outerChecksum != nil)
+    case "vxlan+afxdp":
+      let isUsual = cell.ends == .both && cell.outerChecksum == nil && !cell.isSmallWrites
+      switch cell.measure {
+      case .tcpStream: return isUsual && cell.offloads == .off
+      case .tcpStreamToHost, .udpBatches, .udpStream: return false
+      case .udpRoundTrip: return isUsual && cell.placement == .oneCore
+      default: return isUsual
+      }
+    // The limit of what an overlay could reach.
+    default:
+      switch cell.measure {
+      case .tcpStream: return cell.outerChecksum == nil && !cell.isSmallWrites
+      case .udpStream: return cell.size != 64
+      case .tcpStreamToHost, .udpBatches: return false
+      default: return true
+      }
     }
   }
 
@@ -160,7 +176,7 @@ public struct Plan: Sendable {
       ?? measure.defaultSizes
     let offloads: [Offloads] =
       measure.isLiveFrames
-      ? [request.offloads?.first ?? .on] : request.offloads ?? (measure == .tcpStream ? [.on, .off] : [.on])
+      ? [request.offloads?.first ?? .on] : request.offloads ?? measure.defaultOffloads
     let placements: [Placement] =
       measure.isLiveFrames
       ? [.oneCore] : request.placements ?? (measure.better == .lower ? [.oneCore, .twoCore] : [.twoCore])

@@ -23,13 +23,13 @@ struct AB: CulvertCommand {
   var networks: String?
   @Option(
     help:
-      "Comma-separated: packet-rate, packet-rate:encap, packet-rate:decap, udp-rr, tcp-rr, tcp-crr, udp-stream, tcp-stream, tcp-stream:host (default: all)."
+      "Comma-separated: packet-rate, packet-rate:encap, packet-rate:decap, udp-rr, tcp-rr, tcp-crr, udp-stream, udp-stream:batches, tcp-stream, tcp-stream:host (default: all)."
   )
   var workloads: String?
   @Option(help: "Comma-separated bytes: UDP payload, TCP write, inner frame (default: by workload).")
   var sizes: String?
   @Option(
-    help: "Comma-separated numbers of parallel flows, 1 to 8, of udp-stream and tcp-stream (default: 1).")
+    help: "Comma-separated numbers of parallel flows, 1 to 8, of streams (default: 1).")
   var flows: String?
   @Option(help: "Of the containers' interfaces and the wire: on, off or both (default: by workload).")
   var offloads: String?

@@ -18,7 +18,7 @@ struct LabArenaTests {
 
   private let measures: [Measure] = [
     .packetRate(.encap), .packetRate(.decap), .udpRoundTrip, .tcpRoundTrip, .tcpConnectRoundTrip, .udpStream,
-    .tcpStream,
+    .udpBatches, .tcpStream,
   ]
 
   private func arena() -> LabArena {
@@ -49,10 +49,11 @@ struct LabArenaTests {
     #expect(gate.passed, "\(gate.summary)")
     let isPacketRate = ["bare", "bridge", "vxlan", Network.asShipped].contains(network.base)
     for measure in measures {
-      let reason = arena.reasonToSkip(network, cell(measure))
+      let cell = cell(measure, offloads: measure.defaultOffloads[0])
+      let reason = arena.reasonToSkip(network, cell)
       #expect((reason == nil) == (isPacketRate || !measure.isLiveFrames), "\(measure): \(reason ?? "-")")
       guard reason == nil else { continue }
-      let sample = try arena.trial(network, cell(measure))
+      let sample = try arena.trial(network, cell)
       #expect(sample.value > 0, "\(measure)")
       #expect((sample.tierShare != nil) == (network.tier != nil))
       #expect(

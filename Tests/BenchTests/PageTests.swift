@@ -101,6 +101,15 @@ struct PageTests {
     let lines = ABMarkdown(report).text.split(separator: "\n").filter { $0.hasPrefix("|") }
     #expect(lines.count == 2 + 6)
     for line in lines { #expect(line.replacing("\\|", with: "").count { $0 == "|" } == 9, "\(line)") }
+    // And what the table has beside its rows.
+    let text = ABMarkdown(report).text
+    for words in [
+      "Round trips, µs", "Noise floor, vxlan against itself", "CPU ns per packet", "Pairs dropped",
+      "INTERRUPTED",
+      "raw frames", "lost 100.0 %", "`vxlan+xdp`: 0 better",
+    ] {
+      #expect(text.contains(words), "\(words)")
+    }
     #expect(lines.contains { $0.contains("failed: a \\| b c &lt;d>") })
   }
 }

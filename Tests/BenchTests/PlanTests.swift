@@ -18,6 +18,7 @@ struct PlanTests {
         "udp-rr 64 offloads on two-core round_trip_p50_us",
         "udp-stream 64 offloads on two-core packets_per_second",
         "udp-stream 1400 offloads on two-core packets_per_second",
+        "udp-stream:batches 64 offloads off two-core packets_per_second",
         "tcp-stream 65536 offloads on two-core bytes_per_second",
         "tcp-stream 65536 offloads off two-core bytes_per_second",
         "tcp-stream 1400 offloads on two-core bytes_per_second",
@@ -30,12 +31,13 @@ struct PlanTests {
     #expect(plan.networks.map(\.description) == ["vxlan", "bare"] + tiers.map { "vxlan+\($0)" })
     #expect(plan.repeats >= RatioEstimate.pairsForVerdict)
     #expect(!plan.measuresCost && plan.leftOut.count == 2)
-    #expect(Estimate(plan).seconds < 260)
+    #expect(Estimate(plan).seconds < 270)
     // Against a plain kernel tc and xdp, in every other row what auto is.
     for cell in plan.cells {
       let taking = plan.networks(of: cell).map(\.description)
       #expect(taking.first == "vxlan")
-      #expect(taking.contains("vxlan+tc") && taking.contains("vxlan+xdp"))
+      #expect(taking.contains("vxlan+tc"))
+      #expect(taking.contains("vxlan+xdp") || cell.isSmallWrites || cell.outerChecksum != nil)
       #expect(taking.contains("vxlan+auto") == (cell.ends == .both))
       #expect(cell.ends == .both || taking.count == 3)
     }
@@ -97,7 +99,7 @@ struct PlanTests {
     let plan = try Plan(request, tiers: ["xdp"])
     #expect(Set(plan.cells.filter { $0.measure == .packetRate(.encap) }.map(\.size)) == [64])
     #expect(Set(plan.cells.filter { $0.measure == .tcpRoundTrip }.map(\.size)) == [16, 64, 65507])
-    #expect(plan.notes.count == 2, "packet-rate, each way")
+    #expect(plan.notes.count == 3, "packet-rate, each way, and batches")
     #expect(plan.notes.first?.contains("16, 65507") == true)
   }
 

@@ -21,6 +21,20 @@ struct SocketWorkloadTests {
     #expect(report.reordered == 0)
   }
 
+  /// However many a send holds, every datagram arrives as one of its own.
+  @Test(arguments: [2, 64]) func udpBatchesCountToTheDatagram(segments: Int) throws {
+    let wire = try Wire()
+    let stream = UDPStream(size: 64, rate: 4000, segments: segments, timing: timing)
+    let report = try stream.run(Path(client: wire.near, server: wire.far, port: 5001))
+    #expect(report.sent > 0 && report.sent % UInt64(segments) == 0)
+    #expect(report.received == report.sent)
+    #expect(report.reordered == 0)
+    #expect(throws: Failure.self) {
+      try UDPStream(size: 64, segments: 65, timing: timing).run(
+        Path(client: wire.near, server: wire.far, port: 5002))
+    }
+  }
+
   @Test func udpStreamCountsWhatIsLost() throws {
     let wire = try Wire()
     let sink = try FrameSink(on: [("eth0", wire.far.namespace)], port: 5001)

@@ -50,6 +50,9 @@ public struct Cell: Hashable, Sendable, CustomStringConvertible {
     self.placement = placement
   }
 
+  /// tcp-stream's, where batching is the kernel's and not the writer's.
+  var isSmallWrites: Bool { measure == .tcpStream && size < 16_384 }
+
   public var description: String {
     let what = flows == 1 ? "\(size)" : "\(size) × \(flows) flows"
     return

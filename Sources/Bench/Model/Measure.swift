@@ -28,6 +28,8 @@ public enum Measure: Hashable, Sendable {
   case tcpRoundTrip
   case tcpConnectRoundTrip
   case udpStream
+  /// Datagrams of a socket that come in batches, so that making them is not what limits.
+  case udpBatches
   case tcpStream
   /// From a container to its own host: nothing of it is the overlay's.
   case tcpStreamToHost
@@ -43,6 +45,7 @@ public enum Measure: Hashable, Sendable {
     case .tcpRoundTrip: "tcp-rr"
     case .tcpConnectRoundTrip: "tcp-crr"
     case .udpStream: "udp-stream"
+    case .udpBatches: "udp-stream:batches"
     case .tcpStream: "tcp-stream"
     case .tcpStreamToHost: "tcp-stream:host"
     }
@@ -50,7 +53,7 @@ public enum Measure: Hashable, Sendable {
 
   public var metric: String {
     switch self {
-    case .frames(.rate, _), .udpStream: "packets_per_second"
+    case .frames(.rate, _), .udpStream, .udpBatches: "packets_per_second"
     case .frames(.rateByTurns(let containers, let run), _):
       "packets_per_second_of_\(containers)_by_turns_of_\(run)"
     case .frames(.rateAmong(let entries), _): "packets_per_second_among_\(entries)"
@@ -65,7 +68,7 @@ public enum Measure: Hashable, Sendable {
   public var unit: String {
     switch self {
     case .udpRoundTrip, .tcpRoundTrip, .frames(.delay, _): "us"
-    case .frames, .udpStream, .tcpConnectRoundTrip: "1/s"
+    case .frames, .udpStream, .udpBatches, .tcpConnectRoundTrip: "1/s"
     case .tcpStream, .tcpStreamToHost: "B/s"
     }
   }
@@ -110,7 +113,7 @@ public enum Measure: Hashable, Sendable {
   }
 
   /// Streams can be several at once.
-  public var takesFlows: Bool { self == .udpStream || isTCPStream }
+  public var takesFlows: Bool { self == .udpStream || self == .udpBatches || isTCPStream }
 
   public var isTCPStream: Bool { self == .tcpStream || self == .tcpStreamToHost }
 
@@ -120,9 +123,18 @@ public enum Measure: Hashable, Sendable {
   /// What is measured is what a tier costs traffic that it cannot carry.
   var isNotTheOverlays: Bool { self == .tcpStreamToHost }
 
+  /// Segmentation in hardware would let batches cross whole: another measurement.
+  var defaultOffloads: [Offloads] {
+    switch self {
+    case .tcpStream: [.on, .off]
+    case .udpBatches: [.off]
+    default: [.on]
+    }
+  }
+
   public var defaultSizes: [Int] {
     switch self {
-    case .frames, .udpRoundTrip, .tcpRoundTrip, .tcpConnectRoundTrip: [64]
+    case .frames, .udpBatches, .udpRoundTrip, .tcpRoundTrip, .tcpConnectRoundTrip: [64]
     case .udpStream: [64, 1400]
     case .tcpStream: [65536, 1400]
     case .tcpStreamToHost: [65536]
@@ -134,6 +146,8 @@ public enum Measure: Hashable, Sendable {
   public var sizes: ClosedRange<Int> {
     switch self {
     case .frames: 64...1464
+    // A batch is cut into datagrams that fit into the smallest MTU of a network.
+    case .udpBatches: 8...1400
     case .udpRoundTrip, .udpStream: 8...65_507
     case .tcpRoundTrip, .tcpConnectRoundTrip: 1...65_507
     case .tcpStream, .tcpStreamToHost: 1...16_777_216
@@ -141,8 +155,8 @@ public enum Measure: Hashable, Sendable {
   }
 
   public static let workloads = [
-    "packet-rate:encap", "packet-rate:decap", "udp-rr", "tcp-rr", "tcp-crr", "udp-stream", "tcp-stream",
-    "tcp-stream:host",
+    "packet-rate:encap", "packet-rate:decap", "udp-rr", "tcp-rr", "tcp-crr", "udp-stream",
+    "udp-stream:batches", "tcp-stream", "tcp-stream:host",
   ]
 
   /// All measures of a workload; "packet-rate" alone is both directions.
@@ -155,6 +169,7 @@ public enum Measure: Hashable, Sendable {
     case "tcp-rr": [.tcpRoundTrip]
     case "tcp-crr": [.tcpConnectRoundTrip]
     case "udp-stream": [.udpStream]
+    case "udp-stream:batches": [.udpBatches]
     case "tcp-stream": [.tcpStream]
     case "tcp-stream:host": [.tcpStreamToHost]
     default:

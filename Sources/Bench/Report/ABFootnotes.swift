@@ -5,14 +5,24 @@ struct ABFootnotes {
   var report: ABReport
 
   var lines: [String] {
-    var notes: [String] = []
-    notes += block("CPU ns per packet (udp-rr: per round trip), all CPUs:", cost)
-    notes += block("Round trips, µs (p50/p90/p99/p99.9/max):", tails)
-    notes += block("Noise floor, \(report.settings.baselineNetwork) against itself:", noise)
-    notes += block("Tiers:", tiers)
-    notes += block("Failed:", failures)
-    notes += remarks.flatMap { [""] + $0.wrapped(ABTable.width) }
-    return notes
+    blocks.flatMap { block("\($0.title):", $0.entries) }
+      + remarks.flatMap { [""] + $0.wrapped(ABTable.width) }
+  }
+
+  /// As nested lists, for Markdown.
+  var markdown: [String] {
+    blocks.filter { !$0.entries.isEmpty }.flatMap { block in
+      ["", "\(ABMarkdown.cell(block.title)):"] + block.entries.map { "- \(ABMarkdown.cell($0))" }
+    } + remarks.flatMap { ["", ABMarkdown.cell($0)] }
+  }
+
+  private var blocks: [(title: String, entries: [String])] {
+    [
+      ("CPU ns per packet (udp-rr: per round trip), all CPUs", cost),
+      ("Round trips, µs (p50/p90/p99/p99.9/max)", tails),
+      ("Noise floor, \(report.settings.baselineNetwork) against itself", noise),
+      ("Tiers", tiers), ("Failed", failures),
+    ]
   }
 
   private func block(_ title: String, _ entries: [String]) -> [String] {

@@ -11,15 +11,30 @@ public struct ABMarkdown {
   public var text: String {
     var lines = ["### Against `\(baseline)` (\(report.baselineWords))", ""]
     lines.append(
-      "\(cell(report.environment.cpu)), \(report.environment.cpus) CPUs, Linux \(cell(report.environment.kernel)); "
+      "\(Self.cell(report.environment.cpu)), \(report.environment.cpus) CPUs, Linux \(Self.cell(report.environment.kernel)); "
         + "\(report.settings.repeats) pairs of \(Quantity.number(report.settings.durationS)) s, interleaved; culvert "
-        + cell(report.environment.culvert))
+        + Self.cell(report.environment.culvert))
     if let note = report.rawFramesNote { lines += ["", note] }
     if report.environment.debugBuild { lines += ["", "**Debug build: these timings say little.**"] }
-    if !report.complete { lines += ["", "**Interrupted: what is missing was not measured.**"] }
-    for network in report.settings.networks where network != baseline { lines += section(network) }
-    if let note = report.unsettledNote { lines += ["", note] }
+    let others = report.settings.networks.filter { network in
+      network != baseline && report.results.contains { $0.network == network }
+    }
+    // What is on trial first, the kernel's other networks after it.
+    for network in others.filter({ $0.contains("+") }) + others.filter({ !$0.contains("+") }) {
+      lines += headline(network) + section(network)
+    }
+    lines += ABFootnotes(report: report).markdown
     return lines.joined(separator: "\n") + "\n"
+  }
+
+  /// "2 better, 1 worse, 5 no difference"
+  private func headline(_ network: String) -> [String] {
+    let counts = report.outcomes(of: network).filter { $0.outcome != .tooFewPairs || $0.count > 0 }
+    return [
+      "",
+      "`\(report.title(of: network))`: "
+        + counts.map { "\($0.count) \($0.outcome.rawValue)" }.joined(separator: ", "),
+    ]
   }
 
   private func section(_ network: String) -> [String] {
@@ -34,7 +49,7 @@ public struct ABMarkdown {
       guard reason == nil,
         let one = report.comparisons.first(where: { $0.a == network && $0.row == result.row })
       else {
-        lines.append("| \(cell(label)) | | | | | | \(cell(reason ?? "no pair")) | |")
+        lines.append("| \(Self.cell(label)) | | | | | | \(Self.cell(reason ?? "no pair")) | |")
         continue
       }
       let reference = report.results.first { $0.network == baseline && $0.row == result.row }?.median
@@ -42,14 +57,14 @@ public struct ABMarkdown {
       func text(_ value: Double?) -> String { value.map { Quantity.text($0, unit: result.unit) } ?? "–" }
       let noise = floor.map { $0.ci95.map(Quantity.number).joined(separator: "–") } ?? "–"
       lines.append(
-        "| \(cell(label)) | \(text(reference)) | \(text(result.median)) | **\(one.ratioText)** | "
+        "| \(Self.cell(label)) | \(text(reference)) | \(text(result.median)) | **\(one.ratioText)** | "
           + "\(one.intervalText) | \(noise) | \(one.outcome.rawValue) | "
-          + "\(cell(report.qualifiers(of: result).joined(separator: "; "))) |")
+          + "\(Self.cell(report.qualifiers(of: result).joined(separator: "; "))) |")
     }
     return lines
   }
 
-  private func cell(_ text: String) -> String {
+  static func cell(_ text: String) -> String {
     text.replacing("|", with: "\\|").replacing("\n", with: " ").replacing("<", with: "&lt;")
   }
 }

@@ -16,7 +16,9 @@ public struct ABTable {
   private var baseline: String { report.settings.baselineNetwork }
   /// What is on trial first, the kernel's other networks after it.
   private var others: [String] {
-    let networks = report.settings.networks.filter { $0 != baseline }
+    let networks = report.settings.networks.filter { network in
+      network != baseline && report.results.contains { $0.network == network }
+    }
     return networks.filter { $0.contains("+") } + networks.filter { !$0.contains("+") }
   }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import Traffic
 
 /// How a comparison came out, in words.
 enum Outcome: String, CaseIterable {
@@ -65,6 +66,8 @@ extension Row {
   var figure: String {
     switch metric {
     case "ndr_packets_per_second": "highest offered rate with loss of at most 0.001 %, packets/s"
+    case "packets_per_second" where workload == "udp-stream:batches":
+      "from a socket in batches of \(UDPStream.segmentLimit) (UDP_SEGMENT) to a socket, datagrams received by the application, per second"
     case "packets_per_second" where workload == "udp-stream":
       "datagrams received by the application, per second"
     case "packets_per_second":
@@ -143,7 +146,8 @@ extension ABReport {
   /// Where packets of `packet-rate` begin and end, beside its figures.
   var rawFramesNote: String? {
     results.contains { $0.workload.hasPrefix("packet-rate") }
-      ? "packet-rate, loss-free: raw frames, made and counted by XDP at the interfaces; no socket is on the way."
+      ? "packet-rate, loss-free: raw frames, made and counted by XDP at the interfaces; no socket is on the way. "
+        + "udp-stream:batches goes from a socket to a socket at full rate."
       : nil
   }
 

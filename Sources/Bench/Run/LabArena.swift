@@ -245,6 +245,10 @@ public final class LabArena: Arena {
     switch cell.measure {
     case .udpStream:
       return Sample(try UDPStream(size: cell.size, flows: cell.flows, timing: settings.timing).run(path))
+    case .udpBatches:
+      let load = UDPStream(
+        size: cell.size, flows: cell.flows, segments: UDPStream.segmentLimit, timing: settings.timing)
+      return Sample(try load.run(path))
     case .tcpStream, .tcpStreamToHost:
       return Sample(try TCPStream(size: cell.size, flows: cell.flows, timing: settings.timing).run(path))
     case .udpRoundTrip:

@@ -5,6 +5,7 @@ import SystemPackage
 
 /// Buffers for sendmmsg(2) and recvmmsg(2), made once and used again.
 struct DatagramBatch: ~Copyable {
+  /// Messages, and bytes of each.
   let count: Int
   let size: Int
   private let handle: OpaquePointer
@@ -20,11 +21,11 @@ struct DatagramBatch: ~Copyable {
 
   deinit { culvert_datagrams_free(handle) }
 
-  /// The first eight bytes number the datagram.
+  /// The first eight bytes number the datagram, which is a message or, with UDP_SEGMENT, begins at `offset` in one.
   @inline(__always)
-  func setSequence(_ index: Int, _ value: UInt64) {
+  func setSequence(_ index: Int, offset: Int = 0, _ value: UInt64) {
     UnsafeMutableRawPointer(culvert_datagrams_payload(handle, UInt32(index))!)
-      .storeBytes(of: value.bigEndian, as: UInt64.self)
+      .storeBytes(of: value.bigEndian, toByteOffset: offset, as: UInt64.self)
   }
 
   @inline(__always)

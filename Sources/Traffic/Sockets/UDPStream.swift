@@ -11,9 +11,15 @@ public struct UDPStream: Sendable {
   public var rate: Double?
   /// Parallel flows, each with threads, sockets and ports of its own; figures are sums.
   public var flows: Int
+  /// Datagrams that the kernel cuts out of one send (UDP_SEGMENT): the socket's part is paid once for all of them.
+  public var segments: Int
   public var timing: LoadTiming
 
-  public init(size: Int, rate: Double? = nil, flows: Int = 1, timing: LoadTiming) {
+  /// UDP_MAX_SEGMENTS before Linux 6.5.
+  public static let segmentLimit = 64
+
+  public init(size: Int, rate: Double? = nil, flows: Int = 1, segments: Int = 1, timing: LoadTiming) {
+    self.segments = segments
     self.size = size
     self.rate = rate
     self.flows = flows
@@ -34,6 +40,8 @@ public struct UDPStream: Sendable {
   }
 
   private static let sendBurst = 32
+  /// linux/udp.h, which the C library's header lacks.
+  private static let udpSegment: Int32 = 103
   private static let receiveBurst = 64
   private static let receiveBuffer: Int32 = 1 << 20
 
@@ -52,6 +60,10 @@ public struct UDPStream: Sendable {
   public func run(_ path: Path) throws(Failure) -> Report {
     guard (8...65507).contains(size) else {
       throw Failure("send", "datagrams of \(size) bytes", advice: "8 to 65507 bytes.", status: .usage)
+    }
+    guard (1...Self.segmentLimit).contains(segments) else {
+      throw Failure(
+        "send", "batches of \(segments) datagrams", advice: "1 to \(Self.segmentLimit).", status: .usage)
     }
     let load = self
     let (received, sent) = try path.run(
@@ -106,15 +118,18 @@ public struct UDPStream: Sendable {
     try socket.bind(local)
     guard meeting.waitForServer() else { throw Failure("start", "udp-stream: no server") }
     try socket.connect(remote)
-    let batch = try DatagramBatch(count: Self.sendBurst, size: size)
+    // A message holds 65507 bytes at most, and so many datagrams as fit.
+    let segments = min(segments, 65_507 / size)
+    if segments > 1 { try socket.set(Int32(IPPROTO_UDP), Self.udpSegment, Int32(size)) }
+    let batch = try DatagramBatch(count: max(1, Self.sendBurst / segments), size: size * segments)
     var count = Sent()
     let window = meeting.openWindow(timing)
     let start = Clock.monotonicNanoseconds
     var now = start
     while now < window.until {
-      var burst = Self.sendBurst
+      var burst = batch.count
       if let rate {
-        let due = Int(Double(now - start) * rate / 1e9) - Int(count.total)
+        let due = (Int(Double(now - start) * rate / 1e9) - Int(count.total)) / segments
         guard due > 0 else {
           usleep(50)
           now = Clock.monotonicNanoseconds
@@ -122,15 +137,23 @@ public struct UDPStream: Sendable {
         }
         burst = min(burst, due)
       }
-      for index in 0..<burst { batch.setSequence(index, count.total + UInt64(index)) }
+      for index in 0..<burst {
+        for segment in 0..<segments {
+          let number = count.total + UInt64(index * segments + segment)
+          batch.setSequence(index, offset: segment * size, number)
+        }
+      }
       let sent = batch.send(burst, on: socket.raw)
       now = Clock.monotonicNanoseconds
       guard sent >= 0 else {
         if isQuiet(sent) || isRefused(sent) || sent == -Int(ENOBUFS) { continue }
-        throw Failure("send", "datagrams from \(path.client.name)", errno: Errno(rawValue: Int32(-sent)))
+        throw Failure(
+          "send", "datagrams from \(path.client.name)", errno: Errno(rawValue: Int32(-sent)),
+          advice: segments > 1 && sent == -Int(EIO)
+            ? "Before Linux 6.11 UDP_SEGMENT needs checksum offload at the interface." : nil)
       }
-      count.total += UInt64(sent)
-      if window.contains(now) { count.inWindow += UInt64(sent) }
+      count.total += UInt64(sent * segments)
+      if window.contains(now) { count.inWindow += UInt64(sent * segments) }
     }
     return count
   }

@@ -10,7 +10,9 @@ public struct ABPage {
   var baseline: String { report.settings.baselineNetwork }
   var palette: Palette { Palette(networks: report.settings.networks, baseline: baseline) }
   var others: [String] {
-    let networks = report.settings.networks.filter { $0 != baseline }
+    let networks = report.settings.networks.filter { network in
+      network != baseline && report.results.contains { $0.network == network }
+    }
     return networks.filter { $0.contains("+") } + networks.filter { !$0.contains("+") }
   }
 
