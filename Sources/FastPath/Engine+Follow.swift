@@ -18,12 +18,7 @@ extension Engine {
     underlay.reset(
       links: place.isSplit ? try place.underlayConnection.value.links() : links,
       neighbours: try place.underlayConnection.value.neighbours())
-    // The device's own namespace has the say over source ports, the underlay's over TTL.
-    let range = Sysctl.read("net/ipv4/ip_local_port_range")?.split(separator: "\t").compactMap { UInt16($0) }
-    if let range, range.count == 2, range[0] <= range[1] { underlay.localPortRange = range[0]...range[1] }
-    try place.inUnderlay {
-      if let ttl = Sysctl.read("net/ipv4/ip_default_ttl").flatMap({ UInt8($0) }) { underlay.defaultTTL = ttl }
-    }
+    try readSysctls()
     try askRoutes()
   }
 
@@ -41,8 +36,10 @@ extension Engine {
   func apply(_ events: [NetlinkEvent], fromUnderlay: Bool) throws {
     var macs: Set<MACAddress> = []
     var devices = false
+    var defaultDestination = false
     var changedPorts: Set<Int32> = []
-    var nextHops = false
+    var nextHops: Set<IPAddress> = []
+    var uplink = false
     var routing = false
     for event in events {
       if !fromUnderlay {
@@ -51,6 +48,7 @@ extension Engine {
         switch overlay.apply(event) {
         case .none: break
         case .mac(let mac): macs.insert(mac)
+        case .defaultDestination: defaultDestination = true
         case .port(let index): changedPorts.insert(index)
         case .devices: devices = true
         }
@@ -58,32 +56,40 @@ extension Engine {
       if fromUnderlay || !place.isSplit {
         switch underlay.apply(event) {
         case .none: break
-        case .nextHop: nextHops = true
-        case .routing: routing = true
+        case .nextHop(let address): nextHops.insert(address)
+        case .uplink: uplink = true
+        case .routing(let change):
+          routing = true
+          following.note(change)
         }
       }
     }
-    if routing {
-      try requireDevices()
-      try askRoutes()
-      try publishAddresses()
-    }
+    if routing { try requireDevices() }
     if devices {
       try requireDevices()
+      // The device's address and TOS are part of the question.
+      following.note(.everything)
       try judge()
       try reconcilePorts()
       return try publish()
     }
-    if nextHops {
+    if uplink || routing {
       if let uplink = underlay.uplink { try tier.update(uplink, slot: UInt32(CULVERT_UPLINK_SLOT)) }
       try table.updateTunnels(overlay: overlay, underlay: underlay)
+    } else if !nextHops.isEmpty {
+      let routes = table.tunnelsByRoute.keys.filter {
+        underlay.nextHop(of: $0).map(nextHops.contains) == true
+      }
+      try table.updateTunnels(by: routes, overlay: overlay, underlay: underlay)
     }
+    try askChangedRoutes()
     if !changedPorts.isEmpty {
       let verdictChanged = try judge()
       try reconcilePorts()
       if verdictChanged { return try publish() }
       for (mac, entry) in overlay.bridgeEntries where changedPorts.contains(entry.link) { macs.insert(mac) }
     }
+    if defaultDestination { macs.formUnion(overlay.macsByDefault) }
     try update(macs)
     if overlay.takeConfiguredVTEPsChanged() { try publishAddresses() }
   }
@@ -100,26 +106,6 @@ extension Engine {
     for (device, now) in devices where now == nil { throw Gone(device: device.name) }
   }
 
-  /// Routes, addresses or rules changed: every remote VTEP in use is asked for again.
-  private func askRoutes() throws {
-    underlay.routes = [:]
-    for remote in table.remotes { underlay.routes[remote] = try route(to: remote) }
-    try table.updateTunnels(overlay: overlay, underlay: underlay)
-  }
-
-  /// Asks as the VXLAN device does (vxlan4_get_route), but for the source port, which
-  /// differs by flow: a rule on that shows as none or as several next hops.
-  private func route(to remote: IPv4Address) throws -> RouteDecision? {
-    guard let config = overlay.vxlan?.vxlan else { return nil }
-    var query = RouteQuery(to: remote)
-    query.source = config.local
-    query.outInterface = config.link
-    query.protocolNumber = 17
-    query.destinationPort = config.port
-    if config.tos != 1 { query.tos = config.tos & 0x1c }
-    return try place.underlayConnection.value.routeIfAny(query)
-  }
-
   var context: TableContext {
     TableContext(
       slots: ports.compactMapValues { $0.reason == nil ? $0.slot : nil }, uplinkIndex: underlay.uplinkIndex,
@@ -133,22 +119,6 @@ extension Engine {
     try table.updateAll(overlay: overlay, underlay: &underlay, context: context)
   }
 
-  /// The addresses at which this overlay's VXLAN arrives, and who may send it.
-  private func publishAddresses() throws {
-    guard overlayIsServed, let config = overlay.vxlan?.vxlan else {
-      return try tier.setVNIs([])
-    }
-    // First who may speak, then what is heard.
-    if options.strict { try tier.setVTEPs(overlay.configuredVTEPs) }
-    let locals: [IPv4Address]
-    if let local = config.local {
-      locals = [local]
-    } else {
-      locals = try place.underlayConnection.value.addresses().map(\.address)
-    }
-    try tier.setVNIs(Set(locals.map { VNIKey(vni: config.vni, local: $0, port: config.port) }))
-  }
-
   /// Packets that bypass the kernel do not make it confirm its neighbours. While some
   /// are encapsulated, a next hop gone stale is used, as a sent packet would (NTF_USE).
   func confirmNextHops() throws {
@@ -160,9 +130,9 @@ extension Engine {
     defer { confirmedAt = encapsulated }
     guard encapsulated != confirmedAt else { return }
     var seen: Set<IPAddress> = []
-    for remote in table.remotes {
-      let nextHop = underlay.routes[remote]?.gateway ?? .v4(remote)
-      guard seen.insert(nextHop).inserted, let neighbour = underlay.neighbours[nextHop], neighbour.isStale
+    for key in table.tunnelsByRoute.keys {
+      guard let nextHop = underlay.nextHop(of: key), seen.insert(nextHop).inserted,
+        let neighbour = underlay.neighbours[nextHop], neighbour.isStale
       else { continue }
       try place.underlayConnection.value.useNeighbour(link: neighbour.link, nextHop)
     }

@@ -28,6 +28,11 @@ final class Engine {
   /// Why the uplink cannot be used for now.
   var uplinkObjection: String?
   var unseenUplinkEnd: String?
+  var following = RouteFollowing()
+  /// How far through the routes the check once a second is.
+  var checkedRoutes = 0
+  /// The addresses that this overlay's VXLAN is sent from, whether the host has them or not.
+  var locals: Set<IPv4Address> = []
   /// Encapsulated packets when the next hops were last confirmed.
   var confirmedAt: UInt64 = 0
 

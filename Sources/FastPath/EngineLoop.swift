@@ -16,6 +16,7 @@ struct EngineLoop: ~Copyable {
     poller.add(control.descriptor.raw)
     poller.add(engine.place.overlayMonitor.value.descriptor)
     if engine.place.isSplit { poller.add(engine.place.underlayMonitor.value.descriptor) }
+    poller.add(engine.place.errors.value.descriptor)
     mailbox.open(bell: poller.bell.raw)
     self.engine = engine
     self.mailbox = mailbox
@@ -28,7 +29,7 @@ struct EngineLoop: ~Copyable {
     ready()
     var nextCheck = Clock.monotonicNanoseconds + 1_000_000_000
     while true {
-      let descriptors = poller.wait(milliseconds: 1000)
+      let descriptors = poller.wait(milliseconds: engine.milliseconds(atMost: 1000))
       for descriptor in descriptors {
         if descriptor == control.descriptor.raw {
           if serveClients() { return }
@@ -36,8 +37,11 @@ struct EngineLoop: ~Copyable {
           try follow(engine.place.overlayMonitor, fromUnderlay: false)
         } else if engine.place.isSplit, descriptor == engine.place.underlayMonitor.value.descriptor {
           try follow(engine.place.underlayMonitor, fromUnderlay: true)
+        } else if descriptor == engine.place.errors.value.descriptor {
+          try survive { try $0.noteErrors() }
         }
       }
+      try survive { try $0.askChangedRoutes() }
       for message in mailbox.take() {
         switch message {
         case .ask(let question): question(engine)
@@ -52,6 +56,8 @@ struct EngineLoop: ~Copyable {
           try engine.checkEnds()
           try engine.checkPolicy()
           try engine.confirmNextHops()
+          try engine.checkSysctls()
+          try engine.checkRoutes()
         }
       }
     }

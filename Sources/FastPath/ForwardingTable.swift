@@ -42,8 +42,8 @@ final class ForwardingTable {
     self.clock = clock
   }
 
-  /// The remote VTEPs in use, whose routes must be known.
-  var remotes: Set<IPv4Address> { Set(tunnels.keys.map(\.remote)) }
+  /// The tunnels by the route that they take. These routes must be known.
+  private(set) var tunnelsByRoute: [RouteKey: Set<TunnelKey>] = [:]
 
   /// Computes one MAC again. O(1).
   func update(_ mac: MACAddress, overlay: OverlayState, underlay: inout UnderlayState, context: TableContext)
@@ -99,10 +99,18 @@ final class ForwardingTable {
     try updateTunnels(overlay: overlay, underlay: underlay)
   }
 
-  /// Resolves every tunnel again, after a change of route, neighbour or device.
+  /// Resolves every tunnel again, after a change of the uplink or of the device.
   func updateTunnels(overlay: OverlayState, underlay: UnderlayState) throws {
+    try updateTunnels(by: tunnelsByRoute.keys, overlay: overlay, underlay: underlay)
+  }
+
+  /// Resolves the tunnels of these routes again, after a change of route or neighbour.
+  func updateTunnels(by routes: some Sequence<RouteKey>, overlay: OverlayState, underlay: UnderlayState)
+    throws
+  {
     guard let device = overlay.vxlan else { return }
-    for (key, tunnel) in tunnels {
+    for key in routes.lazy.flatMap({ self.tunnelsByRoute[$0] ?? [] }) {
+      guard let tunnel = tunnels[key] else { continue }
       let resolution = key.resolve(device: device, underlay: underlay)
       guard resolution != tunnel.resolution else { continue }
       try sink.set(resolution, of: key, slot: tunnel.slot)
@@ -114,15 +122,17 @@ final class ForwardingTable {
 
   private var users: [MACAddress: TunnelKey] = [:]
 
-  /// Behind which VTEP the bridge and the VXLAN device have the MAC.
+  /// Behind which VTEP the bridge and the VXLAN device have the MAC; vxlan_xmit() takes the default destination
+  /// for what the device does not know.
   private func remoteKey(of mac: MACAddress, overlay: OverlayState, context: TableContext) -> TunnelKey? {
     guard context.overlayIsServed, let entry = overlay.bridgeEntries[mac], !entry.isPermanent,
       entry.link == overlay.vxlanIndex, let config = overlay.vxlan?.vxlan,
-      let remote = overlay.remote(mac), remote.nextHopID == nil,
-      remote.outInterface == nil || remote.outInterface == context.uplinkIndex,
+      let remote = overlay.remote(mac) ?? overlay.defaultRemote, remote.nextHopID == nil,
       case .v4(let address)? = remote.destination, !address.isMulticast, address != .any
     else { return nil }
-    return TunnelKey(remote: address, port: remote.port ?? config.port, vni: remote.vni ?? config.vni)
+    return TunnelKey(
+      remote: address, port: remote.port ?? config.port, vni: remote.vni ?? config.vni,
+      outInterface: remote.outInterface ?? 0)
   }
 
   private func localEntry(of mac: MACAddress, overlay: OverlayState, context: TableContext)
@@ -153,9 +163,10 @@ final class ForwardingTable {
     {
       ageing = overlay.bridge?.bridge?.ageingSeconds ?? 300
     }
-    if remote, let entry = overlay.remote(mac), !entry.isStatic, !entry.isPermanent,
-      let config = overlay.vxlan?.vxlan, config.ageingSeconds > 0
+    if remote, let config = overlay.vxlan?.vxlan, config.ageingSeconds > 0,
+      overlay.remote(mac).map({ !$0.isStatic && !$0.isPermanent }) ?? config.learning
     {
+      // Not there: a device that learns is to see a packet, so that it has an entry of its own.
       ageing = min(ageing, Double(config.ageingSeconds))
     }
     guard ageing.isFinite else { return 0 }
@@ -171,13 +182,19 @@ final class ForwardingTable {
       tunnels[key]!.users += 1
       return tunnel.slot
     }
-    guard let device = overlay.vxlan, let slot = pool.take(now: clock()) else { return nil }
-    if underlay.routes[key.remote] == nil {
-      underlay.routes[key.remote] = try context.route(key.remote)
-    }
+    guard let device = overlay.vxlan else { return nil }
+    // What was known of a route that nobody used may have changed meanwhile.
+    if tunnelsByRoute[key.route] == nil { underlay.routes[key.route] = try context.route(key.route) }
+    guard let slot = pool.take(now: clock()) else { return nil }
     let resolution = key.resolve(device: device, underlay: underlay)
-    try sink.set(resolution, of: key, slot: slot)
+    do {
+      try sink.set(resolution, of: key, slot: slot)
+    } catch {
+      pool.give(back: slot, now: clock())
+      throw error
+    }
     tunnels[key] = Tunnel(slot: slot, users: 1, resolution: resolution)
+    tunnelsByRoute[key.route, default: []].insert(key)
     return slot
   }
 
@@ -188,6 +205,8 @@ final class ForwardingTable {
       return
     }
     tunnels[key] = nil
+    tunnelsByRoute[key.route]!.remove(key)
+    if tunnelsByRoute[key.route]!.isEmpty { tunnelsByRoute[key.route] = nil }
     try sink.clearTunnel(slot: tunnel.slot)
     pool.give(back: tunnel.slot, now: clock())
   }
@@ -201,7 +220,7 @@ struct TableContext {
   /// False while the bridge or the VXLAN device must stay with the kernel.
   var overlayIsServed: Bool
   /// The kernel's route towards a VTEP; nil where it has none.
-  var route: (IPv4Address) throws -> RouteDecision?
+  var route: (RouteKey) throws -> RouteDecision?
 }
 
 enum NeighbourFlags {

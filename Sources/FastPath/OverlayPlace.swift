@@ -17,6 +17,8 @@ final class OverlayPlace {
   let underlayConnection: Box<RouteConnection>
   /// The overlay's own where both are in one namespace.
   let underlayMonitor: Box<RouteMonitor>
+  /// ICMP errors about what the overlay sends.
+  let errors: Box<ErrorMonitor>
   private let underlayNamespace: Box<NetworkNamespace>?
 
   var isSplit: Bool { underlayNamespace != nil }
@@ -41,13 +43,14 @@ final class OverlayPlace {
     let underlay = try Self.underlay(of: vxlan, options, asking: overlayConnection)
     if let underlay, underlay.value.identity != here.identity {
       underlayNamespace = underlay
-      (underlayMonitor, underlayConnection) = try underlay.value.run {
-        (Box(try RouteMonitor()), Box(try RouteConnection()))
+      (underlayMonitor, underlayConnection, errors) = try underlay.value.run {
+        (Box(try RouteMonitor()), Box(try RouteConnection()), Box(try ErrorMonitor()))
       }
     } else {
       underlayNamespace = nil
       underlayMonitor = overlayMonitor
       underlayConnection = overlayConnection
+      errors = Box(try ErrorMonitor())
     }
     uplink = try Self.findUplink(
       vxlan, options, underlay: underlayConnection, overlay: overlayConnection)

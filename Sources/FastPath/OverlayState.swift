@@ -11,6 +11,8 @@ public struct OverlayState: Sendable {
     case mac(MACAddress)
     /// A port came, went or changed.
     case port(Int32)
+    /// Where the VXLAN device sends what it does not know.
+    case defaultDestination
     /// The bridge or the VXLAN device itself.
     case devices
   }
@@ -65,6 +67,19 @@ public struct OverlayState: Sendable {
 
   public func remote(_ mac: MACAddress) -> FDBEntry? {
     remoteEntries[DeviceKey(device: vxlanIndex, mac: mac, vni: vxlan?.vxlan?.vni ?? 0)]
+  }
+
+  /// Where the device sends a unicast frame whose destination it does not know, if that is one place: its entry
+  /// for the zero MAC. With several it sends copies.
+  public var defaultRemote: FDBEntry? {
+    let list = floodEntries[DeviceKey(device: vxlanIndex, mac: .zero, vni: vxlan?.vxlan?.vni ?? 0)]
+    guard let list, list.count == 1 else { return nil }
+    return list.first
+  }
+
+  /// The MACs that lie behind the device and that only its default destination can reach.
+  public var macsByDefault: [MACAddress] {
+    bridgeEntries.values.filter { $0.link == vxlanIndex && remote($0.mac) == nil }.map(\.mac)
   }
 
   /// Every MAC that the bridge knows where to find.
@@ -126,9 +141,11 @@ public struct OverlayState: Sendable {
     guard entry.isOfDevice, entry.link == vxlanIndex else { return .none }
     let key = deviceKey(entry)
     if entry.mac.isZero || entry.mac.isMulticast {
-      floodEntries[key, default: []].insert(entry)
+      // The same destination again, as with another state, is no second one.
+      let others = floodEntries[key, default: []].filter { !$0.isSameDestination(as: entry) }
+      floodEntries[key] = others.union([entry])
       configuredVTEPsChanged = true
-      return .none
+      return entry.mac.isZero ? .defaultDestination : .none
     }
     let before = remoteEntries.updateValue(entry, forKey: key)
     guard before != entry else { return .none }
@@ -151,7 +168,7 @@ public struct OverlayState: Sendable {
         list = list.filter { !$0.isSameDestination(as: entry) }
         floodEntries[key] = list.isEmpty ? nil : list
       }
-      return .none
+      return entry.mac.isZero ? .defaultDestination : .none
     }
     guard let before = remoteEntries.removeValue(forKey: key) else { return .none }
     if !before.ages { configuredVTEPsChanged = true }

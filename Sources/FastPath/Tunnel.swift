@@ -8,6 +8,18 @@ public struct TunnelKey: Hashable, Sendable {
   public var remote: IPv4Address
   public var port: UInt16
   public var vni: UInt32
+  /// The interface that the entry is bound to (NDA_IFINDEX), as the device's default destination is to its `dev`;
+  /// 0: what the routing table says.
+  public var outInterface: Int32 = 0
+
+  var route: RouteKey { RouteKey(remote: remote, port: port, outInterface: outInterface) }
+}
+
+/// What the kernel's look-up of the route to a remote VTEP depends on, beside the device's own configuration.
+public struct RouteKey: Hashable, Sendable {
+  public var remote: IPv4Address
+  public var port: UInt16
+  public var outInterface: Int32
 }
 
 /// A tunnel resolved to the bytes of its outer header, or why it is not.
@@ -40,7 +52,7 @@ extension TunnelKey {
     guard let uplink = underlay.uplink, uplink.isUp, uplink.hasCarrier, let uplinkMAC = uplink.mac else {
       return .kernel(.passNotResolved, "the uplink is down or has no carrier")
     }
-    guard let route = underlay.routes[remote] else {
+    guard let route = underlay.routes[self.route] else {
       return .kernel(.passNotResolved, "no route to \(remote)")
     }
     guard route.type == 1 else {
@@ -53,7 +65,8 @@ extension TunnelKey {
       return .kernel(.passNotResolved, "the route to \(remote) encapsulates")
     }
     guard route.outInterface == underlay.uplinkIndex else {
-      return .kernel(.passNotResolved, "the route to \(remote) leaves by another interface")
+      let name = route.outInterface.map { underlay.name(of: $0) } ?? "no interface"
+      return .kernel(.passNotResolved, "the route to \(remote) leaves by \(name), not by \(uplink.name)")
     }
     let nextHop = route.gateway ?? .v4(remote)
     guard let neighbour = underlay.neighbours[nextHop], neighbour.isValid, let mac = neighbour.mac
@@ -77,11 +90,18 @@ extension TunnelKey {
     return .ready(
       TunnelHeader(
         destinationMAC: mac, sourceMAC: uplinkMAC, local: local,
-        sourcePorts: config.portRange ?? underlay.localPortRange,
+        sourcePorts: config.usablePortRange ?? underlay.localPortRange,
         ttl: config.ttl != 0
           ? config.ttl : UInt8(clamping: route.hopLimit ?? UInt32(underlay.defaultTTL)),
         tos: config.tos == 1 ? 0 : config.tos, flags: flags,
         mtu: min(device.mtu, wire - overhead)))
+  }
+}
+
+extension VXLANAttributes {
+  /// udp_flow_src_port(): a range without width counts as none.
+  fileprivate var usablePortRange: ClosedRange<UInt16>? {
+    portRange.flatMap { $0.lowerBound < $0.upperBound ? $0 : nil }
   }
 }
 

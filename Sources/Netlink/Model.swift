@@ -141,6 +141,16 @@ public struct RouteDecision: Hashable, Sendable {
   public var hasEncapsulation: Bool
   /// RTA_NH_ID: the route's next hop is an object of its own.
   public var nextHopID: UInt32?
+  /// What ICMP told of this destination (path MTU, redirect) is part of it, until it expires.
+  public var isLearned = false
+}
+
+/// What may have changed of the kernel's routing decisions.
+public enum RoutingChange: Hashable, Sendable {
+  /// A route of some table.
+  case route(to: IPv4Address, prefix: UInt8)
+  /// Addresses, rules, next-hop objects, whole interfaces.
+  case everything
 }
 
 /// A change that the kernel announced.
@@ -154,5 +164,5 @@ public enum NetlinkEvent: Sendable {
   case neighbour(Neighbour)
   case neighbourGone(Neighbour)
   /// Routes, rules, addresses or next-hop objects changed: ask again.
-  case routing
+  case routing(RoutingChange)
 }

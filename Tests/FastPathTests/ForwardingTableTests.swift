@@ -43,6 +43,7 @@ struct World {
   let table: ForwardingTable
   var slots: [Int32: UInt32] = [3: 1]
   var isServed = true
+  var routeFailure: RecordingSink.Full?
   let near = MACAddress("02:00:00:00:00:01")!
   let far = MACAddress("02:00:00:00:00:02")!
   let vtep = IPv4Address("198.18.0.2")!
@@ -58,16 +59,23 @@ struct World {
   var context: TableContext {
     TableContext(
       slots: slots, uplinkIndex: 9, overlayIsServed: isServed,
-      route: { _ in
-        RouteDecision(
-          type: 1, outInterface: 9, gateway: nil, preferredSource: IPv4Address("198.18.0.1"), mtu: nil,
+      route: { [routeFailure] key in
+        if let routeFailure { throw routeFailure }
+        return RouteDecision(
+          type: 1, outInterface: key.outInterface == 0 ? 9 : key.outInterface, gateway: nil,
+          preferredSource: IPv4Address("198.18.0.1"), mtu: nil,
           hopLimit: nil, isMultipath: false, hasEncapsulation: false)
       })
   }
 
   mutating func announce(_ event: NetlinkEvent) throws {
-    guard case .mac(let mac) = overlay.apply(event) else { return }
-    try table.update(mac, overlay: overlay, underlay: &underlay, context: context)
+    let macs: [MACAddress]
+    switch overlay.apply(event) {
+    case .mac(let mac): macs = [mac]
+    case .defaultDestination: macs = overlay.macsByDefault
+    default: return
+    }
+    for mac in macs { try table.update(mac, overlay: overlay, underlay: &underlay, context: context) }
   }
 
   mutating func learnNear() throws { try announce(.fdb(.bridged(near, port: 3))) }
@@ -194,7 +202,11 @@ extension FDBEntry {
     entry.nextHopID = nil
     entry.outInterface = 77
     try world.announce(.fdb(entry))
-    #expect(world.sink.entries[world.far]?.target == .kernel(.passNotResolved))
+    guard case .kernel(.passNotResolved, let why)? = world.sink.tunnels.values.first?.resolution else {
+      Issue.record("an entry bound to another interface is served")
+      return
+    }
+    #expect(why.contains("leaves by interface 77, not by eth0"))
   }
 
   @Test func permanentAndUnservedEntriesAreTheKernels() throws {

@@ -2,6 +2,7 @@
 import CLibNL
 import Glibc
 import LinuxSystem
+import PacketHeaders
 
 extension NetlinkEvent {
   /// The events of one datagram; messages of other kinds are skipped.
@@ -19,12 +20,23 @@ extension NetlinkEvent {
     case RTM_NEWNEIGH, RTM_DELNEIGH:
       guard let event = try Self.neighbour(message) else { return nil }
       self = event
-    case RTM_NEWROUTE, RTM_DELROUTE, RTM_NEWRULE, RTM_DELRULE, RTM_NEWADDR, RTM_DELADDR, RTM_NEWNEXTHOP,
-      RTM_DELNEXTHOP:
-      self = .routing
+    case RTM_NEWROUTE, RTM_DELROUTE:
+      self = .routing(try Self.route(message))
+    case RTM_NEWRULE, RTM_DELRULE, RTM_NEWADDR, RTM_DELADDR, RTM_NEWNEXTHOP, RTM_DELNEXTHOP:
+      self = .routing(.everything)
     default:
       return nil
     }
+  }
+
+  private static func route(_ message: Message) throws(Failure) -> RoutingChange {
+    let header = try message.payload.read(rtmsg.self, at: 0)
+    guard header.rtm_family == UInt8(AF_INET), header.rtm_dst_len <= 32 else { return .everything }
+    var destination = IPv4Address.any
+    try message.payload.attributes(after: MemoryLayout<rtmsg>.size).forEach { attribute throws(Failure) in
+      if attribute.type == Int(RTA_DST.rawValue) { destination = try attribute.ipv4() }
+    }
+    return .route(to: destination, prefix: header.rtm_dst_len)
   }
 
   private static func link(_ message: Message) throws(Failure) -> NetlinkEvent {

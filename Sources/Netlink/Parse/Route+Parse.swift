@@ -18,6 +18,8 @@ extension RouteDecision {
       case Int(RTA_MULTIPATH.rawValue): isMultipath = true
       case Int(RTA_ENCAP.rawValue), Int(RTA_ENCAP_TYPE.rawValue): hasEncapsulation = true
       case Int(RTA_NH_ID.rawValue): nextHopID = try attribute.integer()
+      // struct rta_cacheinfo: only what ICMP told expires.
+      case Int(RTA_CACHEINFO.rawValue): isLearned = try attribute.payload.read(Int32.self, at: 8) != 0
       default: break
       }
     }

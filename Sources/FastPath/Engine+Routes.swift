@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+import LinuxSystem
+import Netlink
+import PacketHeaders
+
+/// The kernel's routes to the remote VTEPs in use, and what else it decides by them.
+extension Engine {
+  /// Asks for every route again, as after a dump.
+  func askRoutes() throws { try ask(for: Array(table.tunnelsByRoute.keys)) }
+
+  /// Asks for the routes that changes may concern, once they are due.
+  func askChangedRoutes() throws {
+    let start = Clock.monotonicNanoseconds
+    guard let due = following.due, due <= start else { return }
+    let changes = following.begin(now: start)
+    try ask(for: table.tunnelsByRoute.keys.filter { changes.concern($0) })
+    if changes.isEverything || locals.contains(where: { changes.concern($0) }) { try publishAddresses() }
+    following.end(start: start, now: Clock.monotonicNanoseconds)
+  }
+
+  /// How long may be waited until changed routes must be asked for.
+  func milliseconds(atMost limit: Int32) -> Int32 {
+    guard let due = following.due else { return limit }
+    let now = Clock.monotonicNanoseconds
+    return due <= now ? 0 : min(limit, Int32(clamping: (due - now + 999_999) / 1_000_000))
+  }
+
+  /// Once a second: routes of which ICMP told something, until that expires, and a part of the others, since
+  /// what the kernel learned it announces to nobody.
+  func checkRoutes() throws {
+    let keys = Array(table.tunnelsByRoute.keys)
+    guard !keys.isEmpty else { return }
+    let learned = keys.filter { underlay.routes[$0]?.isLearned == true }
+    let part = (0..<min(keys.count, 64)).map { keys[(checkedRoutes + $0) % keys.count] }
+    checkedRoutes = (checkedRoutes + part.count) % keys.count
+    try ask(for: Set(learned + part))
+  }
+
+  /// ICMP errors arrived: the kernel may have learned a path MTU or another gateway.
+  func noteErrors() throws {
+    guard let config = overlay.vxlan?.vxlan else { return }
+    let remotes = place.errors.value.receive(port: config.port)
+    let now = Clock.monotonicNanoseconds
+    for key in table.tunnelsByRoute.keys where remotes.contains(key.remote) { following.note(key, now: now) }
+  }
+
+  private func ask(for keys: some Sequence<RouteKey>) throws {
+    var changed: [RouteKey] = []
+    for key in keys {
+      let decision = try route(to: key)
+      guard decision != underlay.routes[key] else { continue }
+      underlay.routes[key] = decision
+      changed.append(key)
+    }
+    try table.updateTunnels(by: changed, overlay: overlay, underlay: underlay)
+  }
+
+  /// Asks as the VXLAN device does (vxlan_xmit_one), but for the source port, which differs by flow: rules on
+  /// that are a policy.
+  func route(to key: RouteKey) throws -> RouteDecision? {
+    guard let config = overlay.vxlan?.vxlan else { return nil }
+    var query = RouteQuery(to: key.remote)
+    query.source = config.local
+    query.outInterface = key.outInterface == 0 ? nil : key.outInterface
+    query.protocolNumber = 17
+    query.destinationPort = key.port
+    if config.tos != 1 { query.tos = config.tos & 0x1c }
+    return try place.underlayConnection.value.routeIfAny(query)
+  }
+
+  /// The addresses at which this overlay's VXLAN arrives, and who may send it.
+  func publishAddresses() throws {
+    guard overlayIsServed, let config = overlay.vxlan?.vxlan else {
+      return try tier.setVNIs([])
+    }
+    // First who may speak, then what is heard.
+    if options.strict { try tier.setVTEPs(overlay.configuredVTEPs) }
+    let connection = place.underlayConnection
+    let candidates = try config.local.map { [$0] } ?? connection.value.addresses().map(\.address)
+    locals = Set(candidates)
+    // RTN_LOCAL: the host takes packets to it for its own. An address may be gone, or be there on an
+    // interface that is down.
+    let mine = try locals.filter { try connection.value.routeIfAny(RouteQuery(to: $0))?.type == 2 }
+    try tier.setVNIs(Set(mine.map { VNIKey(vni: config.vni, local: $0, port: config.port) }))
+  }
+
+  /// Sysctls that decide about outer headers. True where one changed.
+  @discardableResult
+  func readSysctls() throws -> Bool {
+    let before = (underlay.localPortRange, underlay.defaultTTL)
+    // The device's own namespace has the say over source ports, the underlay's over TTL.
+    let range = Sysctl.read("net/ipv4/ip_local_port_range")?.split(separator: "\t").compactMap { UInt16($0) }
+    if let range, range.count == 2, range[0] <= range[1] { underlay.localPortRange = range[0]...range[1] }
+    try place.inUnderlay {
+      if let ttl = Sysctl.read("net/ipv4/ip_default_ttl").flatMap({ UInt8($0) }) { underlay.defaultTTL = ttl }
+    }
+    return before != (underlay.localPortRange, underlay.defaultTTL)
+  }
+
+  func checkSysctls() throws {
+    if try readSysctls() { try table.updateTunnels(overlay: overlay, underlay: underlay) }
+  }
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+import Netlink
+import PacketHeaders
+
+/// Which routes are to be asked for again, and when: at once where it was quiet, with pauses in a storm of
+/// changes, and only those that the changes can concern. No I/O.
+struct RouteFollowing {
+  /// What has changed since the routes were last asked for.
+  struct Changes {
+    var isEverything = false
+    /// Changed routes by the length of their prefix, in bits.
+    private var prefixes: [UInt8: Set<UInt32>] = [:]
+    private var keys: Set<RouteKey> = []
+
+    var isEmpty: Bool { !isEverything && prefixes.isEmpty && keys.isEmpty }
+
+    mutating func insert(_ change: RoutingChange) {
+      switch change {
+      case .everything: isEverything = true
+      case .route(let destination, let prefix):
+        prefixes[prefix, default: []].insert(Self.network(of: destination, prefix))
+      }
+    }
+
+    mutating func insert(_ key: RouteKey) { keys.insert(key) }
+
+    /// A route to `address` may be another now. O(lengths of prefix that changed).
+    func concern(_ address: IPv4Address) -> Bool {
+      isEverything || prefixes.contains { $0.value.contains(Self.network(of: address, $0.key)) }
+    }
+
+    func concern(_ key: RouteKey) -> Bool { keys.contains(key) || concern(key.remote) }
+
+    private static func network(of address: IPv4Address, _ prefix: UInt8) -> UInt32 {
+      prefix == 0 ? 0 : address.value & (.max << (32 - UInt32(min(prefix, 32))))
+    }
+  }
+
+  private var changes = Changes()
+  /// Routes that the kernel may only be about to change, and when they are to be asked for.
+  private var later: (keys: Set<RouteKey>, at: UInt64)?
+  private var notBefore: UInt64 = 0
+
+  /// Between two rounds; longer where a round takes long, so that it is at most a fifth of the time.
+  static let pause: UInt64 = 50_000_000
+
+  mutating func note(_ change: RoutingChange) { changes.insert(change) }
+
+  /// ICMP spoke of this destination. A socket has the packet before the kernel has acted on it: asked for twice.
+  mutating func note(_ key: RouteKey, now: UInt64) {
+    changes.insert(key)
+    later = ((later?.keys ?? []).union([key]), now + Self.pause)
+  }
+
+  /// When the next round is due; nil where nothing changed.
+  var due: UInt64? {
+    let now = changes.isEmpty ? nil : notBefore
+    guard let later = later.map({ max($0.at, notBefore) }) else { return now }
+    return min(later, now ?? later)
+  }
+
+  /// The changes for a round that begins now.
+  mutating func begin(now: UInt64) -> Changes {
+    if let later, later.at <= now {
+      for key in later.keys { changes.insert(key) }
+      self.later = nil
+    }
+    defer { changes = Changes() }
+    return changes
+  }
+
+  /// Of a round that began at `start`.
+  mutating func end(start: UInt64, now: UInt64) {
+    notBefore = now + max(Self.pause, 4 * (now - start))
+  }
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+import CBPFObjects
+import PacketHeaders
+import Testing
+
+@testable import FastPath
+@testable import Netlink
+
+/// Resolution of a tunnel, as vxlan_xmit_one() and udp_flow_src_port() do it.
+@Suite struct TunnelTests {
+  func resolved(_ change: (inout Link, inout UnderlayState) -> Void) throws -> culvert_tunnel {
+    let world = World()
+    var underlay = world.underlay
+    var device = Link.vx0
+    let key = TunnelKey(remote: world.vtep, port: 4789, vni: 42)
+    underlay.routes[key.route] = try world.context.route(key.route)
+    change(&device, &underlay)
+    return culvert_tunnel(key, key.resolve(device: device, underlay: underlay))
+  }
+
+  /// The kernel's range leaves its end out, and one without width does not count.
+  @Test(
+    arguments: [
+      (5000...5001, 5000, 5000), (5000...5002, 5000, 5001), (5000...5000, 32768, 60998), (nil, 32768, 60998),
+    ] as [(ClosedRange<UInt16>?, UInt16, UInt16)])
+  func sourcePortsAreTheKernels(range: ClosedRange<UInt16>?, low: UInt16, high: UInt16) throws {
+    let tunnel = try resolved { device, _ in device.vxlan!.portRange = range }
+    #expect(tunnel.source_min == low && tunnel.source_max == high)
+  }
+
+  @Test func theHostsRangeMayHoldOnePort() throws {
+    let tunnel = try resolved { _, underlay in underlay.localPortRange = 40000...40000 }
+    #expect(tunnel.source_min == 40000 && tunnel.source_max == 40000)
+  }
+
+  @Test func thePathsMTUCounts() throws {
+    let key = TunnelKey(remote: World().vtep, port: 4789, vni: 42)
+    let tunnel = try resolved { _, underlay in underlay.routes[key.route]!.mtu = 1300 }
+    #expect(tunnel.valid == 1 && tunnel.mtu == 1250)
+  }
+
+  @Test func aRouteByAnotherInterfaceIsTheKernels() throws {
+    let key = TunnelKey(remote: World().vtep, port: 4789, vni: 42)
+    #expect(try resolved { _, underlay in underlay.routes[key.route]!.outInterface = 8 }.valid == 0)
+  }
+
+  @Test func aLookUpThatFailsLosesNoSlot() throws {
+    var world = World()
+    try world.announce(.fdb(.bridged(world.far, port: 2)))
+    let table = ForwardingTable(sink: world.sink, tunnels: 1)
+    _ = world.overlay.apply(.fdb(.tunnelled(world.far, world.vtep)))
+    world.routeFailure = RecordingSink.Full()
+    #expect(throws: RecordingSink.Full.self) {
+      try table.update(world.far, overlay: world.overlay, underlay: &world.underlay, context: world.context)
+    }
+    world.routeFailure = nil
+    try table.update(world.far, overlay: world.overlay, underlay: &world.underlay, context: world.context)
+    #expect(world.sink.entries[world.far]?.target == .remote(tunnel: 0))
+  }
+
+  @Test func aRouteThatNobodyUsedIsAskedForAgain() throws {
+    var world = World()
+    try world.learnFar()
+    try world.announce(.fdbGone(.tunnelled(world.far, world.vtep)))
+    let key = TunnelKey(remote: world.vtep, port: 4789, vni: 42).route
+    world.underlay.routes[key]!.mtu = 700
+    try world.learnFar()
+    #expect(world.underlay.routes[key]!.mtu == nil)
+  }
+}
