@@ -120,7 +120,7 @@ struct AB: CulvertCommand {
     try arena.close()
     progress.clear()
     try forms.write(report)
-    Terminal.table(report)
+    try Terminal.table(report)
     let misses = thresholds.flatMap { $0.misses(in: report) }
     for miss in misses { Terminal.note("below --fail-below: \(miss)") }
     if !misses.isEmpty { throw ExitCode(ExitStatus.missedThreshold.rawValue) }

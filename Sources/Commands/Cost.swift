@@ -131,14 +131,14 @@ struct CostLadder: CulvertCommand {
     }
     if let json { try ResultFile.write(report.encoded(), to: json) }
     if let html { try ResultFile.write(CostPage(report).encoded(), to: html) }
-    FileHandle.standardOutput.write(Data(CostText(report).text.utf8))
+    try StandardStream.result(CostText(report).text)
     if let older { try compare(older, report) }
     if report.failures != nil { throw ExitCode(ExitStatus.failed.rawValue) }
   }
 
   private func compare(_ older: CostReport, _ report: CostReport) throws {
     let comparison = CostComparison(older, report)
-    FileHandle.standardOutput.write(Data("\n\(comparison.text)".utf8))
+    try StandardStream.result("\n\(comparison.text)")
     let misses =
       failAbove.map { limit in comparison.lines.filter { $0.exceeds(limit, drift: comparison.drift) } } ?? []
     for miss in misses { Terminal.note("above --fail-above: \(miss.name)") }

@@ -25,6 +25,6 @@ struct CostStep: CulvertCommand {
   }
 
   func execute() throws {
-    Terminal.result("\(SingleStep.run(step, burst: burst, bytes: bytes, turns: turns))")
+    try Terminal.result("\(SingleStep.run(step, burst: burst, bytes: bytes, turns: turns))")
   }
 }

@@ -28,7 +28,7 @@ struct CostTable: CulvertCommand {
     #endif
     if let json { try ResultFile.check(json) }
     let result = try TableCost(entries: entries, changes: changes).run()
-    Terminal.result(result.text)
+    try Terminal.result(result.text)
     if let json { try ResultFile.write(result.encoded(), to: json) }
     guard result.missed == 0 else {
       throw Failure("follow", "\(result.missed) of \(3 * changes) changes within a second")

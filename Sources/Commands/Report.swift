@@ -32,7 +32,7 @@ struct Report: CulvertCommand {
         schemas: [ABReport.schemaName, CostReport.schemaName, TableCost.Result.schemaName])
     }
     try forms.write(report)
-    if forms.isEmpty { Terminal.table(report) }
+    if forms.isEmpty { try Terminal.table(report) }
   }
 
   private static let origin = "--json of `culvert ab`, `cost` or `cost table`"
@@ -41,7 +41,7 @@ struct Report: CulvertCommand {
     if let path = forms.html ?? forms.markdown {
       throw Failure("write", path, advice: "Results of `culvert cost table` are text only.", status: .usage)
     }
-    Terminal.result(table.text)
+    try Terminal.result(table.text)
   }
 
   private func write(_ cost: CostReport) throws {
@@ -49,7 +49,7 @@ struct Report: CulvertCommand {
       throw Failure("write", markdown, advice: "Results of `culvert cost` have no Markdown.", status: .usage)
     }
     if let html = forms.html { return try ResultFile.write(CostPage(cost).encoded(), to: html) }
-    FileHandle.standardOutput.write(Data(CostText(cost).text.utf8))
+    try StandardStream.result(CostText(cost).text)
   }
 }
 
@@ -76,9 +76,7 @@ struct ReportForms: ParsableArguments {
 
 extension Terminal {
   /// On standard output, coloured where that is a terminal and nobody objects.
-  static func table(_ report: ABReport) {
-    let objection = ProcessInfo.processInfo.environment["NO_COLOR"].map { !$0.isEmpty } ?? false
-    let text = ABTable(report, coloured: isatty(1) == 1 && !objection).text
-    FileHandle.standardOutput.write(Data(text.utf8))
+  static func table(_ report: ABReport) throws(Failure) {
+    try StandardStream.result(ABTable(report, coloured: isColoured).text)
   }
 }

@@ -26,7 +26,7 @@ enum ResultFile {
   /// Replaces it in one step: a reader, or an interruption, never meets half a file.
   /// - Parameter isQuiet: it is not the last time.
   static func write(_ data: Data, to path: String, isQuiet: Bool = false) throws(Failure) {
-    if path == "-" { return FileHandle.standardOutput.write(data) }
+    if path == "-" { return try StandardStream.result([UInt8](data)) }
     let text = String(decoding: data, as: UTF8.self)
     var status = stat()
     do throws(Failure) {

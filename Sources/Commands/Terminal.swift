@@ -1,14 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
+import Glibc
+import LinuxSystem
 
 /// Results go to standard output, everything else to standard error.
 enum Terminal {
-  static func note(_ line: String) { FileHandle.standardError.write(Data((line + "\n").utf8)) }
-  static func result(_ text: String) { FileHandle.standardOutput.write(Data((text + "\n").utf8)) }
+  /// Lost where nobody takes it.
+  static func note(_ line: String) { StandardStream.message(line + "\n") }
+  static func result(_ text: String) throws(Failure) { try StandardStream.result(text + "\n") }
 
   static func json(_ value: some Encodable) throws {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-    result(String(decoding: try encoder.encode(value), as: UTF8.self))
+    try result(String(decoding: try encoder.encode(value), as: UTF8.self))
+  }
+
+  /// Standard output is a terminal that knows colours, and nobody objects (no-color.org).
+  static var isColoured: Bool {
+    let environment = ProcessInfo.processInfo.environment
+    return isatty(1) == 1 && environment["TERM"] != "dumb" && (environment["NO_COLOR"] ?? "").isEmpty
   }
 }

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 import Glibc
+import Synchronization
 import SystemPackage
 
 /// A POSIX thread for work that changes thread state (namespace, affinity,
 /// scheduling class) and must therefore not run on a shared pool.
-public final class DedicatedThread: @unchecked Sendable {
-  private var thread = pthread_t()
-  private var joined = false
+public final class DedicatedThread: Sendable {
+  /// nil once it has been joined.
+  private let thread: Mutex<pthread_t?>
 
   private final class Start {
     let body: () -> Void
@@ -15,6 +16,7 @@ public final class DedicatedThread: @unchecked Sendable {
 
   public init(_ body: @escaping @Sendable () -> Void) throws(Failure) {
     let start = Unmanaged.passRetained(Start(body))
+    var thread = pthread_t()
     let status = pthread_create(
       &thread, nil,
       { argument in
@@ -25,13 +27,19 @@ public final class DedicatedThread: @unchecked Sendable {
       start.release()
       throw Failure("start", "a thread", errno: Errno(rawValue: status))
     }
+    self.thread = Mutex(thread)
   }
 
-  /// Waits for the body's end. Call once, or not at all to leave it detached at exit.
+  /// Whoever never joined it gives its resources back when it ends.
+  deinit { thread.withLock { if let left = $0 { pthread_detach(left) } } }
+
+  /// Waits for the body's end; from any number of threads, as often as they like.
   public func join() {
-    guard !joined else { return }
-    joined = true
-    pthread_join(thread, nil)
+    thread.withLock { thread in
+      guard let running = thread else { return }
+      pthread_join(running, nil)
+      thread = nil
+    }
   }
 
   /// Runs `body` on a thread of its own and waits for its result.

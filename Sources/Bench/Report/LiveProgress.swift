@@ -30,5 +30,5 @@ public final class LiveProgress {
     return String(format: "%d:%02d", whole / 60, whole % 60)
   }
 
-  private func write(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
+  private func write(_ text: String) { StandardStream.message(text) }
 }
