@@ -33,7 +33,8 @@ let package = Package(
     .target(name: "Netlink", dependencies: ["CLibNL", "PacketHeaders", "LinuxSystem", system]),
     .target(name: "BPFLoader", dependencies: ["CLibXDP", "LinuxSystem", system]),
     .target(name: "XDPSocket", dependencies: ["CLinuxSystem", "LinuxSystem", system]),
-    .target(name: "DataPlane", dependencies: ["CBPFObjects", "CLinuxSystem", "LinuxSystem", "XDPSocket", system]),
+    .target(
+      name: "DataPlane", dependencies: ["CBPFObjects", "CLinuxSystem", "LinuxSystem", "XDPSocket", system]),
     .target(
       name: "FastPath",
       dependencies: [
@@ -75,6 +76,8 @@ let package = Package(
       dependencies: [
         "Lab", "Netlink", "PacketHeaders", "LinuxSystem", "TestSupport", "Traffic", "culvert", system,
       ]),
+    .testTarget(
+      name: "CommandsTests", dependencies: ["Commands", "FastPath", "LinuxSystem", "TestSupport", "culvert"]),
     .testTarget(name: "PacketHeadersTests", dependencies: ["PacketHeaders"]),
     .testTarget(
       name: "BPFProgramTests",

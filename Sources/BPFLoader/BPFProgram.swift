@@ -24,6 +24,17 @@ public struct BPFProgram: ~Copyable, Sendable {
     self.id = info.id
     self.descriptor = copy
   }
+
+  /// What the program with this id calls itself, of any process; nil where it is gone or may not be looked at.
+  public static func name(ofID id: UInt32) -> String? {
+    let raw = bpf_prog_get_fd_by_id(id)
+    guard raw >= 0 else { return nil }
+    let descriptor = OwnedDescriptor(adopting: raw)
+    var info = bpf_prog_info()
+    var size = UInt32(MemoryLayout<bpf_prog_info>.size)
+    guard bpf_obj_get_info_by_fd(descriptor.raw, &info, &size) == 0 else { return nil }
+    return withUnsafeBytes(of: info.name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+  }
 }
 
 /// XDP's actions (enum xdp_action).

@@ -6,6 +6,8 @@
 #include <fcntl.h>
 #include <linux/membarrier.h>
 #include <sched.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,6 +27,14 @@ int culvert_set_idle_class(void) {
   const struct sched_param none = {0};
   return sched_setscheduler(0, SCHED_IDLE, &none) ? -errno : 0;
 }
+
+int64_t culvert_peer_uid(int socket) {
+  struct ucred peer;
+  socklen_t size = sizeof peer;
+  return getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) ? -errno : (int64_t)peer.uid;
+}
+
+void culvert_name_process(const char *name) { prctl(PR_SET_NAME, name); }
 
 int culvert_pidfd_open(int pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
 

@@ -45,29 +45,45 @@ enum Background {
     var capacity = 0
     defer { free(line) }
     while getline(&line, &capacity, stream) > 0, let text = line.map({ String(cString: $0) }) {
-      if text == readyMark + "\n" { return }
+      if text == readyMark + "\n" {
+        return Terminal.note("in the background as process \(child), log \(Owner.logPath(of: child))")
+      }
       Terminal.note(text.trimmingCharacters(in: .newlines))
     }
     // The pipe ended before it was ready: the child's own message is out; its status is ours.
     var wait: Int32 = 0
     waitpid(child, &wait, 0)
+    guard wait & 0x7f == 0 else {
+      throw Failure("start", "the background process", advice: "Signal \(wait & 0x7f) ended it.")
+    }
     let code = (wait >> 8) & 0xff
     guard code != 0 else { throw Failure("start", "the background process", advice: "It ended at once.") }
     throw ExitCode(code)
   }
 
+  /// In the background process: what ps(1) shows. It was started as /proc/self/exe, and would be called `exe`.
+  static func takeName() { culvert_name_process("culvert") }
+
   /// In the background process: tells the waiting command, then writes to a log.
   static func ready() throws {
     let path = Owner.logPath(of: getpid())
-    try FileManager.default.createDirectory(
-      at: URL(fileURLWithPath: path).deletingLastPathComponent(), withIntermediateDirectories: true)
-    let log = try OwnedDescriptor.open(path, flags: O_WRONLY | O_CREAT | O_APPEND, mode: 0o600)
+    for folder in ["/run/culvert", "/run/culvert/log"] { try Folder.make(folder) }
+    let log = try OwnedDescriptor.open(path, flags: O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, mode: 0o644)
     Terminal.note(readyMark)
     dup2(log.raw, 2)
   }
 
-  /// The log goes with the process; a crash leaves it to be read.
-  static func remove() { unlink(Owner.logPath(of: getpid())) }
+  /// The log goes with a process that ended as it was asked to; a crash leaves it to be read.
+  static func removeLog() { unlink(Owner.logPath(of: getpid())) }
+
+  /// For `culvert status`; the log has the rest.
+  static func keepTrace(of error: any Error, _ status: Status, _ namespace: NetworkNamespace.Identity?) {
+    let reason = (error as? Failure)?.advice ?? "\(error)"
+    let record = EndRecord(
+      overlay: status.bridge, namespace: status.namespace, namespaceInode: namespace?.inode ?? 0,
+      reason: reason)
+    do { try record.write() } catch { Terminal.note("error: \(error)") }
+  }
 }
 
 /// sd_notify(3)'s protocol: a datagram to NOTIFY_SOCKET, where a manager asked for it.

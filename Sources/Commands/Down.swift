@@ -10,33 +10,55 @@ struct Down: CulvertCommand {
       "Ends the fast paths of a namespace. After a crash it restores from the journal what the dead process had set."
   )
 
-  @Option(help: "Network namespace of the overlay: a name, a path or a PID (default: this one).")
+  @Option(
+    help: "Network namespace of the overlay: a name, a path or a PID (default: this one).",
+    completion: .namespaces)
   var netns: String?
   @Flag(help: "In every namespace.")
   var all = false
   @Flag(help: "Print JSON.")
   var json = false
 
+  private struct Answer: Encodable {
+    var schema = "culvert.down/1"
+    var ended: [DownResult]
+  }
+
   func execute() throws {
     let directories = try Overlays.directories(namespace: netns, all: all)
-    var ended: [[String]] = []
+    let records = try Overlays.ended(namespace: netns, all: all)
+    var ended: [DownResult] = []
     var failures: [Failure] = []
     for directory in directories {
-      do { ended.append(try Overlays.down(directory)) } catch let failure as Failure {
-        failures.append(failure)
-      }
+      do {
+        if let result = try Overlays.down(directory) { ended.append(result) }
+      } catch let failure as Failure { failures.append(failure) }
     }
+    ended += EndRecord.clear { records.contains($0) }.map(DownResult.init(clearing:))
+    Overlays.restoreOrphans { Terminal.note($0) }
     defer { for failure in failures.dropLast() { Terminal.note("error: \(failure)") } }
     if json {
-      try Terminal.json(["ended": ended])
+      try Terminal.json(Answer(ended: ended))
     } else {
-      for line in ended.joined() { Terminal.result(line) }
+      for result in ended { try Terminal.result(Self.render(result)) }
     }
     if let last = failures.last { throw last }
-    if directories.isEmpty, !json {
-      let elsewhere = RuntimeDirectory.all().compactMap(\.owner)
-      Terminal.note("nothing to end here\(elsewhere.isEmpty ? "" : "; elsewhere:")")
-      for owner in elsewhere { Terminal.note("  \(owner.overlay): \(owner.downCommand)") }
-    }
+    if ended.isEmpty, !json { sayWhatIsElsewhere() }
+  }
+
+  private func sayWhatIsElsewhere() {
+    let elsewhere = RuntimeDirectory.all().compactMap(\.owner)
+    Terminal.note("nothing to end here\(elsewhere.isEmpty ? "" : "; elsewhere:")")
+    for owner in elsewhere { Terminal.note("  \(owner.overlay): \(owner.downCommand)") }
+  }
+
+  static func render(_ result: DownResult) -> String {
+    let what =
+      switch result.state {
+      case "ended": "fast path stopped (process \(result.pid)); the kernel forwards everything"
+      case "restored": "process \(result.pid) had died; the kernel's path was back at once"
+      default: "process \(result.pid) had ended by itself; its log is removed"
+      }
+    return (["\(result.overlay): \(what)"] + result.restored.map { "  \($0)" }).joined(separator: "\n")
   }
 }

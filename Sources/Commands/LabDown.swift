@@ -15,11 +15,11 @@ struct LabDown: CulvertCommand {
       try LabTier.stop(on: try Lab.open(name: whole.name))
     }
     guard let occupants = try Lab.down(name: lab.name) else {
-      return Terminal.note("there is no lab \(lab.name)")
+      return Terminal.note("there is no lab \"\(lab.name)\"")
     }
     for occupant in occupants {
       Terminal.note("process \(occupant.process) is still inside \(occupant.node), which has lost its name")
     }
-    Terminal.note("removed \(lab.name)")
+    Terminal.note("removed lab \"\(lab.name)\"")
   }
 }

@@ -3,6 +3,11 @@ import FastPath
 import Lab
 import LinuxSystem
 
+extension Status {
+  /// By a living process that has said so.
+  fileprivate var isServed: Bool { state == "ready" }
+}
+
 /// The `+TIER` of a lab: `culvert up --detach` on both hosts.
 struct LabTier {
   private let name: String
@@ -26,8 +31,7 @@ struct LabTier {
   func start(on lab: Lab) throws {
     for host in LabHost.allCases.map({ lab.host($0) }) {
       let directories = try Overlays.directories(namespace: host.reference, all: false)
-      if let directory = directories.first(where: { $0.owner?.isAlive == true }) {
-        let status = try Overlays.status(directory)
+      if let status = try directories.compactMap({ try Overlays.status($0) }).first(where: \.isServed) {
         guard name == "auto" || status.tier == name else {
           throw Failure(
             "start", "tier \(name) on \(host.name)", errno: .fileExists,
@@ -47,8 +51,19 @@ struct LabTier {
   static func stop(on lab: Lab) throws {
     for host in LabHost.allCases.map({ lab.host($0) }) {
       for directory in try Overlays.directories(namespace: host.reference, all: false) {
-        for line in try Overlays.down(directory) { Terminal.note("\(host.name): \(line)") }
+        if let result = try Overlays.down(directory) { Terminal.note("\(host.name): \(Down.render(result))") }
       }
+      let records = try Overlays.ended(namespace: host.reference, all: false)
+      EndRecord.clear { records.contains($0) }
+    }
+  }
+
+  /// By which tier the lab's hosts are served, and by which process.
+  static func served(on lab: Lab) throws -> [(host: String, tier: String, pid: Int32)] {
+    try LabHost.allCases.map { lab.host($0) }.compactMap { host in
+      let directories = try Overlays.directories(namespace: host.reference, all: false)
+      let status = try directories.compactMap { try Overlays.status($0) }.first(where: \.isServed)
+      return status.map { (host.name, $0.tier, $0.pid) }
     }
   }
 }

@@ -30,10 +30,13 @@ struct LabUp: CulvertCommand {
       udpChecksum: udpcsum.map { $0 == .on }, asShipped: asShipped, queues: queues)
     let tier = try choice.tier.map { try LabTier($0, on: choice.network) }
     let (lab, isNew) = try Lab.up(spec, name: self.lab.name)
-    Terminal.note(isNew ? "built \(self.lab.name):" : "\(self.lab.name) stands already:")
+    Terminal.note(isNew ? "built lab \"\(self.lab.name)\":" : "lab \"\(self.lab.name)\" stands already:")
     for node in lab.nodes {
       Terminal.note("  \(node.name) \(node.address) in \(node.reference)")
     }
-    try tier?.start(on: lab)
+    if let tier { return try tier.start(on: lab) }
+    for (host, tier, pid) in isNew ? [] : try LabTier.served(on: lab) {
+      Terminal.note("\(host) is served: tier \(tier), process \(pid)")
+    }
   }
 }

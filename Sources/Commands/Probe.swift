@@ -8,9 +8,10 @@ struct Probe: CulvertCommand {
     abstract: "What an interface can do, and what `auto` would pick.",
     discussion: "Asks the kernel; attaches and changes nothing.")
 
-  @Argument(help: "The interface.")
+  @Argument(help: "The interface.", completion: .interfaces)
   var interface: String
-  @Option(help: "Its network namespace: a name, a path or a PID (default: this one).")
+  @Option(
+    help: "Its network namespace: a name, a path or a PID (default: this one).", completion: .namespaces)
   var netns: String?
   @Flag(help: "Print JSON.")
   var json = false
@@ -33,6 +34,6 @@ struct Probe: CulvertCommand {
     let offloads = probe.offloads.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value ? "on" : "off")" }
     lines.append("  offloads: \(offloads.isEmpty ? "none known" : offloads.joined(separator: ", "))")
     lines.append("  auto: \(probe.tier ?? "the kernel") (\(probe.reason))")
-    Terminal.result(lines.joined(separator: "\n"))
+    try Terminal.result(lines.joined(separator: "\n"))
   }
 }

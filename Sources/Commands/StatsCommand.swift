@@ -7,73 +7,93 @@ import LinuxSystem
 
 struct StatsCommand: CulvertCommand {
   static let configuration = CommandConfiguration(
-    commandName: "stats", abstract: "Per port: in = forwarded + passed to the kernel + dropped, by reason.")
+    commandName: "stats", abstract: "Per port: in = forwarded + passed to the kernel + dropped, by reason.",
+    discussion: """
+      Changes nothing. Shares are of what came in. With --watch and --json a line of JSON is printed every second, \
+      with its time.
+      """)
 
-  @Option(help: "Only the overlays of this namespace: a name, a path or a PID.")
+  @Option(
+    help: "Only the overlays of this namespace: a name, a path or a PID.", completion: .namespaces)
   var netns: String?
   @Flag(help: "Print JSON.")
   var json = false
-  @Flag(help: "Print again every second, with rates, until interrupted.")
+  @Flag(help: "Again every second, with rates and shares of that second, until interrupted.")
   var watch = false
 
   func execute() throws {
-    let directories = try Overlays.directories(namespace: netns, all: netns == nil).filter {
-      $0.owner?.isAlive == true
-    }
-    if directories.isEmpty { Terminal.note("no overlay is carried outside the kernel") }
-    var before: [Stats] = []
-    repeat {
-      let now = try directories.map { try Overlays.stats($0) }
+    let screen = Screen()
+    var before: [RuntimeDirectory: Stats] = [:]
+    var last = Clock.monotonicNanoseconds
+    while true {
+      let (now, failures) = try read()
+      let seconds = before.isEmpty ? nil : Double(Clock.monotonicNanoseconds - last) / 1e9
+      last = Clock.monotonicNanoseconds
       if json {
-        try Terminal.json(now)
+        try watch ? printLine(now.map(\.stats)) : Terminal.json(now.map(\.stats))
       } else {
-        for (index, stats) in now.enumerated() {
-          Terminal.result(Self.render(stats, before: before.indices.contains(index) ? before[index] : nil))
-        }
+        let tables = now.map { StatsTable($0.stats, before: before[$0.directory], seconds: seconds).text }
+        try watch ? screen.show(tables.joined(separator: "\n")) : tables.forEach(Terminal.result)
       }
-      before = now
-      if watch, !directories.isEmpty { sleep(1) }
-    } while watch && !directories.isEmpty
+      for failure in failures.dropLast() { Terminal.note("error: \(failure)") }
+      if let failure = failures.last { throw failure }
+      if now.isEmpty { return try sayNothingIsThere() }
+      guard watch else { return }
+      before = Dictionary(now.map { ($0.directory, $0.stats) }, uniquingKeysWith: { $1 })
+      sleep(1)
+    }
   }
 
-  /// A line a port and reason; with `before`, packets a second since then.
-  static func render(_ stats: Stats, before: Stats?) -> String {
-    var lines = ["\(stats.overlay) in \(stats.namespace)"]
-    for port in stats.ports {
-      let old = before?.ports.first { $0.index == port.index }
-      func row(_ label: String, _ count: Stats.Count, _ earlier: Stats.Count?) -> String {
-        let rate =
-          before == nil
-          ? ""
-          : "\(count.packets >= (earlier?.packets ?? 0) ? count.packets - (earlier?.packets ?? 0) : count.packets)/s"
-            .paddedLeft(16)
-        return
-          "  \(label.padded(30)) \(String(count.packets).paddedLeft(14)) \(String(count.bytes).paddedLeft(16)) B\(rate)"
-      }
-      lines.append(row("\(port.name) in", port.received, old?.received))
-      let groups = [
-        ("forwarded", port.forwarded, old?.forwarded), ("passed", port.passed, old?.passed),
-        ("dropped", port.dropped, old?.dropped),
-      ]
-      for (label, counts, earlier) in groups {
-        for (reason, count) in counts.sorted(by: { $0.key < $1.key }) {
-          lines.append(row("  \(label) \(reason)", count, earlier?[reason]))
-        }
-      }
-      let lost = [("not sent by this device", port.notSent), ("taken by no device", port.notRedirected)]
-      for case (let what, let count?) in lost where count > 0 {
-        lines.append("    forwarded, then \(what): \(count)")
-      }
+  private func read() throws -> (all: [(directory: RuntimeDirectory, stats: Stats)], failures: [Failure]) {
+    var all: [(directory: RuntimeDirectory, stats: Stats)] = []
+    var failures: [Failure] = []
+    for directory in try Overlays.directories(namespace: netns, all: netns == nil) {
+      do {
+        if let stats = try Overlays.stats(directory) { all.append((directory, stats)) }
+      } catch { failures.append(error) }
     }
-    for (index, work) in (stats.workers ?? []).enumerated() {
-      guard let burst = work.packetsPerBurst, let calls = work.callsPerPacket else { continue }
-      lines.append(
-        String(format: "  worker %d: %.1f packets at once, %.3f system calls a packet", index, burst, calls))
-      if work.redirected > 0 {
-        let rests = work.rests == 0 ? "" : "; \(work.rests) times too dear, and left for a second"
-        lines.append("    left by redirection: \(work.redirected) packets\(rests)")
-      }
+    return (all, failures)
+  }
+
+  private func printLine(_ all: [Stats]) throws {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    let time = ISO8601DateFormatter().string(from: Date())
+    let timed = all.map { stats in
+      var stats = stats
+      stats.time = time
+      return stats
     }
-    return lines.joined(separator: "\n")
+    try Terminal.result(String(decoding: try encoder.encode(timed), as: UTF8.self))
+  }
+
+  /// A process that died is not nothing.
+  private func sayNothingIsThere() throws {
+    let statuses = try Overlays.directories(namespace: netns, all: netns == nil).compactMap {
+      try Overlays.status($0)
+    }
+    guard let dead = statuses.first(where: { $0.state == "dead" }) else {
+      return Terminal.note("no overlay is served by culvert")
+    }
+    throw Failure("ask for stats", "process \(dead.pid)", advice: "It has died; `culvert status` says more.")
+  }
+}
+
+/// Standard output for what is shown again and again: redrawn in place where that is a terminal that can.
+private struct Screen {
+  private let redraws = isatty(1) == 1 && ProcessInfo.processInfo.environment["TERM"] ?? "dumb" != "dumb"
+
+  func show(_ text: String) throws(Failure) {
+    let head = "every second, Ctrl-C ends   \(Self.time())\n"
+    guard redraws else { return try Terminal.result(head + text) }
+    // Each line is written over the one that was there, so that nothing flickers.
+    let lines = (head + text).split(separator: "\n", omittingEmptySubsequences: false)
+    try StandardStream.result("\u{1b}[H" + lines.map { "\($0)\u{1b}[K\n" }.joined() + "\u{1b}[J")
+  }
+
+  private static func time() -> String {
+    let format = DateFormatter()
+    format.dateFormat = "HH:mm:ss"
+    return format.string(from: Date())
   }
 }

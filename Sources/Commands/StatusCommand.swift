@@ -5,9 +5,14 @@ import LinuxSystem
 
 struct StatusCommand: CulvertCommand {
   static let configuration = CommandConfiguration(
-    commandName: "status", abstract: "Which overlays are carried, by which process, tier and mode.")
+    commandName: "status", abstract: "Which overlays are served, by which process, tier and mode.",
+    discussion: """
+      Changes nothing. Exit status: 0 where every overlay is carried (or none is served), 69 where one carries nothing \
+      at present, 1 where a process died, ended by itself or does not answer.
+      """)
 
-  @Option(help: "Only the overlays of this namespace: a name, a path or a PID.")
+  @Option(
+    help: "Only the overlays of this namespace: a name, a path or a PID.", completion: .namespaces)
   var netns: String?
   @Flag(help: "Print JSON.")
   var json = false
@@ -16,67 +21,87 @@ struct StatusCommand: CulvertCommand {
     var all: [Status] = []
     var failures: [Failure] = []
     for directory in try Overlays.directories(namespace: netns, all: netns == nil) {
-      do { all.append(try Overlays.status(directory)) } catch let failure as Failure {
-        failures.append(failure)
-      }
+      do {
+        if let status = try Overlays.status(directory) { all.append(status) }
+      } catch { failures.append(error) }
     }
+    all += try Overlays.ended(namespace: netns, all: netns == nil).map(Overlays.status(of:))
     if json {
       try Terminal.json(all)
     } else {
-      if all.isEmpty, failures.isEmpty { Terminal.note("no overlay is carried outside the kernel") }
-      for status in all { Terminal.result(Self.render(status)) }
+      if all.isEmpty, failures.isEmpty { Terminal.note("no overlay is served by culvert") }
+      for status in all { try Terminal.result(Self.render(status)) }
     }
     // One that cannot be asked does not hide the others.
     for failure in failures.dropLast() { Terminal.note("error: \(failure)") }
     if let last = failures.last { throw last }
+    let health = Self.health(of: all)
+    if health != .done { throw ExitCode(health.rawValue) }
+  }
+
+  static func health(of all: [Status]) -> ExitStatus {
+    if all.contains(where: { $0.state != "ready" && $0.state != "starting" }) { return .failed }
+    return all.contains { $0.state == "ready" && Readiness($0).isBlocked } ? .unavailable : .done
   }
 
   static func render(_ status: Status) -> String {
-    if status.state == "starting" {
-      return "\(status.overlay) in \(status.namespace): process \(status.pid) is starting or ending"
-    }
-    guard status.state == "ready" else {
-      var lines = [
-        "\(status.overlay) in \(status.namespace): process \(status.pid) has died; the kernel carries it"
-      ]
-      lines += status.changes.map { "  still changed: \($0)" }
-      lines.append("  `\(Owner.downCommand(status.namespace))` restores, and so does the next `culvert up`")
-      return lines.joined(separator: "\n")
-    }
-    let strict = status.strict ? ", strict" : ""
-    var lines = [
-      "\(status.overlay) in \(status.namespace): \(status.bridge) + \(status.vxlan) (VNI \(status.vni)) over "
-        + "\(status.uplink), tier \(status.tier) \(status.mode)\(strict), pid \(status.pid)"
-    ]
-    for port in status.ports {
-      let what = port.tier.map { "\($0) \(port.mode ?? "")" } ?? "kernel"
-      lines.append(
-        "  \(port.name.padded(16)) \(port.role.padded(10)) \(what.padded(12)) \(port.reason ?? "")")
-    }
-    let entries = status.entries
-    lines.append(
-      "  entries: \(entries.local) local, \(entries.remote) remote, \(entries.kernel) the kernel's"
-        + (entries.refused > 0 ? ", \(entries.refused) did not fit" : ""))
-    for tunnel in status.tunnels {
-      lines.append(
-        "  VTEP \(tunnel.remote):\(tunnel.port) VNI \(tunnel.vni): \(tunnel.entries) \(tunnel.entries == 1 ? "entry" : "entries")"
-          + (tunnel.reason.map { "; to the kernel: \($0)" } ?? ""))
-    }
-    lines += status.changes.map { "  changed: \($0)" }
+    let name = status.namespace.isEmpty ? status.overlay : "\(status.overlay) in \(status.namespace)"
+    let lines = status.state == "ready" ? ready(status, name) : other(status, name)
     return lines.map { $0.trimmedRight }.joined(separator: "\n")
   }
-}
 
-extension String {
-  func padded(_ width: Int) -> String {
-    count >= width ? self : self + String(repeating: " ", count: width - count)
+  /// Of one that does not say anything itself.
+  private static func other(_ status: Status, _ name: String) -> [String] {
+    let log = status.log.map { ["  log: \($0)"] } ?? []
+    let changes = status.changes.map { "  still changed: \($0)" }
+    let down = Owner.downCommand(status.namespace)
+    switch status.state {
+    case "starting": return ["\(name): process \(status.pid) is starting or ending"] + log
+    case "stopped":
+      return [
+        "\(name): process \(status.pid) is stopped and does not answer; xdp and tc forward by what they know, "
+          + "afxdp forwards nothing", "  `kill -CONT \(status.pid)` lets it go on",
+      ] + log
+    case "silent": return ["\(name): process \(status.pid) did not answer within 5 s"] + log
+    case "ended":
+      return [
+        "\(name): process \(status.pid) ended by itself at \(status.time ?? "?"); the kernel forwards everything",
+        "  because: \(status.reason ?? "?")",
+      ] + log + ["  `culvert up` starts it again; `\(down)` (or `culvert down --all`) forgets it"]
+    default:
+      return ["\(name): process \(status.pid) has died; the kernel forwards everything"] + changes + log
+        + ["  `\(down)` restores, and so does the next `culvert up`"]
+    }
   }
-  func paddedLeft(_ width: Int) -> String {
-    count >= width ? self : String(repeating: " ", count: width - count) + self
+
+  private static func ready(_ status: Status, _ name: String) -> [String] {
+    var lines = [
+      "\(name): \(Readiness(status).line)",
+      "  \(status.bridge) + \(status.vxlan) (VNI \(status.vni)) over \(status.uplink), tier \(status.tier) "
+        + "\(status.mode)\(status.strict ? ", strict" : ""), pid \(status.pid)"
+        + (status.log.map { ", log \($0)" } ?? ""),
+    ]
+    let uplink = status.ports.first { $0.role == "uplink" && $0.reason != nil }
+    lines += status.ports.map { "  \($0.name.padded(16)) \($0.role.padded(10)) \(words($0, uplink: uplink))" }
+    let entries = status.entries
+    lines.append(
+      "  forwarding entries: \(entries.local) local, \(entries.remote) remote"
+        + (entries.kernel > 0 ? "; \(entries.kernel) left to the kernel" : "")
+        + (entries.refused > 0 ? "; \(entries.refused) did not fit (--entries)" : ""))
+    for tunnel in status.tunnels {
+      lines.append(
+        "  VTEP \(tunnel.remote):\(tunnel.port) VNI \(tunnel.vni): "
+          + counted(tunnel.entries, "entry", "entries")
+          + (tunnel.reason.map { "; kernel: \($0)" } ?? ""))
+    }
+    return lines + status.changes.map { "  changed: \($0)" }
   }
-  var trimmedRight: String {
-    var text = self[...]
-    while text.last == " " { text.removeLast() }
-    return String(text)
+
+  /// One wording, whatever the reason.
+  private static func words(_ port: Status.Port, uplink: Status.Port?) -> String {
+    if let reason = port.reason { return "kernel: \(reason)" }
+    if let uplink { return "kernel: as \(uplink.name)" }
+    guard let tier = port.tier else { return "kernel" }
+    return "carried by \(tier) \(port.mode ?? "")"
   }
 }

@@ -7,7 +7,7 @@ import LinuxSystem
 
 struct Up: CulvertCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Carry an overlay's packets outside the stack, until told to stop.",
+    abstract: "Forward an overlay's packets outside the kernel's stack, until told to stop.",
     discussion: """
       Attaches to a bridge with a VXLAN device, mirrors the kernel's tables, and forwards what is known; \
       everything else goes to the kernel. Stays in the foreground until SIGINT, SIGTERM or `culvert down`. \
@@ -30,7 +30,10 @@ struct Up: CulvertCommand {
   var generic = false
   @Flag(help: "Also drop VXLAN from senders that are no configured VTEP of the VNI.")
   var strict = false
-  @Flag(help: "Serve ports although a filter, firewall or qdisc could have decided otherwise.")
+  @Flag(
+    help:
+      "Dangerous: forwarded packets skip the firewalls, filters and queueing disciplines that `up` then names. STP, VLAN filtering and IPsec are never overridden."
+  )
   var bypassPolicy = false
   @Option(
     help: ArgumentHelp(
@@ -61,8 +64,13 @@ struct Up: CulvertCommand {
       "Tier afxdp: leave the containers' interfaces as they are, and complete their checksums in the workers."
   )
   var keepOffloads = false
-  @Flag(help: "Return once packets are carried; the fast path goes on in the background.")
+  @Flag(
+    help:
+      "Return once packets are carried; the fast path goes on in the background. Status 69 and the reason where nothing can be carried."
+  )
   var detach = false
+  @Flag(help: "With --detach: stay although nothing can be carried yet, and carry once the reason is gone.")
+  var waitForTraffic = false
   @Flag(help: .hidden)
   var background = false
   /// As on a kernel before 6.6; for tests.
@@ -85,6 +93,9 @@ struct Up: CulvertCommand {
     guard (["kernel"] + Self.laterPolicies).contains(policy) else {
       throw ValidationError("--policy \(policy) is not one of: kernel.")
     }
+    if waitForTraffic, !detach, !background {
+      throw ValidationError("--wait-for-traffic is for --detach: in the foreground `up` waits anyway.")
+    }
     guard entries > 0 else { throw ValidationError("--entries must be positive.") }
     for (option, isGiven) in [("wait", wait != nil), ("workers", workers != nil), ("cpus", cpus != nil)]
     where isGiven && tier != Tier.afxdp.rawValue {
@@ -100,28 +111,53 @@ struct Up: CulvertCommand {
       throw Failure("use policy", policy, advice: "This version has: kernel.", status: .unavailable)
     }
     if detach { return try Background.spawn() }
+    if background { Background.takeName() }
     let signals = SignalWait()
     let service = try FastPathService.start(options) { Terminal.note($0) }
     defer { withExtendedLifetime(service) {} }
     let status = try service.status()
-    Terminal.note(
-      "ready: \(status.overlay) by \(service.obtained), \(status.ports.filter { $0.tier != nil }.count) of "
-        + "\(status.ports.count) ports, \(status.entries.local + status.entries.remote) entries; pid \(status.pid)"
-    )
+    let readiness = Readiness(status)
+    if background, !waitForTraffic, readiness.isBlocked {
+      try service.stop()
+      throw Failure(
+        "carry", status.bridge,
+        advice:
+          "\(readiness.line)\n  Everything is as it was. Remove the reason, or start with --wait-for-traffic.",
+        status: .unavailable)
+    }
+    sayReady(status, readiness, service.obtained)
     ServiceManager.notifyReady()
     if background { try Background.ready() }
-    defer { if background { Background.remove() } }
     let ended = try DedicatedThread {
       try? service.waitUntilEnded()
       signals.interrupt()
     }
-    if let signal = signals.wait() {
-      Terminal.note("\(signal): giving the packets back to the kernel")
-      try service.stop()
+    do {
+      if let signal = signals.wait() {
+        Terminal.note("\(signal): giving the packets back to the kernel")
+        try service.stop()
+      }
+      ended.join()
+      try service.waitUntilEnded()
+    } catch {
+      // Nobody asked for this end: what is known of it stays, with the log.
+      if background { Background.keepTrace(of: error, status, try? NetworkNamespace.open(netns).identity) }
+      throw error
     }
-    ended.join()
-    try service.waitUntilEnded()
-    Terminal.note("the kernel carries \(status.overlay)")
+    Terminal.note("the kernel carries \(status.bridge)")
+    if background { Background.removeLog() }
+  }
+
+  private func sayReady(_ status: Status, _ readiness: Readiness, _ obtained: String) {
+    let entries = status.entries.local + status.entries.remote
+    Terminal.note(
+      "ready: \(status.overlay) by \(obtained), \(readiness.line); \(counted(entries, "entry", "entries")); "
+        + "pid \(status.pid)")
+    if status.entries.refused > 0 {
+      Terminal.note(
+        "\(counted(status.entries.refused, "entry", "entries")) did not fit: their packets are the kernel's; "
+          + "--entries makes room")
+    }
   }
 
   private var cpuList: [Int] { (cpus ?? "").split(separator: ",").compactMap { Int($0) } }

@@ -4,12 +4,7 @@ import Glibc
 import LinuxSystem
 import SystemPackage
 
-/// The control protocol: one word a connection, one JSON document back.
-public enum ControlRequest: String, Sendable {
-  case status, stats, down
-}
-
-/// A Unix socket at which the process that serves an overlay answers.
+/// A Unix socket at which the process that serves an overlay answers: to root, and to anybody who only reads.
 struct ControlListener: ~Copyable {
   let descriptor: OwnedDescriptor
 
@@ -18,92 +13,144 @@ struct ControlListener: ~Copyable {
     let raw = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), 0)
     guard raw >= 0 else { throw Failure("create", "a control socket", errno: .last) }
     let descriptor = OwnedDescriptor(adopting: raw)
-    guard try withAddress(path, { bind(raw, $0, $1) }) == 0, listen(raw, 8) == 0 else {
+    guard try withAddress(path, { bind(raw, $0, $1) }) == 0, listen(raw, 64) == 0 else {
       throw Failure("listen at", path, errno: .last)
     }
-    chmod(path, 0o600)
+    // Connecting takes the right to write; who may end it is asked of each client.
+    chmod(path, 0o666)
     self.descriptor = descriptor
   }
 
-  /// Accepts one client that has sent its word; nil where none waits.
-  func accept() -> ControlClient? {
+  /// A client, or nil where none waits any more.
+  func accept() -> Box<OwnedDescriptor>? {
     let raw = Glibc.accept(descriptor.raw, nil, nil)
     guard raw >= 0 else { return nil }
     _ = fcntl(raw, F_SETFD, FD_CLOEXEC)
-    let client = ControlClient(descriptor: OwnedDescriptor(adopting: raw))
-    // A client that says nothing must not hold up the fast path's bookkeeping.
-    client.setTimeout(milliseconds: 200)
-    return client
+    return Box(OwnedDescriptor(adopting: raw))
   }
 }
 
-/// One end of a control connection.
+/// What came of asking an owner.
+enum ControlOutcome<Body> {
+  case answered(Body)
+  /// It has been told to end, or lost interest.
+  case ending
+  /// Nobody listens: not yet, or no longer.
+  case notListening
+  /// No answer in time.
+  case silent
+}
+
+/// Asks the process that serves `directory`. Throws what it refuses, or what it cannot make itself understood by.
+func ask<Body: Codable>(
+  _ directory: RuntimeDirectory, _ request: ControlRequest, as: Body.Type, milliseconds: Int
+) throws(Failure) -> ControlOutcome<Body> {
+  guard let client = try ControlClient.connect(path: directory.socketPath) else { return .notListening }
+  let line: [UInt8]
+  switch client.exchange(request.line, milliseconds: milliseconds) {
+  case .line(let bytes): line = bytes
+  case .closed: return .ending
+  case .silent: return .silent
+  }
+  return try understand(line, request, from: directory.owner)
+}
+
+func understand<Body: Codable>(
+  _ line: [UInt8], _ request: ControlRequest, from owner: Owner?
+) throws(Failure) -> ControlOutcome<Body> {
+  let process = owner.map { "process \($0.pid)" } ?? "the process"
+  let head = ControlProtocol.head(line)
+  let way =
+    owner.map { "`/proc/\($0.pid)/exe \(request)` asks with its own binary, `kill \($0.pid)` ends it." } ?? ""
+  guard let schema = head?.schema, schema.hasPrefix("culvert.control/") else {
+    let isOld = head != nil
+    let start = String(decoding: line.prefix(60), as: UTF8.self)
+    throw Failure(
+      "ask", process,
+      advice: (isOld
+        ? "It is an older culvert, from before \(ControlProtocol.schema). "
+        : "Its answer is no reply of culvert's: \"\(start)\". ") + way)
+  }
+  let other = "culvert \(head?.culvert ?? "of an unknown version")"
+  guard schema == ControlProtocol.schema else {
+    throw Failure(
+      "ask", process,
+      advice:
+        "It is \(other) and speaks \(schema), this is culvert \(Build.version) and speaks \(ControlProtocol.schema). "
+        + way)
+  }
+  let reply: ControlReply<Body>
+  do { reply = try JSONDecoder().decode(ControlReply<Body>.self, from: Data(line)) } catch {
+    throw Failure(
+      "read the \(request) of", process,
+      advice: "It is \(other), this is culvert \(Build.version), and its answer lacks something. " + way)
+  }
+  if let body = reply.body { return .answered(body) }
+  switch reply.error?.kind {
+  case .ending: return .ending
+  case .privileges:
+    throw Failure("ask for \(request)", process, errno: .notPermitted, advice: "Run as root.")
+  default:
+    throw Failure("ask for \(request)", process, advice: reply.error?.text ?? "It gave no reason.")
+  }
+}
+
+/// The asking end of a control connection.
 struct ControlClient: ~Copyable {
-  let descriptor: OwnedDescriptor
+  private let descriptor: OwnedDescriptor
 
-  init(descriptor: consuming OwnedDescriptor) { self.descriptor = descriptor }
+  private init(descriptor: consuming OwnedDescriptor) { self.descriptor = descriptor }
 
-  static func connect(path: String) throws -> ControlClient {
+  /// nil where nobody listens.
+  static func connect(path: String) throws(Failure) -> ControlClient? {
     let raw = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
     guard raw >= 0 else { throw Failure("create", "a control socket", errno: .last) }
     let client = ControlClient(descriptor: OwnedDescriptor(adopting: raw))
-    guard try withAddress(path, { Glibc.connect(raw, $0, $1) }) == 0 else {
-      throw Failure("connect to", path, errno: .last)
+    guard try withAddress(path, { Glibc.connect(raw, $0, $1) }) != 0 else { return client }
+    let errno = Errno.last
+    if [.noSuchFileOrDirectory, .connectionRefused, .notDirectory].contains(errno) { return nil }
+    throw Failure("connect to", path, errno: errno, advice: errno == .permissionDenied ? "Run as root." : nil)
+  }
+
+  static func isAnybodyListening(at path: String) -> Bool {
+    guard let client = try? connect(path: path) else { return false }
+    _ = consume client
+    return true
+  }
+
+  enum Exchange {
+    case line([UInt8])
+    case closed
+    case silent
+  }
+
+  /// Sends a line and waits for one, so long in all.
+  func exchange(_ line: [UInt8], milliseconds: Int) -> Exchange {
+    // A request fits into the socket's buffer.
+    let sent = line.withUnsafeBytes {
+      send(descriptor.raw, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
     }
-    return client
-  }
-
-  func setTimeout(milliseconds: Int) {
-    var limit = timeval(tv_sec: milliseconds / 1000, tv_usec: (milliseconds % 1000) * 1000)
-    setsockopt(descriptor.raw, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
-    setsockopt(descriptor.raw, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
-  }
-
-  /// Up to a newline or the end of the stream.
-  func readLine() -> String {
-    var bytes: [UInt8] = []
-    var chunk = [UInt8](repeating: 0, count: 4096)
+    guard sent == line.count else { return .closed }
+    let deadline = Clock.monotonicNanoseconds + UInt64(milliseconds) * 1_000_000
+    var received: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 65_536)
     while true {
-      let count = read(descriptor.raw, &chunk, chunk.count)
-      guard count > 0 else { break }
-      bytes += chunk[..<count]
-      if bytes.last == UInt8(ascii: "\n") { break }
-    }
-    return String(decoding: bytes, as: UTF8.self).trimmingCharacters(in: .newlines)
-  }
-
-  func write(line: Data) {
-    let bytes = [UInt8](line) + [UInt8(ascii: "\n")]
-    var sent = 0
-    while sent < bytes.count {
-      let count = bytes.withUnsafeBytes {
-        send(descriptor.raw, $0.baseAddress! + sent, bytes.count - sent, Int32(MSG_NOSIGNAL))
-      }
-      guard count > 0 else { return }
-      sent += count
+      let now = Clock.monotonicNanoseconds
+      var waiting = pollfd(fd: descriptor.raw, events: Int16(POLLIN), revents: 0)
+      guard now < deadline else { return .silent }
+      let isReadable = poll(&waiting, 1, Int32((deadline - now) / 1_000_000) + 1) > 0
+      guard isReadable else { continue }
+      let count = recv(descriptor.raw, &chunk, chunk.count, 0)
+      guard count > 0 else { return .closed }
+      received += chunk[..<count]
+      if received.last == UInt8(ascii: "\n") { return .line(received.dropLast()) }
     }
   }
 }
 
-/// Asks the process that serves `directory`.
-public func askOwner(_ directory: RuntimeDirectory, _ request: ControlRequest, seconds: Int = 10) throws
-  -> Data
-{
-  let client = try ControlClient.connect(path: directory.socketPath)
-  client.setTimeout(milliseconds: seconds * 1000)
-  client.write(line: Data(request.rawValue.utf8))
-  let answer = client.readLine()
-  guard !answer.isEmpty else {
-    throw Failure(
-      "get an answer from", directory.socketPath,
-      advice: "The process \(directory.owner?.pid ?? 0) did not answer within \(seconds) s.")
-  }
-  return Data(answer.utf8)
-}
-
-private func withAddress(_ path: String, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Int32) throws
-  -> Int32
-{
+private func withAddress(
+  _ path: String, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Int32
+) throws(Failure) -> Int32 {
   var address = sockaddr_un()
   address.sun_family = sa_family_t(AF_UNIX)
   let capacity = MemoryLayout.size(ofValue: address.sun_path)

@@ -20,6 +20,7 @@ extension Engine {
     var judged = Policy.judge(overlay: overlay, underlay: underlay, facts: facts)
     if let unseenUplinkEnd { judged.uplink.append("\(unseenUplinkEnd)") }
     let next = options.bypassPolicy ? judged.bypassed() : judged
+    if options.bypassPolicy { sayWhatIsOverridden(judged) }
     guard next != policy else { return false }
     let before = policy
     policy = next
@@ -36,6 +37,19 @@ extension Engine {
       report("\(place.bridge.name): nothing else decides any more, carried again")
     }
     return true
+  }
+
+  /// Each reason once: whoever overrides firewalls is to know which.
+  private func sayWhatIsOverridden(_ judged: Policy) {
+    let ofPorts = ports.values.flatMap { port in
+      (judged.ports[port.link.index] ?? []).map { (port.link.name, $0) }
+    }
+    let all =
+      judged.overlay.map { (place.bridge.name, $0) } + judged.uplink.map { (place.uplink.name, $0) } + ofPorts
+    for (name, reason) in all where reason.canBeBypassed {
+      let line = "\(name): --bypass-policy overrides: \(reason)"
+      if overridden.insert(line).inserted { report(line) }
+    }
   }
 
   /// False while nothing may be forwarded outside the kernel.

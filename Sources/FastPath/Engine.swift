@@ -36,6 +36,8 @@ final class Engine {
   /// Encapsulated packets when the next hops were last confirmed.
   var confirmedAt: UInt64 = 0
 
+  /// What --bypass-policy overrides, as far as it was said.
+  var overridden: Set<String> = []
   /// That redirection became too dear was said.
   var hasReportedRests = false
 
@@ -67,7 +69,7 @@ final class Engine {
   init(_ options: FastPathOptions, report: @escaping (String) -> Void) throws {
     self.options = options
     self.report = report
-    Overlays.purge()
+    Overlays.restoreOrphans(report)
     place = try OverlayPlace(options)
     directory = RuntimeDirectory(namespace: place.identity, bridge: place.bridge.index)
     try directory.create()
@@ -80,6 +82,7 @@ final class Engine {
         pid: getpid(), startTime: start, overlay: place.bridge.name,
         namespace: options.namespace ?? "\(place.identity)"))
     if let predecessor, predecessor.pid != getpid() { unlink(predecessor.logPath) }
+    EndRecord.clear(of: place.bridge.name, in: place.identity)
     if let stale = Journal.read(directory) {
       let outcome = stale.restore()
       for line in outcome.lines { report(line) }
@@ -124,12 +127,15 @@ final class Engine {
 
   /// Lets go in the reverse order: no program sees a container's partial
   /// checksums after its offloads are back.
-  func stop() {
+  /// Returns what was restored, and what could not be.
+  @discardableResult
+  func stop() -> [String] {
     for (index, port) in ports where port.slot != nil { release(index) }
     tier.detach(slot: UInt32(CULVERT_UPLINK_SLOT))
     uplinkIsAttached = false
     let outcome = journal.restore()
     for line in outcome.lines { report(line) }
     directory.remove(unlessOwed: outcome.owed)
+    return outcome.lines
   }
 }

@@ -8,16 +8,17 @@ struct EngineLoop: ~Copyable {
   private let engine: Engine
   private let mailbox: Mailbox
   private var poller: Poller
-  private let control: ControlListener
+  private let control: ControlServer
 
   init(_ engine: Engine, _ mailbox: Mailbox) throws {
-    var poller = try Poller()
-    let control = try ControlListener(path: engine.directory.socketPath)
-    poller.add(control.descriptor.raw)
+    var poller = Poller()
+    let control = try ControlServer(path: engine.directory.socketPath) { request, reply in
+      Self.serve(request, mailbox, reply)
+    }
+    poller.add(mailbox.descriptor)
     poller.add(engine.place.overlayMonitor.value.descriptor)
     if engine.place.isSplit { poller.add(engine.place.underlayMonitor.value.descriptor) }
     poller.add(engine.place.errors.value.descriptor)
-    mailbox.open(bell: poller.bell.raw)
     self.engine = engine
     self.mailbox = mailbox
     self.poller = poller
@@ -26,14 +27,17 @@ struct EngineLoop: ~Copyable {
 
   /// Until it is told to stop; `ready` is called before the first wait.
   mutating func run(ready: () -> Void) throws {
+    // What is asked from here on finds nobody; what was asked is told so.
+    defer {
+      mailbox.close()
+      control.stop()
+    }
     ready()
     var nextCheck = Clock.monotonicNanoseconds + 1_000_000_000
     while true {
       let descriptors = poller.wait(milliseconds: engine.milliseconds(atMost: 1000))
       for descriptor in descriptors {
-        if descriptor == control.descriptor.raw {
-          if serveClients() { return }
-        } else if descriptor == engine.place.overlayMonitor.value.descriptor {
+        if descriptor == engine.place.overlayMonitor.value.descriptor {
           try follow(engine.place.overlayMonitor, fromUnderlay: false)
         } else if engine.place.isSplit, descriptor == engine.place.underlayMonitor.value.descriptor {
           try follow(engine.place.underlayMonitor, fromUnderlay: true)
@@ -45,8 +49,8 @@ struct EngineLoop: ~Copyable {
       for message in mailbox.take() {
         switch message {
         case .ask(let question): question(engine)
-        case .stop:
-          engine.stop()
+        case .stop(let tell):
+          tell(engine.stop())
           return
         }
       }
@@ -100,28 +104,35 @@ struct EngineLoop: ~Copyable {
 
   private var place: String { engine.place.bridge.name }
 
-  /// True when one of them asked to end.
-  private func serveClients() -> Bool {
-    while let client = control.accept() {
-      switch ControlRequest(rawValue: client.readLine()) {
-      case .status: client.write(line: encode(engine.status()))
-      case .stats:
-        do { client.write(line: encode(try engine.stats())) } catch {
-          client.write(line: encode(["error": "\(error)"]))
-        }
+  /// On the control server's thread: the engine's own answers.
+  private static func serve(
+    _ request: ControlRequest, _ mailbox: Mailbox, _ reply: @escaping @Sendable ([UInt8]) -> Void
+  ) {
+    let posted =
+      switch request {
+      case .status: mailbox.post(.ask { reply(answer($0) { $0.status() }) })
+      case .stats: mailbox.post(.ask { reply(answer($0) { try $0.stats() }) })
       case .down:
-        engine.stop()
-        client.write(line: encode(["state": "down"]))
-        return true
-      case nil: client.write(line: encode(["error": "unknown request"]))
+        mailbox.post(
+          .stop { restored in
+            let ending = ControlRefusal(.ending, "It is ending.")
+            reply(
+              ControlProtocol.line(
+                ControlReply(restored.map { .success(DownReply(restored: $0)) } ?? .failure(ending))))
+          })
       }
-    }
-    return false
+    if !posted { reply(answer(nil) { _ in "" }) }
   }
 
-  private func encode(_ value: some Encodable) -> Data {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    return (try? encoder.encode(value)) ?? Data("{}".utf8)
+  private static func answer<Body: Codable>(_ engine: Engine?, _ question: (Engine) throws -> Body) -> [UInt8]
+  {
+    guard let engine else {
+      return ControlProtocol.line(ControlReply<Body>(.failure(ControlRefusal(.ending, "It is ending."))))
+    }
+    do {
+      return ControlProtocol.line(ControlReply(.success(try question(engine))))
+    } catch {
+      return ControlProtocol.line(ControlReply<Body>(.failure(ControlRefusal(.failed, "\(error)"))))
+    }
   }
 }

@@ -58,7 +58,7 @@ public struct FastPathOptions: Sendable {
     keepsOffloads: Bool = false, avoidsTCX: Bool = false
   ) {
     self.overlay = overlay
-    self.namespace = namespace
+    self.namespace = namespace.map(NetworkNamespace.plainName)
     self.uplink = uplink
     self.uplinkNamespace = uplinkNamespace
     self.tier = tier

@@ -25,7 +25,7 @@ public final class FastPathService: Sendable {
         "start", "the fast path", errno: .notPermitted,
         advice: "Run as root (it needs CAP_NET_ADMIN, CAP_BPF and CAP_SYS_ADMIN).")
     }
-    let mailbox = Mailbox()
+    let mailbox = try Mailbox()
     let ended = Ended()
     let started = Started()
     let obtained = Answer<String>()
@@ -68,7 +68,7 @@ public final class FastPathService: Sendable {
 
   /// Detaches and restores what was changed; returns when that is done.
   public func stop() throws {
-    _ = mailbox.post(.stop)
+    _ = mailbox.post(.stop { _ in })
     thread.join()
     try ended.check()
   }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import BPFLoader
 import LinuxSystem
 import Netlink
 import SystemPackage
@@ -18,6 +19,8 @@ public struct InterfaceProbe: Codable, Sendable {
   public var offloads: [String: Bool]
   /// An XDP program that is attached already: its id.
   public var attachedProgram: UInt32?
+  /// Its name, where that may be read.
+  public var attachedName: String?
   /// What `auto` would pick, and why; nil where nothing can be.
   public var tier: String?
   public var reason: String
@@ -39,11 +42,14 @@ public struct InterfaceProbe: Codable, Sendable {
     case receiveQueues = "receive_queues"
     case transmitQueues = "transmit_queues"
     case attachedProgram = "attached_program"
+    case attachedName = "attached_name"
   }
 
   /// Looks at `interface` in the namespace NS.
   public static func look(at interface: String, namespace: String?) throws -> InterfaceProbe {
-    try NetworkNamespace.open(namespace).run { try look(at: interface) }
+    // One's own is looked at without entering it, which takes privileges.
+    guard let namespace else { return try look(at: interface) }
+    return try NetworkNamespace.open(namespace).run { try look(at: interface) }
   }
 
   private static func look(at name: String) throws -> InterfaceProbe {
@@ -72,11 +78,17 @@ public struct InterfaceProbe: Codable, Sendable {
       },
       offloads: offloads.filter { interesting.contains($0.key) }.mapValues(\.isOn),
       attachedProgram: link.xdpAttached == 0 ? nil : link.xdpProgramID, tier: nil, reason: "")
-    if let program = probe.attachedProgram {
-      probe.reason = "XDP program \(program) is attached already"
+    probe.attachedName = probe.attachedProgram.flatMap(BPFProgram.name(ofID:))
+    let isOurs = probe.attachedName?.hasPrefix("culvert_") == true
+    if let program = probe.attachedProgram, !isOurs {
+      let name = probe.attachedName.map { " (\($0))" } ?? ""
+      probe.reason = "XDP program \(program)\(name) is attached already"
     } else {
       let automatic = AutomaticTier(uplink: link, features: features)
       (probe.tier, probe.reason) = (automatic.tier.rawValue, automatic.reason)
+      if isOurs {
+        probe.reason += "; culvert's own program is attached already, `culvert status` shows whose"
+      }
     }
     return probe
   }

@@ -97,7 +97,8 @@ final class OverlayPlace {
     default:
       throw Failure(
         "serve", name,
-        advice: "\(name) is \(device.kind ?? "a hardware device"); give a bridge or a VXLAN device.",
+        advice:
+          "\(name) is \(device.kind.map { "a \($0) device" } ?? (device.name == "lo" ? "the loopback device" : "a hardware device")); give a bridge or a VXLAN device.",
         status: .usage)
     }
   }

@@ -5,87 +5,79 @@ import LinuxSystem
 import Netlink
 
 /// The fast paths of this machine, found by their runtime directories: for the
-/// commands that talk to another process.
+/// commands that talk to another process. Reading changes nothing.
 public enum Overlays {
-  /// Forgets dead fast paths whose namespace is gone, and with it all they had changed.
-  public static func purge() {
-    for directory in RuntimeDirectory.all() {
-      guard let owner = directory.owner, !owner.isAlive, let inode = directory.namespaceInode,
-        NamespaceSearch.find(inode: inode) == nil
-      else { continue }
-      unlink(owner.logPath)
-      directory.remove()
-    }
-  }
-
   /// Those of one namespace, or of all.
   public static func directories(namespace reference: String?, all: Bool) throws -> [RuntimeDirectory] {
     try RuntimeDirectory.check()
+    let every = RuntimeDirectory.all()
+    guard !all else { return every }
     // Held open, the namespace in question is found and kept.
     let namespace = try NetworkNamespace.open(reference)
-    purge()
-    let every = RuntimeDirectory.all()
-    return all ? every : every.filter { $0.namespaceInode == namespace.identity.inode }
+    return every.filter { $0.namespaceInode == namespace.identity.inode }
   }
 
-  /// What a living owner says, or what is known of a dead one.
-  public static func status(_ directory: RuntimeDirectory) throws -> Status {
+  /// Those that ended by themselves, in one namespace or in all.
+  public static func ended(namespace reference: String?, all: Bool) throws -> [EndRecord] {
+    guard !all else { return EndRecord.all() }
+    let inode = try NetworkNamespace.open(reference).identity.inode
+    return EndRecord.all().filter { $0.namespaceInode == inode }
+  }
+
+  public static func status(of record: EndRecord) -> Status { record.status }
+
+  /// What a living owner says, or what is known of one that does not answer or has died. Nil where it has gone
+  /// meanwhile.
+  public static func status(_ directory: RuntimeDirectory) throws(Failure) -> Status? {
+    guard directory.isHeld else {
+      // One that begins has a folder first, and one that ends has none at last.
+      guard directory.exists, let owner = directory.owner else { return nil }
+      return known(of: owner, state: "dead", changes: Journal.read(directory)?.summary ?? [])
+    }
     guard let owner = directory.owner else {
-      throw Failure("read", directory.path, advice: "No owner is recorded; `culvert down` cleans up.")
+      return .known(pid: 0, state: "starting", overlay: directory.path, namespace: "")
     }
-    if owner.isAlive {
-      do {
-        return try JSONDecoder().decode(Status.self, from: askOwner(directory, .status))
-      } catch let failure as Failure where failure.errno != nil {
-        // It holds the directory and does not listen yet, or no longer.
-        return known(of: owner, state: "starting", changes: [])
-      }
+    if owner.isStopped { return known(of: owner, state: "stopped") }
+    switch try ask(directory, .status, as: Status.self, milliseconds: 5000) {
+    case .answered(var status):
+      status.log = owner.keptLog
+      return status
+    case .ending, .notListening: return known(of: owner, state: "starting")
+    case .silent: return known(of: owner, state: owner.isStopped ? "stopped" : "silent")
     }
-    return known(of: owner, state: "dead", changes: Journal.read(directory)?.summary ?? [])
   }
 
-  private static func known(of owner: Owner, state: String, changes: [String]) -> Status {
+  private static func known(of owner: Owner, state: String, changes: [String] = []) -> Status {
+    var status = Status.known(
+      pid: owner.pid, state: state, overlay: owner.overlay, namespace: owner.namespace)
+    status.changes = changes
+    status.log = owner.keptLog
+    return status
+  }
+
+  /// Nil where nobody serves it, or no longer.
+  public static func stats(_ directory: RuntimeDirectory) throws(Failure) -> Stats? {
+    guard directory.isHeld else { return nil }
+    let owner = directory.owner
+    let process = owner.map { "process \($0.pid)" } ?? "the process"
+    guard owner?.isStopped != true else { throw stopped(owner!, "ask for stats") }
+    switch try ask(directory, .stats, as: Stats.self, milliseconds: 5000) {
+    case .answered(let stats): return stats
+    case .ending, .notListening: return nil
+    case .silent: throw Failure("ask for stats", process, advice: "It did not answer within 5 s.")
+    }
+  }
+
+  private static func stopped(_ owner: Owner, _ what: String) -> Failure {
+    Failure(what, "process \(owner.pid)", advice: "It is stopped; `kill -CONT \(owner.pid)` lets it go on.")
+  }
+}
+
+extension Status {
+  /// What can be said of one that does not answer.
+  static func known(pid: Int32, state: String, overlay: String, namespace: String) -> Status {
     Status(
-      pid: owner.pid, state: state, namespace: owner.namespace, overlay: owner.overlay, bridge: owner.overlay,
-      vxlan: "", vni: 0, uplink: "", tier: "", mode: "", strict: false, ports: [], entries: .init(),
-      tunnels: [],
-      changes: changes)
-  }
-
-  public static func stats(_ directory: RuntimeDirectory) throws -> Stats {
-    try JSONDecoder().decode(Stats.self, from: askOwner(directory, .stats))
-  }
-
-  /// Ends a fast path: asks a living owner, restores for a dead one. Returns lines for people.
-  public static func down(_ directory: RuntimeDirectory) throws -> [String] {
-    if let owner = directory.owner, owner.isAlive {
-      do {
-        _ = try askOwner(directory, .down, seconds: 30)
-        return ["\(owner.overlay): process \(owner.pid) has let go"]
-      } catch let failure as Failure where failure.errno != nil && owner.hasEnded(within: 5000) {
-        // It was on its way out: what it leaves is what any dead one leaves.
-      }
-    }
-    // Whoever begins meanwhile keeps what it writes.
-    let lock = try directory.lock()
-    defer { withExtendedLifetime(lock.raw) {} }
-    let overlay = directory.owner?.overlay ?? directory.path
-    var lines = ["\(overlay): its process has died; the kernel's path was back at once"]
-    var owed = Journal()
-    if let journal = Journal.read(directory), !journal.isEmpty {
-      if let inode = directory.namespaceInode, NamespaceSearch.find(inode: inode) != nil {
-        let outcome = journal.restore()
-        lines += outcome.lines
-        owed = outcome.owed
-      } else {
-        lines.append("its namespace is gone, and with it what had been changed")
-      }
-    }
-    if let owner = directory.owner { unlink(owner.logPath) }
-    directory.remove(unlessOwed: owed)
-    guard owed.isEmpty else {
-      throw Failure("restore", overlay, advice: lines.joined(separator: "\n  "))
-    }
-    return lines
+      pid: pid, state: state, namespace: namespace, overlay: overlay, bridge: overlay, vxlan: "", vni: 0,
+      uplink: "", tier: "", mode: "", strict: false, ports: [], entries: .init(), tunnels: [], changes: [])
   }
 }

@@ -17,6 +17,9 @@ public struct Owner: Codable, Equatable, Sendable {
   public var logPath: String { Self.logPath(of: pid) }
   public static func logPath(of pid: Int32) -> String { "/run/culvert/log/up-\(pid).log" }
 
+  /// Where it is, if there is one.
+  var keptLog: String? { access(logPath, F_OK) == 0 ? logPath : nil }
+
   /// What ends it, or restores after it.
   public var downCommand: String { Self.downCommand(namespace) }
   public static func downCommand(_ namespace: String) -> String {
@@ -32,17 +35,12 @@ public struct Owner: Codable, Equatable, Sendable {
     return fields.count > 19 ? UInt64(fields[19]) : nil
   }
 
-  /// Whether the very process still runs.
-  public var isAlive: Bool { !hasEnded(within: 0) }
-
-  /// Waits for its end. A process that nobody has waited for yet (a zombie) has ended: its pidfd is readable.
-  func hasEnded(within milliseconds: Int32) -> Bool {
-    let descriptor = culvert_pidfd_open(pid)
-    guard descriptor >= 0 else { return true }
-    defer { close(descriptor) }
-    guard Owner.startTime(of: pid) == startTime else { return true }
-    var end = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-    return poll(&end, 1, milliseconds) == 1
+  /// Whether it was stopped (SIGSTOP), as far as its process can be seen from here.
+  var isStopped: Bool {
+    guard Owner.startTime(of: pid) == startTime, let text = try? FileText.read("/proc/\(pid)/stat"),
+      let afterName = text.lastIndex(of: ")")
+    else { return false }
+    return ["T", "t"].contains(text[text.index(after: afterName)...].split(separator: " ").first)
   }
 }
 
@@ -83,13 +81,33 @@ public struct RuntimeDirectory: Sendable, Hashable {
     return try? JSONDecoder().decode(Owner.self, from: data)
   }
 
+  /// Readable by all: what it says is what ip(8) says to all.
   func create() throws(Failure) {
-    do {
-      try FileManager.default.createDirectory(
-        atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-    } catch {
-      throw Failure("create", path, errno: .last, advice: "Run as root.")
+    for folder in ["/run/culvert", Self.root, path] { try Folder.make(folder) }
+  }
+
+  var exists: Bool { access(path, F_OK) == 0 }
+
+  /// Whether a process holds the lock, which goes with it however it ends. Its number would not tell: it may be of a
+  /// PID namespace that cannot be seen from here.
+  public var isHeld: Bool {
+    let raw = culvert_open(lockPath, O_RDONLY, 0)
+    guard raw >= 0 else {
+      // Only root may touch the lock; everybody else learns as much from the control socket.
+      return Errno.last == .permissionDenied && ControlClient.isAnybodyListening(at: socketPath)
     }
+    let descriptor = OwnedDescriptor(adopting: raw)
+    return flock(descriptor.raw, LOCK_SH | LOCK_NB) != 0 && Errno.last == .wouldBlock
+  }
+
+  /// False while it is still held after so long.
+  func waitUntilFree(milliseconds: Int) -> Bool {
+    let deadline = Clock.monotonicNanoseconds + UInt64(milliseconds) * 1_000_000
+    while isHeld {
+      guard Clock.monotonicNanoseconds < deadline else { return false }
+      usleep(10_000)
+    }
+    return true
   }
 
   /// Takes the lock, which goes with the process, and writes who holds it.
@@ -101,23 +119,33 @@ public struct RuntimeDirectory: Sendable, Hashable {
 
   /// Takes the lock without becoming the owner.
   func lock() throws -> OwnedDescriptor {
-    let descriptor = try OwnedDescriptor.open(lockPath, flags: O_RDWR | O_CREAT)
-    guard flock(descriptor.raw, LOCK_EX | LOCK_NB) == 0 else {
-      let errno = Errno.last
-      let holder = self.owner.map { "process \($0.pid)" } ?? "another process"
-      throw Failure(
-        "lock", path, errno: errno,
-        advice:
-          "\(holder) already serves this overlay; `culvert status` shows it, `\(self.owner?.downCommand ?? "culvert down")` ends it."
-      )
+    // Somebody who looks whether it is held has it for a moment; so has one who removes the folder.
+    for attempt in 0... {
+      try create()
+      let descriptor = try OwnedDescriptor.open(lockPath, flags: O_RDWR | O_CREAT)
+      if flock(descriptor.raw, LOCK_EX | LOCK_NB) == 0 {
+        var (held, now) = (stat(), stat())
+        if fstat(descriptor.raw, &held) == 0, stat(lockPath, &now) == 0, held.st_ino == now.st_ino {
+          return descriptor
+        }
+      } else if attempt >= 20 {
+        let errno = Errno.last
+        guard let owner else { throw Failure("lock", path, errno: errno, advice: "Another process has it.") }
+        throw Failure(
+          "serve", owner.overlay, errno: errno,
+          advice:
+            "Process \(owner.pid) serves it already; `culvert status` shows it, `\(owner.downCommand)` ends it."
+        )
+      }
+      usleep(5_000)
     }
-    return descriptor
+    fatalError("unreachable")
   }
 
   /// Written whole or not at all, and on disk before this returns.
   func write(_ data: Data, to file: String) throws(Failure) {
     let temporary = file + ".new"
-    let descriptor = try OwnedDescriptor.open(temporary, flags: O_WRONLY | O_CREAT | O_TRUNC)
+    let descriptor = try OwnedDescriptor.open(temporary, flags: O_WRONLY | O_CREAT | O_TRUNC, mode: 0o644)
     let written = data.withUnsafeBytes { Glibc.write(descriptor.raw, $0.baseAddress, $0.count) }
     guard written == data.count, fsync(descriptor.raw) == 0, rename(temporary, file) == 0 else {
       throw Failure("write", file, errno: .last)

@@ -5,7 +5,8 @@ import DataPlane
 public struct Status: Codable, Sendable {
   public var schema = "culvert.status/1"
   public var pid: Int32
-  /// "ready", or "dead" for a fast path whose process ended without `down`.
+  /// "ready"; "starting" (or ending); "stopped" (SIGSTOP) and "silent" for a process that does not answer; "dead" for
+  /// one that ended without `down`, "ended" for a detached one that ended by itself, and restored what it had changed.
   public var state: String
   public var namespace: String
   public var overlay: String
@@ -22,6 +23,11 @@ public struct Status: Codable, Sendable {
   public var tunnels: [Tunnel]
   /// Journalled changes to containers' ends that are in force.
   public var changes: [String]
+  /// What a detached process said after it was ready, while the file is there.
+  public var log: String?
+  /// Of one that ended by itself: why and when (ISO 8601).
+  public var reason: String?
+  public var time: String?
 
   public struct Port: Codable, Sendable {
     public var name: String
@@ -60,6 +66,8 @@ public struct Stats: Codable, Sendable {
   public var ports: [Port]
   /// Of tier `afxdp`, one after the other.
   public var workers: [Work]?
+  /// When it was read (ISO 8601), where it is read again and again.
+  public var time: String?
 
   public struct Count: Codable, Sendable, Equatable {
     public var packets: UInt64 = 0

@@ -27,7 +27,7 @@ final class TCTier: TableTier {
   init(_ options: FastPathOptions, _ place: OverlayPlace) throws {
     guard !place.isSplit else {
       throw Failure(
-        "use tier", "tc",
+        "serve \(place.bridge.name) by", "tier tc",
         advice:
           "Bridge and uplink are in different namespaces, which a tc program cannot cross; use tier xdp.",
         status: .unavailable)

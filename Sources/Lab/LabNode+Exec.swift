@@ -10,7 +10,8 @@ extension LabNode {
   /// the node's devices; `warn` is told where that cannot be.
   public func exec(_ command: [String], warn: (Failure) -> Void) throws(Failure) -> Never {
     guard let program = command.first else {
-      throw Failure("execute", "nothing", advice: "Give a command after --.", status: .usage)
+      throw Failure(
+        "run a command in", name, advice: "None is given; name it after --.", status: .usage)
     }
     try namespace.enter()
     do throws(Failure) {
@@ -21,7 +22,10 @@ extension LabNode {
     var arguments: [UnsafeMutablePointer<CChar>?] = command.map { strdup($0) }
     arguments.append(nil)
     execvp(program, arguments)
-    throw Failure("execute", program, errno: .last)
+    let errno = Errno.last
+    throw Failure(
+      "run", program, errno: errno,
+      status: errno == .noSuchFileOrDirectory ? .commandNotFound : .notExecutable)
   }
 
   private static func remountSys() throws(Failure) {

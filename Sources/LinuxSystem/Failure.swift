@@ -11,6 +11,9 @@ public enum ExitStatus: Int32, Sendable {
   /// This kernel or interface cannot do it.
   case unavailable = 69
   case needsPrivileges = 77
+  /// `lab exec`, as a shell has it: the command cannot be run, or is not there.
+  case notExecutable = 126
+  case commandNotFound = 127
 }
 
 /// An operation that failed: on what, with which errno, and what to do next.

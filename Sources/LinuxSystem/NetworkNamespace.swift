@@ -46,6 +46,15 @@ public struct NetworkNamespace: ~Copyable, Sendable {
     return try NetworkNamespace(adopting: OwnedDescriptor(adopting: raw))
   }
 
+  /// One spelling of what `open` takes: a name under /run/netns is that name.
+  public static func plainName(of reference: String) -> String {
+    for folder in ["/run/netns/", "/var/run/netns/"] where reference.hasPrefix(folder) {
+      let name = String(reference.dropFirst(folder.count))
+      if !name.isEmpty, !name.contains("/"), Int32(name) == nil { return name }
+    }
+    return reference
+  }
+
   /// The calling thread's namespace.
   public static func current() throws(Failure) -> NetworkNamespace {
     try NetworkNamespace(adopting: OwnedDescriptor.open("/proc/thread-self/ns/net"))

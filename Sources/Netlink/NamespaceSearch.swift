@@ -31,6 +31,13 @@ public enum NamespaceSearch {
     return nil
   }
 
+  /// Whether every process of the machine can be seen, so that a namespace that is not found is gone: in the first
+  /// PID namespace, whose inode is fixed (PROC_PID_INIT_INO).
+  public static var seesEveryProcess: Bool {
+    var status = stat()
+    return stat("/proc/self/ns/pid", &status) == 0 && status.st_ino == 0xEFFF_FFFC
+  }
+
   /// Processes end and refuse (EACCES) at any time: what cannot be opened is no candidate.
   private static func open(
     _ path: String, unless seen: inout Set<NetworkNamespace.Identity>

@@ -17,8 +17,10 @@ int culvert_setns(int fd);                     // CLONE_NEWNET only
 int culvert_unshare_net(void);                 // CLONE_NEWNET
 int culvert_pin(int cpu);                      // this thread; returns 0 or -errno
 int culvert_set_idle_class(void);              // SCHED_IDLE for this thread
+void culvert_name_process(const char *name);   // this thread; of the first one: /proc/PID/comm
 int culvert_pidfd_open(int pid);
 int culvert_wait_for_readers(void);            // of RCU, that run now; returns 0 or -errno
+int64_t culvert_peer_uid(int socket);          // of a Unix socket, or -errno
 int culvert_pipe(int ends[2], bool nonblocking); // O_CLOEXEC
 int culvert_open(const char *path, int flags, unsigned mode);
 uint64_t culvert_monotonic_ns(void);

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+import Foundation
+import LinuxSystem
+import SystemPackage
+
+/// What `status`, `stats` and `down` ask of the process that serves an overlay: one JSON line each way, each naming
+/// the protocol and the version of its sender.
+enum ControlProtocol {
+  /// Changes when one side could misread the other.
+  static let schema = "culvert.control/1"
+  /// A request is a word or two.
+  static let longestRequest = 4096
+
+  static func line(_ value: some Encodable) -> [UInt8] {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    let data = (try? encoder.encode(value)) ?? Data("{}".utf8)
+    return [UInt8](data) + [UInt8(ascii: "\n")]
+  }
+
+  /// What a line says of its sender; nil where it is no JSON object at all.
+  struct Head: Decodable {
+    var schema: String?
+    var culvert: String?
+  }
+  static func head(_ line: [UInt8]) -> Head? { try? JSONDecoder().decode(Head.self, from: Data(line)) }
+}
+
+public enum ControlRequest: String, Sendable {
+  case status, stats, down
+
+  struct Line: Codable {
+    var schema = ControlProtocol.schema
+    var culvert = Build.version
+    var request: String
+  }
+  var line: [UInt8] { ControlProtocol.line(Line(request: rawValue)) }
+
+  /// Whoever cannot be understood is told so, and by which version.
+  static func parse(_ line: [UInt8]) -> Result<ControlRequest, ControlRefusal> {
+    guard let head = ControlProtocol.head(line), let schema = head.schema else {
+      // Before there were versions a request was a bare word.
+      let word = String(decoding: line, as: UTF8.self)
+      let isOld = ControlRequest(rawValue: word) != nil
+      return .failure(
+        ControlRefusal(
+          .version,
+          isOld
+            ? "The request names no protocol: it is an older culvert's." : "The request is no line of JSON."))
+    }
+    guard schema == ControlProtocol.schema else {
+      return .failure(
+        ControlRefusal(
+          .version, "Culvert \(head.culvert ?? "of an unknown version") asked by \(schema)."))
+    }
+    guard let text = try? JSONDecoder().decode(Line.self, from: Data(line)).request else {
+      return .failure(ControlRefusal(.unknownRequest, "The request names nothing to do."))
+    }
+    guard let request = ControlRequest(rawValue: text) else {
+      return .failure(ControlRefusal(.unknownRequest, "It knows no request \"\(text.prefix(40))\"."))
+    }
+    return .success(request)
+  }
+}
+
+/// Why a request was not served.
+struct ControlRefusal: Codable, Error {
+  enum Kind: String, Codable {
+    /// Another protocol, or none.
+    case version
+    case unknownRequest = "unknown-request"
+    /// Only root may do that.
+    case privileges
+    /// The fast path is ending.
+    case ending
+    case failed
+  }
+  var kind: Kind
+  var text: String
+  init(_ kind: Kind, _ text: String) {
+    self.kind = kind
+    self.text = text
+  }
+}
+
+/// A line back: what was asked for, or why not.
+struct ControlReply<Body: Codable>: Codable {
+  var schema = ControlProtocol.schema
+  var culvert = Build.version
+  var body: Body?
+  var error: ControlRefusal?
+
+  init(_ result: Result<Body, ControlRefusal>) {
+    switch result {
+    case .success(let body): self.body = body
+    case .failure(let refusal): error = refusal
+    }
+  }
+}
+
+/// What a fast path that was told to end says.
+struct DownReply: Codable {
+  /// What was given back, a line each.
+  var restored: [String]
+}

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+import Foundation
+import LinuxSystem
+import TestSupport
+import Testing
+
+/// `up`, `down`, `status` and `stats` as processes: what they survive, what they leave, and their exit statuses.
+@Suite(.serialized, .enabled(if: mayUseKernel, Comment(rawValue: needsRoot)))
+struct ProcessTests {
+  /// The messages are lost; packets are carried, and the end restores.
+  @Test(arguments: ["2> /dev/full", "2> >(head -1 > /run/head)", "2> >(full)", "2>&-"])
+  func upLivesOnWithoutItsMessages(messages: String) throws {
+    try script(
+      """
+      culvert lab up vxlan
+      features > /run/before
+      # A reader that has stopped reading, behind a pipe that is full.
+      full() { exec sleep 20 > /dev/null 2>&1; }
+      fill() { case '\(messages)' in *full\)) head -c 65536 /dev/zero >&2 ;; esac; }
+      { fill; exec "$exe" up --overlay br0 --netns culvert-hostA --tier xdp; } \(messages) & pid=$!
+      until_ state ready
+      # A change that it reports.
+      ip -n culvert-hostA link set va1 nomaster
+      until_ bash -c "! '$exe' status | grep -q va1"
+      ip -n culvert-hostA link set va1 master br0
+      until_ bash -c "'$exe' status | grep -q va1"
+      kill -TERM $pid
+      until_ gone $pid
+      rc 0 culvert status
+      said 'no overlay'
+      features | diff /run/before -
+      """)
+  }
+
+  @Test func resultsThatCannotBeWrittenAreAnError() throws {
+    try script(
+      """
+      culvert lab up bare
+      for command in "probe eth0 --netns culvert-hostA" "status --json" "lab list" "down --json"; do
+        rc 0 culvert $command
+        status=0; "$exe" $command > /dev/full 2> /run/err || status=$?
+        test $status = 1 || { echo "$command: $status"; exit 9; }
+        grep -q 'write standard output: No space left on device (errno 28)' /run/err
+      done
+      """)
+  }
+
+  @Test func aSignalThatMeansNothingLeavesTheOthersHeard() throws {
+    try script(
+      """
+      culvert lab up vxlan
+      "$exe" up --overlay br0 --netns culvert-hostA & pid=$!
+      until_ state ready
+      kill -USR1 $pid
+      rc 0 culvert status
+      kill -USR1 $pid
+      kill -TERM $pid
+      until_ gone $pid
+      test -z "$(ls /run/culvert/overlays)"
+      """)
+  }
+
+  @Test func downsAtOnceAreAllContent() throws {
+    try script(
+      """
+      culvert lab up vxlan
+      up --detach
+      pids=
+      for i in 1 2 3 4; do "$exe" down --netns culvert-hostA > /run/down.$i 2>&1 & pids="$pids $!"; done
+      for pid in $pids; do wait $pid; done
+      test "$(cat /run/down.* | grep -c 'fast path stopped')" -ge 1
+      ! grep -h 'process 0\\|error' /run/down.*
+      rc 0 culvert down --netns culvert-hostA
+      said 'nothing to end'
+      """)
+  }
+
+  @Test func aStoppedProcessHidesNoOther() throws {
+    try script(
+      """
+      culvert lab up vxlan
+      up --detach
+      culvert up --overlay br0 --netns culvert-hostB --detach
+      pid=$(owner)
+      kill -STOP $pid
+      rc 1 culvert status
+      said "process $pid is stopped"
+      said 'carrying 1 of 1 port'
+      rc 1 timeout 20 "$exe" down --all
+      said "kill -CONT $pid"
+      kill -CONT $pid
+      rc 0 culvert down --all
+      """)
+  }
+
+  @Test func anotherPIDNamespaceSeesItAlive() throws {
+    try script(
+      """
+      culvert lab up vxlan
+      up --detach
+      unshare --pid --fork --mount-proc "$exe" status > /run/out
+      said 'carrying 1 of 1 port'
+      unshare --pid --fork --mount-proc "$exe" stats > /run/out
+      said 'va1 in'
+      # One that is begun there is told, and does not take what is another's.
+      rc 1 unshare --pid --fork --mount-proc "$exe" up --overlay br0 --netns culvert-hostA
+      said 'serves it already'
+      unshare --pid --fork --mount-proc "$exe" down --netns culvert-hostA > /run/out
+      said 'fast path stopped'
+      test -z "$(ls /run/culvert/overlays)"
+      """)
+  }
+
+  /// Whoever only reads leaves a dead one's journal alone, also where its namespace is gone.
+  @Test func readingDeletesNothing() throws {
+    try script(
+      """
+      culvert lab up vxlan
+      up --detach
+      pid=$(owner)
+      kill -9 $pid
+      until_ gone $pid
+      find /run/culvert -type f | sort > /run/before
+      rc 1 culvert status
+      said 'has died'
+      said "log: /run/culvert/log/up-$pid.log"
+      rc 1 culvert stats
+      said 'culvert status'
+      culvert lab list > /dev/null
+      find /run/culvert -type f | sort | diff /run/before -
+      # From a namespace that sees neither the process nor its namespace.
+      unshare --pid --fork --mount-proc bash -c "umount -l /run/netns 2> /dev/null; '$exe' status; '$exe' stats" \\
+        > /run/out 2>&1 || true
+      find /run/culvert -type f | sort | diff /run/before -
+      rc 0 culvert down --netns culvert-hostA
+      said 'restored'
+      test -z "$(find /run/culvert/overlays /run/culvert/log -type f)"
+      """)
+  }
+
+  @Test func anEndThatNobodyAskedForLeavesATrace() throws {
+    try script(
+      """
+      culvert lab up vxlan
+      rc 0 up --detach
+      said 'log /run/culvert/log/up-'
+      pid=$(owner)
+      test "$(cat /proc/$pid/comm)" = culvert
+      vxlan=$(ip -n culvert-hostA -o link show type vxlan | awk -F': ' '{print $2}')
+      ip -n culvert-hostA link del $vxlan
+      until_ gone $pid
+      rc 1 culvert status
+      said "process $pid ended by itself at 20"
+      said "$vxlan is gone"
+      said "log: /run/culvert/log/up-$pid.log"
+      grep -q "$vxlan is gone" /run/culvert/log/up-$pid.log
+      rc 1 culvert status --json
+      grep -q '"state" : "ended"' /run/out
+      rc 0 culvert status --netns culvert-hostB
+      rc 0 culvert down --netns culvert-hostB
+      rc 1 culvert status
+      rc 0 culvert down --netns culvert-hostA --json
+      grep -q '"state" : "cleared"' /run/out
+      rc 0 culvert status
+      test -z "$(find /run/culvert/ended /run/culvert/log -type f)"
+      """)
+  }
+
+  @Test func whatEndsAsAskedLeavesNone() throws {
+    try script(
+      """
+      culvert lab up vxlan
+      up --detach
+      rc 0 culvert down --netns culvert-hostA
+      up --detach
+      pid=$(owner)
+      kill -TERM $pid
+      until_ gone $pid
+      rc 0 culvert status
+      test -z "$(find /run/culvert/overlays /run/culvert/log /run/culvert/ended -type f 2> /dev/null)"
+      """)
+  }
+
+  /// A host as Linux ships it: netfilter sees bridged packets.
+  @Test func aDetachedUpThatCanCarryNothingSaysWhy() throws {
+    try script(
+      """
+      culvert lab up vxlan --as-shipped
+      features > /run/before
+      rc 69 up --detach --tier xdp
+      said 'carrying 0 of 1 port'
+      said 'bridge-nf-call-iptables'
+      said 'wait-for-traffic'
+      features | diff /run/before -
+      test -z "$(ls /run/culvert/overlays)"
+      rc 0 up --detach --tier xdp --wait-for-traffic
+      rc 69 culvert status
+      said 'carrying 0 of 1 port'
+      for family in ip ip6 arp; do
+        ip netns exec culvert-hostA sh -c "echo 0 > /proc/sys/net/bridge/bridge-nf-call-${family}tables"
+      done
+      until_ culvert status
+      rc 0 culvert status
+      said 'carried by xdp'
+      rc 0 culvert down --netns culvert-hostA
+      features | diff /run/before -
+      rc 64 up --wait-for-traffic
+      """)
+  }
+
+  @Test func whatIsOverriddenIsNamed() throws {
+    try script(
+      """
+      culvert lab up vxlan --as-shipped
+      rc 0 up --detach --bypass-policy
+      said '--bypass-policy overrides: .*bridge-nf-call-iptables'
+      rc 0 culvert status
+      """)
+  }
+
+  @Test func refusalsHaveTheirStatuses() throws {
+    try script(
+      """
+      culvert lab up vxlan
+      rc 69 up --policy connections
+      rc 64 up --policy magic
+      rc 64 up --outer-checksum sometimes
+      up --detach
+      rc 1 up
+      said "Process $(owner) serves it already"
+      rc 64 culvert lab exec a1
+      rc 127 culvert lab exec a1 -- no-such-command
+      rc 126 culvert lab exec a1 -- /etc/passwd
+      rc 0 culvert lab list
+      said 'a1 198.19.0.1'
+      rc 0 culvert probe eth0 --netns culvert-hostA
+      said "culvert's own program"
+      """)
+  }
+
+  /// As ip(8): what only reads is for everybody.
+  @Test func readingNeedsNoPrivileges() throws {
+    try script(
+      """
+      culvert lab up vxlan
+      up --detach
+      # The binary's own folders may be closed to others.
+      cp "$exe" /run/culvert-copy; chmod 755 /run/culvert-copy
+      as() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
+      as ldd /run/culvert-copy > /run/libraries 2>&1 && ! grep -q 'not found' /run/libraries || exit 0
+      rc 0 as /run/culvert-copy status
+      said 'carrying 1 of 1 port'
+      rc 0 as /run/culvert-copy stats
+      rc 0 as /run/culvert-copy lab list
+      rc 0 as /run/culvert-copy probe lo
+      rc 77 as /run/culvert-copy down --netns culvert-hostA
+      rc 77 as /run/culvert-copy lab exec a1 -- true
+      rc 0 culvert status
+      """)
+  }
+}
