@@ -16,7 +16,7 @@ struct ProcessTests {
       features > /run/before
       # A reader that has stopped reading, behind a pipe that is full.
       full() { exec sleep 20 > /dev/null 2>&1; }
-      fill() { case '\(messages)' in *full\)) head -c 65536 /dev/zero >&2 ;; esac; }
+      fill() { case '\(messages)' in *'(full'*) head -c 65536 /dev/zero >&2 ;; esac; }
       { fill; exec "$exe" up --overlay br0 --netns culvert-hostA --tier xdp; } \(messages) & pid=$!
       until_ state ready
       # A change that it reports.
