@@ -27,8 +27,8 @@ struct CostLadder: CulvertCommand {
       each step beside the same in C. path: a whole host at the highest rate that it takes, in namespaces of its own.
       """)
 
-  @Option(help: "Comma-separated: bpf, swift, path.")
-  var parts = "bpf,swift,path"
+  @Option(help: "Comma-separated: bpf, swift, path (default: all; with --against bpf,swift).")
+  var parts: String?
   @Option(help: "Comma-separated numbers of entries in the forwarding table (part bpf).")
   var entries = "1,1000,100000,1000000"
   @Option(help: "Samples of each step.")
@@ -46,16 +46,31 @@ struct CostLadder: CulvertCommand {
   @Option(help: "Say which steps got slower or faster since this result of `culvert cost --json`.")
   var compare: String?
   @Option(
+    help: ArgumentHelp(
+      "Compare with another build, by turns: the executable of an older culvert.",
+      discussion:
+        "Runs both alternately (A B B A), so that the machine is in both, and says what each differs from itself by. Smaller differences can be told than with --compare.",
+      valueName: "path"))
+  var against: String?
+  @Option(help: "With --against: how many times A B B A.")
+  var blocks = CostAgainst.usualBlocks
+  @Option(
     help:
-      "With --compare: exit with status 2 if a step got slower by more than so many percent, interval and all."
+      "With --compare or --against: exit with status 2 if a step got slower by more than so many percent, interval and all."
   )
   var failAbove: Double?
 
   func validate() throws {
     if let rounds, rounds < 1 { throw ValidationError("--rounds must be positive.") }
     if let peer, peer != "testpmd" { throw ValidationError("--peer \(peer): testpmd is the one there is.") }
-    if failAbove != nil && compare == nil { throw ValidationError("--fail-above needs --compare OLD.json.") }
-    if !parts.split(separator: ",").contains("path") {
+    if failAbove != nil && compare == nil && against == nil {
+      throw ValidationError("--fail-above needs --compare OLD.json or --against PATH.")
+    }
+    if blocks < 1 { throw ValidationError("--blocks must be positive.") }
+    if against != nil && (compare != nil || json != nil || html != nil) {
+      throw ValidationError("--against compares two builds and has no --compare, --json or --html.")
+    }
+    if !chosenParts.split(separator: ",").contains("path") {
       for (option, value) in [("--peer", peer), ("--networks", networks)] where value != nil {
         throw ValidationError("\(option) needs part path.")
       }
@@ -63,9 +78,11 @@ struct CostLadder: CulvertCommand {
     if let failAbove, failAbove < 0 { throw ValidationError("--fail-above must not be negative.") }
   }
 
+  private var chosenParts: String { parts ?? (against == nil ? "bpf,swift,path" : "bpf,swift") }
+
   private func partList() throws(Failure) -> [CostReport.Part] {
     var list: [CostReport.Part] = []
-    for name in parts.split(separator: ",") {
+    for name in chosenParts.split(separator: ",") {
       guard let part = CostReport.Part(rawValue: String(name)) else {
         let known = CostReport.Part.allCases.map(\.rawValue).joined(separator: ", ")
         throw Failure("measure part", String(name), advice: "Choose from \(known).", status: .usage)
@@ -124,6 +141,7 @@ struct CostLadder: CulvertCommand {
     }
     for path in [json, html].compactMap({ $0 }) { try ResultFile.check(path) }
     let interruption = try Interruption()
+    if let against { return try compare(with: against, interruption) }
     suite.isInterrupted = { interruption.happened }
     let report: CostReport
     do { report = try suite.run(LiveProgress()) } catch is CostSuite.Interrupted {
@@ -136,8 +154,25 @@ struct CostLadder: CulvertCommand {
     if report.failures != nil { throw ExitCode(ExitStatus.failed.rawValue) }
   }
 
+  private func compare(with other: String, _ interruption: Interruption) throws {
+    var arguments = ["--parts", chosenParts, "--entries", entries, "--rounds", "\(rounds ?? 5)"]
+    if quick { arguments.append("--quick") }
+    if let networks { arguments += ["--networks", networks] }
+    if let peer { arguments += ["--peer", peer] }
+    var builds = CostAgainst(other: other, own: "/proc/self/exe", arguments: arguments, blocks: blocks)
+    builds.isInterrupted = { interruption.happened }
+    let done: [CostAgainst.Block]
+    do { done = try builds.run(LiveProgress()) } catch is CostSuite.Interrupted {
+      throw Failure("measure", "two builds", errno: .interrupted, advice: "Nothing was compared.")
+    }
+    try tell(CostComparison(done))
+  }
+
   private func compare(_ older: CostReport, _ report: CostReport) throws {
-    let comparison = CostComparison(older, report)
+    try tell(CostComparison(older, report))
+  }
+
+  private func tell(_ comparison: CostComparison) throws {
     try StandardStream.result("\n\(comparison.text)")
     let misses =
       failAbove.map { limit in comparison.lines.filter { $0.exceeds(limit, drift: comparison.drift) } } ?? []

@@ -252,10 +252,58 @@ struct CostReportTests {
     }
     let comparison = CostComparison(old, new)
     #expect(comparison.drift == 1.5)
-    #expect(comparison.lines.contains { $0.exceeds(20, drift: nil) })
+    #expect(!comparison.lines.contains { $0.part != .path && $0.isWorse })
     #expect(!comparison.lines.contains { $0.part != .path && $0.exceeds(20, drift: comparison.drift) })
+    #expect(comparison.lines.contains { $0.part == .path && $0.exceeds(20, drift: comparison.drift) })
     #expect(comparison.notes.contains { $0.hasPrefix("the machine is not what it was") })
     for line in comparison.text.split(separator: "\n") { #expect(line.count <= 80, "\(line)") }
+  }
+
+  /// Two results of one build, as they were: a fifth more or less is what the machine did.
+  @Test func aBuildDoesNotDifferFromItself() {
+    for scale in [0.86, 1.18] {
+      let comparison = CostComparison(.sample(), .sample(scale))
+      #expect(comparison.lines.allSatisfy { !$0.isWorse && !$0.isBetter }, "\(comparison.text)")
+      #expect(comparison.lines.contains { $0.interval.lowerBound > 1 || $0.interval.upperBound < 1 })
+      #expect(comparison.text.contains("0 slower, 0 faster"))
+      #expect(comparison.text.contains("bpf 1.20×, swift 1.20×"))
+    }
+    // Of a few nanoseconds one or two more are none, whatever their ratio.
+    var (old, new) = (CostReport.sample(), CostReport.sample())
+    for (report, ns) in [(0, 4.0), (1, 6.0)] {
+      let samples = [Double](repeating: ns, count: 5)
+      if report == 0 { old.steps[0].samples = samples } else { new.steps[0].samples = samples }
+      if report == 0 { old.steps[0].nsPerPacket = CostReport.Figure(samples)! }
+      if report == 1 { new.steps[0].nsPerPacket = CostReport.Figure(samples)! }
+    }
+    #expect(CostComparison(old, new).lines.allSatisfy { !$0.isWorse })
+  }
+
+  /// Builds by turns: the machine's changes are in both, and what is left is the builds'.
+  @Test func turnsTakeTheMachineOutOfAComparison() {
+    func blocks(_ change: Double, wobble: Double = 0.01) -> [CostAgainst.Block] {
+      [1, 1.6, 0.8, 1.1].map { machine in
+        CostAgainst.Block(
+          other: [.sample(machine), .sample(machine * (1 + wobble))],
+          own: [.sample(machine * change), .sample(machine * change * (1 - wobble))])
+      }
+    }
+    let same = CostComparison(blocks(1))
+    #expect(same.lines.count == CostReport.sample().steps.count)
+    #expect(same.lines.allSatisfy { !$0.isWorse && !$0.isBetter }, "\(same.text)")
+    // Less than two results taken at different times could tell.
+    let slower = CostComparison(blocks(1.1))
+    #expect(slower.lines.contains { $0.part == .swift && $0.isWorse && $0.exceeds(5, drift: nil) })
+    #expect(slower.lines.filter { $0.before > 30 }.allSatisfy { $0.isWorse }, "\(slower.text)")
+    #expect(!slower.lines.contains { $0.exceeds(15, drift: nil) })
+    #expect(CostComparison(blocks(0.9)).lines.contains { $0.isBetter })
+    // Builds that differ as much from themselves do not differ.
+    let noisy = CostComparison(blocks(1.1, wobble: 0.15))
+    #expect(noisy.lines.allSatisfy { !$0.isWorse && !$0.isBetter }, "\(noisy.text)")
+    for line in slower.text.split(separator: "\n") { #expect(line.count <= 80, "\(line)") }
+    // Two pairs support nothing.
+    let few = CostComparison(Array(blocks(2).prefix(2)))
+    #expect(few.notes.contains { $0.hasPrefix("fewer than") } && few.lines.allSatisfy { !$0.isWorse })
   }
 
   @Test func whatItsSpreadHidesIsNotCompared() {
@@ -369,6 +417,12 @@ struct CostCommandTests {
     #expect(second.output.contains("above --fail-above: xdp encapsulate"))
     let noLimit = try culvert("\(ladder) --compare \(file.path)")
     #expect(noLimit.status == 0)
+    let turns = "--parts swift --rounds 1 --blocks 3 --against"
+    let itself = try culvert("\(turns) \(Self.binary)")
+    #expect(itself.status == 0 && itself.output.contains("no difference"), "\(itself.output)")
+    #expect(itself.output.contains("noise floor, within which nothing is a difference: swift "))
+    let nobody = try culvert("\(turns) /bin/false")
+    #expect(nobody.status == 1 && nobody.output.contains("/bin/false"), "\(nobody.output)")
     // An interrupted run leaves an earlier result as it was.
     let kept = try Data(contentsOf: file)
     _ = try shell("sh", "-c", "timeout -s INT 1 \(Self.binary) cost --json \(file.path) 2>&1; test $? = 124")
@@ -378,7 +432,8 @@ struct CostCommandTests {
   @Test(arguments: [
     ("--parts bpf,nothing", Int32(64)), ("--entries 0", 64), ("--fail-above 5", 64),
     ("--compare /nowhere/old.json", 1), ("--peer vpp", 64), ("--networks xdp", 64),
-    ("--parts swift --json /nowhere/new.json", 1),
+    ("--parts swift --json /nowhere/new.json", 1), ("--against /bin/true --json x.json", 64),
+    ("--against /nowhere/culvert", 1), ("--against /bin/true --blocks 0", 64),
   ])
   func whatCannotBeDoneIsSaidAtOnce(arguments: String, status: Int32) throws {
     let run = try culvert(arguments)
