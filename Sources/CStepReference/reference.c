@@ -113,10 +113,18 @@ static inline uint32_t flow_hash(const struct inner *in, uint64_t seed) {
   return (uint32_t)(mix(mix(state, last), last) >> 32);
 }
 
-static inline void write_outer(const struct inner *in, const struct culvert_tunnel *tunnel, uint64_t seed,
-                               uint32_t serial) {
+static inline uint16_t next_identification(const struct culvert_reference_burst *burst, uint32_t hash) {
+  unsigned short *number = &burst->next_numbers[hash & (CULVERT_ID_FLOWS - 1)];
+  if (!(*number & (CULVERT_ID_BLOCK - 1))) {
+    *number = (unsigned short)__atomic_fetch_add(burst->next_block, CULVERT_ID_BLOCK, __ATOMIC_RELAXED);
+  }
+  return (*number)++;
+}
+
+static inline void write_outer(const struct inner *in, const struct culvert_tunnel *tunnel,
+                               const struct culvert_reference_burst *burst) {
   unsigned char *outer = in->frame - OUTER;
-  uint32_t flags = tunnel->flags, hash = flow_hash(in, seed);
+  uint32_t flags = tunnel->flags, hash = flow_hash(in, burst->seed);
   uint8_t ttl = flags & CULVERT_TUNNEL_TTL_INHERIT && in->ttl ? in->ttl : tunnel->ttl;
   uint32_t width = (uint32_t)tunnel->source_max - tunnel->source_min + 1;
   uint16_t port = (uint16_t)(tunnel->source_min + (uint32_t)(((uint64_t)hash * width) >> 32));
@@ -129,7 +137,7 @@ static inline void write_outer(const struct inner *in, const struct culvert_tunn
   if (flags & CULVERT_TUNNEL_DF_SET) fragment = 0x4000;
   else if (flags & CULVERT_TUNNEL_DF_INHERIT) fragment = in->is_ipv4 ? ntohs(in->fragment) & 0x4000 : 0x4000;
   ip0 = htonl((uint32_t)(0x4500 | tos) << 16 | ip_bytes);
-  ip1 = htonl((uint32_t)(uint16_t)(hash + serial) << 16 | fragment);
+  ip1 = htonl((uint32_t)next_identification(burst, hash) << 16 | fragment);
   ip2 = htonl((uint32_t)(ttl << 8 | 17) << 16);
   ports = htonl((uint32_t)port << 16 | ntohs(tunnel->udp_port));
   if (flags & CULVERT_TUNNEL_UDP_CSUM) {
@@ -199,7 +207,7 @@ static __attribute__((noinline)) unsigned long long encapsulate_burst(const stru
         !burst->tunnels[target].valid)
       continue;
     parse(&in, frame, burst->bytes);
-    write_outer(&in, burst->tunnels + target, burst->seed, index);
+    write_outer(&in, burst->tunnels + target, burst);
     seen += u16(frame - OUTER + OUTER_IP + 10);
     memcpy(frame - 8, &words, 8);
   }

@@ -26,7 +26,10 @@ public final class BurstInMemory {
   public let unfinished: UInt16
   public let tunnels: UnsafeMutableBufferPointer<culvert_tunnel>
   public static let seed: UInt64 = 1
-  private let identifications = Identifications(IdentificationBlocks())
+  private let identifications = Identifications(IdentificationBlocks(first: 0))
+  /// The same state for the same steps in another language, which begins alike.
+  public let nextBlock = UnsafeMutablePointer<UInt32>.allocate(capacity: 1)
+  public let nextNumbers = UnsafeMutablePointer<UInt16>.allocate(capacity: Int(CULVERT_ID_FLOWS))
 
   private static let frameBytes = 2048
   private static let headroom = 256
@@ -34,6 +37,8 @@ public final class BurstInMemory {
   /// `count` copies of an IPv4 or IPv6 frame that carries TCP or UDP, each to another of the tunnels.
   public init(_ frame: [UInt8], count: Int, tunnels: [culvert_tunnel]) {
     self.count = count
+    nextBlock.initialize(to: 0)
+    nextNumbers.initialize(repeating: 0, count: Int(CULVERT_ID_FLOWS))
     bytes = frame.count
     memory = .allocate(byteCount: Self.frameBytes * count, alignment: 4096)
     offsets = (0..<count).map { UInt32($0 * Self.frameBytes + Self.headroom) }
@@ -51,6 +56,8 @@ public final class BurstInMemory {
   deinit {
     memory.deallocate()
     tunnels.deallocate()
+    nextBlock.deallocate()
+    nextNumbers.deallocate()
   }
 
   /// Runs a step over the burst `turns` times. Returns something that depends on all it did.

@@ -7,9 +7,10 @@ import Synchronization
 public final class IdentificationBlocks: @unchecked Sendable {
   fileprivate let next: UnsafeMutablePointer<Atomic<UInt32>>
 
-  public init() {
+  /// - Parameter first: where the numbers begin; a multiple of the block.
+  public init(first: UInt32 = .random(in: 0...0xffff) & ~UInt32(CULVERT_ID_BLOCK - 1)) {
     next = .allocate(capacity: 1)
-    next.initialize(to: Atomic(.random(in: 0...0xffff) & ~UInt32(CULVERT_ID_BLOCK - 1)))
+    next.initialize(to: Atomic(first))
   }
 
   deinit { next.deallocate() }

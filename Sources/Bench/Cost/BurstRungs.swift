@@ -88,7 +88,8 @@ extension BurstInMemory {
           memory: self.memory.assumingMemoryBound(to: UInt8.self), offsets: offsets.baseAddress,
           bytes: UInt32(self.bytes), count: UInt32(self.count),
           tunnels: UnsafePointer(self.tunnels.baseAddress), tunnel_count: UInt32(self.tunnels.count),
-          seed: Self.seed, unfinished: self.unfinished)
+          seed: Self.seed, unfinished: self.unfinished,
+          next_block: self.nextBlock, next_numbers: self.nextNumbers)
         return function(&burst, UInt32(turns))
       }
     }

@@ -15,6 +15,9 @@ struct culvert_reference_burst {
   unsigned long long seed;
   /// What every frame's checksum field is set to before it is completed.
   unsigned short unfinished;
+  /// Of outer identifications: the next block, and the next number of each flow (CULVERT_ID_FLOWS).
+  unsigned int *next_block;
+  unsigned short *next_numbers;
 };
 
 /// Each runs over the burst so many times and returns something that depends on all it did.
