@@ -60,7 +60,7 @@ struct StatusCommand: CulvertCommand {
     case "stopped":
       return [
         "\(name): process \(status.pid) is stopped and does not answer; xdp and tc forward by what they know, "
-          + "afxdp forwards nothing", "  `kill -CONT \(status.pid)` lets it go on",
+          + "afxdp leaves its packets to the kernel", "  `kill -CONT \(status.pid)` lets it go on",
       ] + log
     case "silent": return ["\(name): process \(status.pid) did not answer within 5 s"] + log
     case "ended":
