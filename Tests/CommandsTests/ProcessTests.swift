@@ -138,6 +138,44 @@ struct ProcessTests {
       """)
   }
 
+  /// Docker's layout: bridge and VXLAN device in a namespace that goes while its fast path is dead. The uplink, in
+  /// another one, is still owed its far end's settings.
+  @Test func whatIsOwedOutsideOfAVanishedNamespaceIsRestored() throws {
+    try script(
+      """
+      culvert lab up vxlan
+      far() { "$exe" lab exec hostB -- ethtool -k eth0 | grep 'tx-checksum-ip-generic\\|generic-receive-offload'; }
+      far > /run/before
+      ip netns add sandbox
+      ip -n culvert-hostA link add br1 type bridge
+      ip -n culvert-hostA link add vx1 type vxlan id 77 local 198.18.0.1 remote 198.18.0.2 dstport 4790 dev eth0 noudpcsum
+      ip -n culvert-hostA link set vx1 netns sandbox
+      ip -n culvert-hostA link del br1
+      ip -n sandbox link add br1 type bridge
+      ip -n sandbox link set vx1 master br1 up
+      ip -n sandbox link set br1 up
+      for family in ip ip6 arp; do
+        ip netns exec sandbox sh -c "echo 0 > /proc/sys/net/bridge/bridge-nf-call-${family}tables"
+      done
+      # A container, without which nothing need be changed at the uplink either.
+      ip netns add inside
+      ip -n sandbox link add p0 type veth peer name eth0 netns inside
+      ip -n sandbox link set p0 master br1 up; ip -n inside link set eth0 up
+      culvert up --overlay br1 --netns sandbox --tier xdp --detach --wait-for-traffic
+      far > /run/during
+      if cmp -s /run/before /run/during; then echo 'nothing was changed at the far end'; exit 9; fi
+      pid=$(owner)
+      kill -9 $pid
+      until_ gone $pid
+      ip netns del sandbox; ip netns del inside
+      rc 1 culvert status
+      far | diff /run/during -
+      rc 0 culvert down
+      far | diff /run/before -
+      test -z "$(find /run/culvert/overlays -type f)"
+      """)
+  }
+
   @Test func anEndThatNobodyAskedForLeavesATrace() throws {
     try script(
       """
