@@ -79,8 +79,11 @@ struct ForwardingPlace {
     refreshedWord.pointee.store(refreshed, ordering: .relaxed)
   }
 
-  /// Full order: what is written into the place later is not seen before it.
-  func free() { _ = keyWord.pointee.exchange(0, ordering: .sequentiallyConsistent) }
+  /// What is written into the place later is not seen before it: an exchange alone orders that on x86 only.
+  func free() {
+    keyWord.pointee.store(0, ordering: .relaxed)
+    atomicMemoryFence(ordering: .sequentiallyConsistent)
+  }
 
   private var keyWord: UnsafeMutablePointer<Atomic<UInt64>> { word(\.key) }
   private var wayWord: UnsafeMutablePointer<Atomic<UInt32>> { word(\.way) }

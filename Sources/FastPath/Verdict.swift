@@ -5,7 +5,7 @@ import CBPFObjects
 public enum Verdict: UInt32, CaseIterable, Sendable {
   case forwardedLocal = 0
   case forwardedEncapsulated, forwardedDecapsulated
-  case passTruncated, passMulticast, passNotIP, passUnknownPort, passUnknownSource, passMovedSource
+  case passTruncated, passMulticast, passNotIP, passND, passUnknownPort, passUnknownSource, passMovedSource
   case passUnknownDestination, passSamePort, passRefresh, passMTU, passChecksum, passECN
   case passNotOverlay, passOuter, passVXLANFlags, passUnknownVNI, passUnsupported
   case passHost, passPolicy, passNextHopObject, passNotResolved, passNoNeighbour, passMultiBuffer
@@ -30,6 +30,7 @@ public enum Verdict: UInt32, CaseIterable, Sendable {
     case .passTruncated: "truncated"
     case .passMulticast: "multicast"
     case .passNotIP: "not-ip"
+    case .passND: "neighbour-discovery"
     case .passUnknownPort: "unknown-port"
     case .passUnknownSource: "unknown-source"
     case .passMovedSource: "moved-source"

@@ -132,6 +132,9 @@ extension Case {
       "VLAN tag",
       EthernetHeader(destination: Frames.b1, source: Frames.a1, type: EthernetHeader.vlan).bytes
         + [0, 5, 8, 0] + Frames.v4().dropFirst(14), CULVERT_PASS_NOT_IP),
+    port(
+      "neighbour solicitation", Frames.v6(Frames.raw(IPProtocol.icmpv6, [135, 0, 0, 0])), CULVERT_PASS_ND),
+    port("redirect of IPv6", Frames.v6(Frames.raw(IPProtocol.icmpv6, [137, 0, 0, 0])), CULVERT_PASS_ND),
     port("unknown source", Frames.v4(from: Frames.unknown), CULVERT_PASS_UNKNOWN_SOURCE),
     port(
       "unknown source by an unknown port", Frames.v4(from: Frames.unknown), CULVERT_PASS_UNKNOWN_PORT, slot: 0

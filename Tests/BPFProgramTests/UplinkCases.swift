@@ -150,6 +150,11 @@ extension Case {
         EthernetHeader(destination: Frames.a1, source: Frames.b1, type: EthernetHeader.arp).bytes
           + [UInt8](repeating: 0, count: 28)), CULVERT_PASS_NOT_IP),
     uplink(
+      "neighbour advertisement",
+      Outer().around(
+        Frames.v6(Frames.raw(IPProtocol.icmpv6, [136, 0, 0, 0]), from: Frames.b1, to: Frames.a1)),
+      CULVERT_PASS_ND),
+    uplink(
       "unknown source", Outer().around(Frames.v4(from: Frames.unknown, to: Frames.a1)),
       CULVERT_PASS_UNKNOWN_SOURCE),
     uplink(

@@ -30,6 +30,7 @@ enum culvert_verdict {
 	CULVERT_PASS_TRUNCATED,       /* headers end before the frame does */
 	CULVERT_PASS_MULTICAST,       /* broadcast, multicast: the bridge floods */
 	CULVERT_PASS_NOT_IP,          /* ARP, VLAN tag, anything but IPv4 and IPv6 inside */
+	CULVERT_PASS_ND,              /* IPv6's neighbour discovery: the bridge or the VXLAN device may answer it */
 	CULVERT_PASS_UNKNOWN_PORT,    /* a port is not (or not yet) in the table; counted at slot 0 where it is the port of arrival */
 	CULVERT_PASS_UNKNOWN_SOURCE,  /* source MAC not in the FDB: the kernel learns it */
 	CULVERT_PASS_MOVED_SOURCE,    /* the FDB has the source MAC elsewhere: the kernel relearns it */

@@ -45,6 +45,9 @@ typedef __u64 __attribute__((may_alias)) word64;
 #define IP6_SOURCE 8
 #define IP6_BYTES 40
 #define IPPROTO_ICMPV6 58 /* of <linux/in6.h>, which pulls in more */
+/* Neighbour discovery, RFC 4861: from router solicitation to redirect */
+#define ND_FIRST 133
+#define ND_LAST 137
 /* TCP, RFC 9293 */
 #define TCP_OFFSET 12
 #define TCP_CHECK 16

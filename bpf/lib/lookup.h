@@ -15,6 +15,20 @@ static __always_inline __u64 differ(__u64 a, __u64 b)
 	return (a | b) >> 63;
 }
 
+/*
+ * `place`, for a load that must come after the one that gave `loaded`: user space writes an entry's words in order
+ * (abi/culvert.h), which is only worth something where they are read in order. x86 never reorders loads; other
+ * machines keep to a dependency of the address.
+ */
+static __always_inline void *after(void *place, __u64 loaded)
+{
+#ifndef CULVERT_LOADS_IN_ORDER
+	asm volatile("%0 &= 0" : "+r"(loaded));
+	place += loaded;
+#endif
+	return place;
+}
+
 /* No branch predictor can know which of a bucket's entries it is: the one branch is whether it is there. */
 static __always_inline struct culvert_fdb_entry *fdb_find(__u32 place, __u64 key)
 {
@@ -32,7 +46,9 @@ static __always_inline struct culvert_fdb_entry *fdb_find(__u32 place, __u64 key
 	at = 6 - at;
 	barrier_var(at);
 	entry = &bucket->entries[at & (CULVERT_FDB_ENTRIES - 1)];
-	return *(volatile __u64 *)&entry->key == key ? entry : 0;
+	/* The entry whose key, which is `key`, was loaded before what comes of it here. */
+	at = *(volatile __u64 *)&entry->key;
+	return at == key ? after(entry, at) : 0;
 }
 
 /* The entry of a MAC, and where it leads; 0 where there is none. */
@@ -47,6 +63,7 @@ static __always_inline struct culvert_fdb_entry *fdb_lookup(__u32 segment, void 
 	if (!entry)
 		return 0;
 	*way = *(volatile __u32 *)&entry->way;
+	entry = after(entry, *way);
 	return *(volatile __u64 *)&entry->key == key ? entry : 0;
 }
 

@@ -60,6 +60,10 @@ static __always_inline __u32 parse_inner(struct inner *in, void *frame, void *en
 		in->ttl = AT8(ip, IP6_HOP_LIMIT);
 		in->protocol = AT8(ip, IP6_NEXT);
 		in->l4 = ip + IP6_BYTES;
+		/* Unicast solicitations too may be answered on the way (`proxy`, neigh_suppress). */
+		if (in->protocol == IPPROTO_ICMPV6 && ip + IP6_BYTES + 1 <= end && AT8(ip, IP6_BYTES) >= ND_FIRST &&
+		    AT8(ip, IP6_BYTES) <= ND_LAST)
+			return CULVERT_PASS_ND;
 		return 0;
 	}
 	return CULVERT_PASS_NOT_IP;
