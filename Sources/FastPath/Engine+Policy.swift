@@ -6,17 +6,26 @@ import Netlink
 extension Engine {
   /// True when the verdict changed.
   @discardableResult
-  func judge() throws -> Bool { judge(by: try PolicyFacts.gather(place, own: tier.programIDs)) }
+  func judge() throws -> Bool { try judge(by: gather()) }
+
+  private func gather() throws -> PolicyFacts {
+    try PolicyFacts.gather(
+      place, ports: overlay.ports, own: tier.programIDs, entersEnds: tier.tier == .tc)
+  }
 
   /// Looks again at what is not announced here (sysctls, netfilter, tc, IPsec). What
   /// cannot be read just now is read the next time.
   func checkPolicy() throws {
-    guard let facts = try? PolicyFacts.gather(place, own: tier.programIDs), judge(by: facts) else { return }
+    guard let facts = try? gather(), try judge(by: facts) else { return }
     try reconcilePorts()
     try publish()
   }
 
-  private func judge(by facts: PolicyFacts) -> Bool {
+  private func judge(by facts: PolicyFacts) throws -> Bool {
+    if underlay.encryption != facts.encryption {
+      underlay.encryption = facts.encryption
+      try table.updateTunnels(overlay: overlay, underlay: underlay)
+    }
     var judged = Policy.judge(overlay: overlay, underlay: underlay, facts: facts)
     if let unseenUplinkEnd { judged.uplink.append("\(unseenUplinkEnd)") }
     let next = options.bypassPolicy ? judged.bypassed() : judged
@@ -30,8 +39,10 @@ extension Engine {
     for reason in policy.uplink where !before.uplink.contains(reason) {
       report("\(place.uplink.name): stays with the kernel: \(reason)")
     }
-    if !options.bypassPolicy, !(policy.overlay + policy.uplink).isEmpty {
-      report("  remove what could decide otherwise, or override with --bypass-policy")
+    let reasons = policy.overlay + policy.uplink
+    if !options.bypassPolicy, !reasons.isEmpty {
+      let way = reasons.allSatisfy(\.canBeBypassed) ? ", or override with --bypass-policy" : ""
+      report("  remove what could decide otherwise\(way)")
     }
     if next.overlay.isEmpty, next.uplink.isEmpty, !(before.overlay + before.uplink).isEmpty {
       report("\(place.bridge.name): nothing else decides any more, carried again")
@@ -41,9 +52,8 @@ extension Engine {
 
   /// Each reason once: whoever overrides firewalls is to know which.
   private func sayWhatIsOverridden(_ judged: Policy) {
-    let ofPorts = ports.values.flatMap { port in
-      (judged.ports[port.link.index] ?? []).map { (port.link.name, $0) }
-    }
+    // Of ports, too, that are yet to be attached to.
+    let ofPorts = overlay.ports.flatMap { port in (judged.ports[port.index] ?? []).map { (port.name, $0) } }
     let all =
       judged.overlay.map { (place.bridge.name, $0) } + judged.uplink.map { (place.uplink.name, $0) } + ofPorts
     for (name, reason) in all where reason.canBeBypassed {

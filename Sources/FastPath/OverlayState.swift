@@ -42,6 +42,20 @@ public struct OverlayState: Sendable {
     return configuredVTEPsChanged
   }
 
+  /// Every VTEP that the device knows, with its port where that is not the device's.
+  var vteps: Set<RemoteVTEP> {
+    Set(
+      (Array(floodEntries.values.joined()) + remoteEntries.values).compactMap { entry in
+        guard case .v4(let remote)? = entry.destination else { return nil }
+        return RemoteVTEP(remote: remote, port: entry.port)
+      })
+  }
+
+  struct RemoteVTEP: Hashable {
+    var remote: IPv4Address
+    var port: UInt16?
+  }
+
   /// Destinations of flood lists and of entries that do not age.
   var configuredVTEPs: Set<IPv4Address> {
     let configured =

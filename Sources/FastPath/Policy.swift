@@ -12,8 +12,15 @@ public struct PolicyFacts: Sendable, Equatable {
   public var overlayFilters: [Int32: [String]] = [:]
   /// The same for the underlay's namespace.
   public var underlayFilters: [Int32: [String]] = [:]
-  /// IPsec policies of the underlay's namespace, which could encrypt the overlay's packets.
-  public var transformPolicies = 0
+  /// Queueing disciplines by device, below others too, that do more than queue.
+  public var overlayDisciplines: [Int32: [String]] = [:]
+  public var underlayDisciplines: [Int32: [String]] = [:]
+  /// IPsec policies of the underlay's namespace.
+  public var encryption: [IPsecPolicy] = []
+  /// Rules of the underlay's namespace that choose a routing table.
+  public var rules: [RoutingRule] = []
+  /// Programs at a port's other end that the tier would not run.
+  public var endPrograms: [Int32: String] = [:]
 
   public init() {}
 
@@ -23,13 +30,26 @@ public struct PolicyFacts: Sendable, Equatable {
     /// "ip", "ip6", "inet", "bridge", "netdev".
     public var family: String
     public var name: String
-    /// netdev chains: the devices they are bound to.
+    /// NF_INET_* where the family is "ip" or "inet".
+    public var hook: UInt32?
+    /// The devices that it is bound to; "eth*" is every one that begins so.
     public var devices: [String]
-    public init(place: Place, family: String, name: String, devices: [String] = []) {
+    public init(place: Place, family: String, name: String, hook: UInt32? = nil, devices: [String] = []) {
       self.place = place
       self.family = family
       self.name = name
+      self.hook = hook
       self.devices = devices
+    }
+
+    /// At a device's ingress or egress, whichever family it is of.
+    var isBound: Bool { family == "netdev" || (family == "inet" && hook == 5) }
+    /// Of a layer 3 family, where it may set the marks of what the host sends.
+    var seesOutput: Bool { ["ip", "inet"].contains(family) && (hook == 3 || hook == nil) }
+
+    func isBound(to device: String) -> Bool {
+      isBound
+        && devices.contains { $0.last == "*" ? device.hasPrefix($0.dropLast()) : device == $0 }
     }
   }
 }
@@ -44,7 +64,7 @@ public struct Policy: Sendable, Equatable {
 
   public struct Reason: Sendable, Equatable, ExpressibleByStringInterpolation, CustomStringConvertible {
     public var description: String
-    /// False where the fast path could not serve the port at all.
+    /// False where the fast path could not serve the port at all, or where packets would leave in the clear.
     public var canBeBypassed = true
     public init(stringLiteral value: String) { description = value }
 
@@ -86,39 +106,48 @@ public struct Policy: Sendable, Equatable {
     for chain in facts.chains where chain.place == .overlay && chain.family == "bridge" {
       policy.overlay.append("nftables chain bridge \(chain.name) sees bridged packets")
     }
-    let uplinkName = underlay.uplink?.name ?? "the uplink"
-    for chain in facts.chains where chain.place == .underlay && ["ip", "inet"].contains(chain.family) {
+    for chain in facts.chains
+    where chain.place == .underlay && ["ip", "inet"].contains(chain.family) && !chain.isBound {
       policy.uplink.append("\(chain.family) chain \(chain.name) sees the overlay's packets")
     }
-    if facts.transformPolicies > 0 {
-      policy.uplink.append(
-        "IPsec could want the overlay's packets (\(facts.transformPolicies) transform policies)")
-    }
+    policy.uplink += encryption(state, facts) + routing(vxlan, facts)
     for device in [bridge, vxlan] where device.xdpAttached != 0 {
       policy.overlay.append("\(device.name) has an XDP program")
     }
-    for chain in facts.chains where chain.family == "netdev" {
-      if chain.place == .underlay, chain.devices.contains(uplinkName) {
-        policy.uplink.append("nftables chain netdev \(chain.name) is bound to \(uplinkName)")
-      }
-      for device in chain.devices where chain.place == .overlay {
-        if device == vxlan.name || device == bridge.name {
-          policy.overlay.append("nftables chain netdev \(chain.name) is bound to \(device)")
+    for chain in facts.chains where chain.isBound {
+      let what = "nftables chain \(chain.family) \(chain.name) is bound to"
+      switch chain.place {
+      case .underlay:
+        if let uplink = underlay.uplink, chain.isBound(to: uplink.name) {
+          policy.uplink.append("\(what) \(uplink.name)")
         }
-        for port in state.ports where port.name == device {
-          policy.ports[port.index, default: []].append("nftables chain netdev \(chain.name) is bound to it")
+      case .overlay:
+        for device in [vxlan, bridge] where chain.isBound(to: device.name) {
+          policy.overlay.append("\(what) \(device.name)")
+        }
+        for port in state.ports where chain.isBound(to: port.name) {
+          policy.ports[port.index, default: []].append("\(what) it")
         }
       }
     }
-    policy.overlay += trafficControl(vxlan, facts.overlayFilters).map { $0.about(vxlan.name) }
-    policy.overlay += trafficControl(bridge, facts.overlayFilters).map { $0.about(bridge.name) }
+    for device in [vxlan, bridge] {
+      policy.overlay += trafficControl(device, facts.overlayFilters, facts.overlayDisciplines)
+        .map { $0.about(device.name) }
+    }
     policy.overlay += portState(vxlan).map { $0.about(vxlan.name) }
     if let uplink = underlay.uplink {
-      policy.uplink += trafficControl(uplink, facts.underlayFilters).map { $0.about(uplink.name) }
+      policy.uplink += trafficControl(uplink, facts.underlayFilters, facts.underlayDisciplines)
+        .map { $0.about(uplink.name) }
+      if uplink.master != nil {
+        policy.uplink.append(
+          .state("\(uplink.name) is a port of another device, which takes its packets first"))
+      }
     }
     for port in state.ports {
-      let reasons =
-        portState(port) + trafficControl(port, facts.overlayFilters)
+      var reasons = portState(port) + trafficControl(port, facts.overlayFilters, facts.overlayDisciplines)
+      if let program = facts.endPrograms[port.index] {
+        reasons.append(.state("has \(program) at its other end, which this tier would not run"))
+      }
       if !reasons.isEmpty { policy.ports[port.index, default: []] += reasons }
     }
     return policy
@@ -131,18 +160,64 @@ public struct Policy: Sendable, Equatable {
     if attributes.state != 3 { reasons.append(.state("is not forwarding (STP state \(attributes.state))")) }
     if attributes.isolated { reasons.append("is isolated") }
     if attributes.locked { reasons.append("is locked") }
+    if attributes.hasBackup { reasons.append("has a backup port") }
     if attributes.vlanTunnel { reasons.append("maps VLANs to tunnels") }
     return reasons
   }
 
+  /// What IPsec decides about the overlay's packets. No option makes them leave in the clear: who set policies
+  /// up relies on them. A mark can stand for a policy, or choose a table that leads into a tunnel.
+  private static func encryption(_ state: OverlayState, _ facts: PolicyFacts) -> [Reason] {
+    var reasons: [Reason] = []
+    if let config = state.vxlan?.vxlan {
+      let concerned = facts.encryption.filter { policy in
+        state.vteps.contains {
+          policy.concerns(local: config.local, remote: $0.remote, port: $0.port ?? config.port)
+        }
+      }
+      if !concerned.isEmpty {
+        reasons.append(
+          .state(
+            "IPsec protects the overlay's packets (\(concerned.count) transform policies; `ip xfrm policy`)"))
+      }
+    }
+    if let rule = facts.rules.first(where: \.byMark),
+      let chain = facts.chains.first(where: { $0.place == .underlay && $0.seesOutput })
+    {
+      reasons.append(
+        .state(
+          "\(chain.family) chain \(chain.name) may set the mark by which rule \(rule.priority) chooses a way (a tunnel's?)"
+        ))
+    }
+    return reasons
+  }
+
+  /// Rules that choose anew for each packet, where one way is known for all.
+  private static func routing(_ vxlan: Link, _ facts: PolicyFacts) -> [Reason] {
+    facts.rules.compactMap { rule in
+      if rule.bySourcePort { return .state("rule \(rule.priority) chooses a route by source port") }
+      if rule.byTOS, vxlan.vxlan?.tos == 1 {
+        return .state(
+          "rule \(rule.priority) chooses a route by the TOS, which \(vxlan.name) takes from inside")
+      }
+      return nil
+    }
+  }
+
   /// Queueing disciplines that only queue; any other shapes, drops or classifies.
-  private static let harmless: Set<String> = [
-    "noqueue", "noop", "mq", "pfifo", "bfifo", "pfifo_fast", "fq", "fq_codel",
+  static let harmless: Set<String> = [
+    "noqueue", "noop", "mq", "pfifo", "bfifo", "pfifo_fast", "fq", "fq_codel", "ingress", "clsact",
   ]
 
-  private static func trafficControl(_ link: Link, _ filters: [Int32: [String]]) -> [Reason] {
+  private static func trafficControl(
+    _ link: Link, _ filters: [Int32: [String]], _ disciplines: [Int32: [String]]
+  ) -> [Reason] {
     var reasons = filters[link.index] ?? []
+    // A dump may be older than what was announced.
     if let qdisc = link.qdisc, !harmless.contains(qdisc) { reasons.append("qdisc \(qdisc)") }
+    for discipline in disciplines[link.index] ?? [] where !reasons.contains(discipline) {
+      reasons.append(discipline)
+    }
     return reasons.map { "has \($0)" }
   }
 }

@@ -6,22 +6,58 @@ import Netlink
 extension PolicyFacts {
   /// Looks at both namespaces; runs in the overlay's.
   /// - Parameter own: ids of tcx programs that are no policy.
-  static func gather(_ place: OverlayPlace, own: Set<UInt32>) throws -> PolicyFacts {
+  /// - Parameter entersEnds: the tier hands packets to a veth's other end past a program in its driver.
+  static func gather(
+    _ place: OverlayPlace, ports: [Link], own: Set<UInt32>, entersEnds: Bool
+  ) throws -> PolicyFacts {
     var facts = PolicyFacts()
     facts.bridgeNetfilter = [
       "bridge-nf-call-iptables", "bridge-nf-call-ip6tables", "bridge-nf-call-arptables",
     ]
     .filter { Sysctl.read("net/bridge/\($0)") == "1" }
     facts.chains = try chains(.overlay)
-    facts.chains += try place.inUnderlay { try chains(.underlay) }
     let links = try place.overlayConnection.value.links()
     facts.overlayFilters = try filters(place.overlayConnection, on: links.map(\.index), own)
-    facts.underlayFilters =
-      place.isSplit
-      ? try place.inUnderlay { try filters(place.underlayConnection, on: [place.uplink.index], own) }
-      : facts.overlayFilters
-    facts.transformPolicies = try place.inUnderlay { try IPsec.policies() }
+    facts.overlayDisciplines = try disciplines(place.overlayConnection)
+    facts.rules = try place.underlayConnection.value.rules()
+    if entersEnds { facts.endPrograms = endPrograms(ports, place.overlayConnection) }
+    try place.inUnderlay {
+      facts.chains += try chains(.underlay)
+      facts.encryption = try IPsec.policies()
+      guard place.isSplit else { return }
+      facts.underlayFilters = try filters(place.underlayConnection, on: [place.uplink.index], own)
+      facts.underlayDisciplines = try disciplines(place.underlayConnection)
+    }
+    if !place.isSplit {
+      facts.underlayFilters = facts.overlayFilters
+      facts.underlayDisciplines = facts.overlayDisciplines
+    }
     return facts
+  }
+
+  private static func disciplines(_ connection: Box<RouteConnection>) throws -> [Int32: [String]] {
+    var found: [Int32: [String]] = [:]
+    for discipline in try connection.value.queueingDisciplines() {
+      guard !Policy.harmless.contains(discipline.kind) || discipline.pacesFlows else { continue }
+      let kind = "qdisc \(discipline.kind)\(discipline.pacesFlows ? " with a maxrate" : "")"
+      let text = discipline.isRoot ? kind : "\(kind) below another"
+      if found[discipline.link]?.contains(text) != true { found[discipline.link, default: []].append(text) }
+    }
+    return found
+  }
+
+  /// Native XDP programs of the ports' other ends, asked for from here: nothing keeps their namespaces.
+  private static func endPrograms(_ ports: [Link], _ connection: Box<RouteConnection>) -> [Int32: String] {
+    var found: [Int32: String] = [:]
+    for port in ports where port.kind == "veth" {
+      // One that is about to vanish is netlink's news.
+      guard let peer = port.peer, let id = port.peerNamespaceID,
+        let end = try? connection.value.link(index: peer, namespaceID: id)
+      else { continue }
+      // XDP_ATTACHED_NONE is 0, XDP_ATTACHED_SKB 2: a generic one is run.
+      if ![0, 2].contains(end.xdpAttached) { found[port.index] = "an XDP program (\(end.name))" }
+    }
+    return found
   }
 
   private static func filters(
@@ -46,7 +82,8 @@ extension PolicyFacts {
       // Forwarding (2) concerns neither what the host encapsulates nor what it receives for itself.
       .filter { !$0.isEmpty && !(["ip", "inet"].contains($0.family) && $0.hook == 2) }
       .map {
-        PacketChain(place: place, family: $0.family, name: "\($0.table) \($0.name)", devices: $0.devices)
+        PacketChain(
+          place: place, family: $0.family, name: "\($0.table) \($0.name)", hook: $0.hook, devices: $0.devices)
       }
     for table in Sysctl.lines("/proc/thread-self/net/ip_tables_names") {
       chains.append(PacketChain(place: place, family: "ip", name: "\(table) (iptables-legacy)"))

@@ -74,6 +74,13 @@ extension TunnelKey {
     guard let local = config.local ?? route.preferredSource else {
       return .kernel(.passNotResolved, "no source address towards \(remote)")
     }
+    guard !route.refusesSource else {
+      return .kernel(
+        .passPolicy, "\(uplink.name) does not let packets from \(remote) in (rp_filter, a rule or a route)")
+    }
+    if underlay.encryption.contains(where: { $0.concerns(local: local, remote: remote, port: port) }) {
+      return .kernel(.passPolicy, "IPsec protects what is sent to \(remote) or comes from there")
+    }
     var flags: UInt32 = 0
     if config.udpChecksum { flags |= CULVERT_TUNNEL_UDP_CSUM.rawValue }
     if config.tos == 1 { flags |= CULVERT_TUNNEL_TOS_INHERIT.rawValue }
@@ -117,6 +124,8 @@ extension culvert_tunnel {
     case .ready(let ready): header = ready
     case .kernel(let verdict, _):
       reason = verdict.rawValue
+      // Without a route that is usable, what comes from there is the kernel's to judge, too.
+      if verdict != .passNoNeighbour { remote = 0 }
       return
     }
     setOctets(&dst_mac, header.destinationMAC)

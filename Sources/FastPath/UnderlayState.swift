@@ -13,6 +13,9 @@ public struct UnderlayState: Sendable {
   /// Every interface: whether one is up decides which routes there are, without an announcement of them.
   private var links: [Int32: LinkState] = [:]
 
+  /// What IPsec protects.
+  public var encryption: [IPsecPolicy] = []
+
   private struct LinkState: Equatable {
     var name: String
     var isUp: Bool

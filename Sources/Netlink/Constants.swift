@@ -15,3 +15,8 @@ let GENL_ID_CTRL = 0x10
 let CTRL_CMD_GETFAMILY: UInt8 = 3
 let CTRL_ATTR_FAMILY_ID = 1
 let CTRL_ATTR_FAMILY_NAME = 2
+
+/// linux/fib_rules.h, Linux 6.14 and 6.15.
+let FRA_DSCP = 25
+let FRA_SPORT_MASK = 28
+let FRA_DSCP_MASK = 30

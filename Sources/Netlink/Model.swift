@@ -55,6 +55,8 @@ public struct BridgePortAttributes: Hashable, Sendable {
   public var hairpin: Bool
   public var neighbourSuppression: Bool
   public var vlanTunnel: Bool
+  /// IFLA_BRPORT_BACKUP_PORT: where frames go instead while the port has no carrier.
+  public var hasBackup = false
 }
 
 /// IFLA_VXLAN_*: a VXLAN device's configuration (RFC 7348).
@@ -143,6 +145,8 @@ public struct RouteDecision: Hashable, Sendable {
   public var nextHopID: UInt32?
   /// What ICMP told of this destination (path MTU, redirect) is part of it, until it expires.
   public var isLearned = false
+  /// For who asked about that too: packets that come from the destination are not taken in.
+  public var refusesSource = false
 }
 
 /// What may have changed of the kernel's routing decisions.
@@ -163,6 +167,6 @@ public enum NetlinkEvent: Sendable {
   case fdbGone(FDBEntry)
   case neighbour(Neighbour)
   case neighbourGone(Neighbour)
-  /// Routes, rules, addresses or next-hop objects changed: ask again.
+  /// Routes, rules, addresses, next-hop objects or rp_filter changed: ask again.
   case routing(RoutingChange)
 }

@@ -45,7 +45,7 @@ public struct RouteMonitor: ~Copyable {
     }
     for group in [
       RTNLGRP_LINK, RTNLGRP_NEIGH, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV4_RULE, RTNLGRP_IPV4_IFADDR,
-      RTNLGRP_NEXTHOP,
+      RTNLGRP_NEXTHOP, RTNLGRP_IPV4_NETCONF,
     ] {
       try socket.join(group)
     }

@@ -53,7 +53,11 @@ import Testing
   }
 
   @Test func ipsecCountsAgainstTheUplinkAndXDPOnTheDevicesAgainstTheOverlay() {
-    #expect(judge { facts, _ in facts.transformPolicies = 2 }.uplink.count == 1)
+    #expect(
+      judge { facts, overlay in
+        _ = overlay.apply(.fdb(.tunnelled(world.far, world.vtep)))
+        facts.encryption = [IPsecPolicy(.outgoing)]
+      }.uplink.count == 1)
     let policy = judge { _, overlay in
       var vxlan = Link.vx0
       vxlan.xdpAttached = 2

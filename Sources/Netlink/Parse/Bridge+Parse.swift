@@ -40,6 +40,7 @@ extension BridgePortAttributes {
       case IFLA_BRPORT_MODE: hairpin = try attribute.flag()
       case IFLA_BRPORT_NEIGH_SUPPRESS: neighbourSuppression = try attribute.flag()
       case IFLA_BRPORT_VLAN_TUNNEL: vlanTunnel = try attribute.flag()
+      case IFLA_BRPORT_BACKUP_PORT: hasBackup = true
       default: break
       }
     }

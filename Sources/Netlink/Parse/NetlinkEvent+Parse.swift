@@ -22,7 +22,8 @@ extension NetlinkEvent {
       self = event
     case RTM_NEWROUTE, RTM_DELROUTE:
       self = .routing(try Self.route(message))
-    case RTM_NEWRULE, RTM_DELRULE, RTM_NEWADDR, RTM_DELADDR, RTM_NEWNEXTHOP, RTM_DELNEXTHOP:
+    case RTM_NEWRULE, RTM_DELRULE, RTM_NEWADDR, RTM_DELADDR, RTM_NEWNEXTHOP, RTM_DELNEXTHOP,
+      RTM_NEWNETCONF:
       self = .routing(.everything)
     default:
       return nil

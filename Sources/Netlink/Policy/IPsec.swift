@@ -1,26 +1,96 @@
 // SPDX-License-Identifier: Apache-2.0
 import CLibNL
+import Glibc
 import LinuxSystem
+import PacketHeaders
 import SystemPackage
 
-public enum IPsec {
-  /// How many transform policies the calling thread's namespace has (ip-xfrm(8)); 0 also
-  /// where the kernel has no IPsec. Policies of single sockets are not among them.
-  public static func policies() throws(Failure) -> Int {
-    let socket: NetlinkSocket
-    do {
-      socket = try NetlinkSocket(protocolNumber: 6 /* NETLINK_XFRM */, name: "transform")
-    } catch let failure where failure.errno == Errno(rawValue: 93 /* EPROTONOSUPPORT */) {
-      return 0
+/// A transform policy (ip-xfrm(8)): which packets must be protected, or must not pass.
+public struct IPsecPolicy: Hashable, Sendable {
+  public enum Direction: Sendable { case incoming, outgoing }
+  public var direction: Direction
+  /// What the selector leaves open is nil, or a prefix of no bits.
+  public var source: (address: IPv4Address, prefix: UInt8) { (sourceAddress, sourcePrefix) }
+  public var destination: (address: IPv4Address, prefix: UInt8) { (destinationAddress, destinationPrefix) }
+  var sourceAddress = IPv4Address.any
+  var sourcePrefix: UInt8 = 0
+  var destinationAddress = IPv4Address.any
+  var destinationPrefix: UInt8 = 0
+  /// 0: any.
+  public var protocolNumber: UInt8 = 0
+  public var destinationPort: UInt16 = 0
+  public var destinationPortMask: UInt16 = 0
+
+  public init(_ direction: Direction) { self.direction = direction }
+
+  /// Whether it could be about VXLAN between these. Marks, source ports and users are not looked at: who sets a
+  /// mark decides packet by packet.
+  public func concerns(local: IPv4Address?, remote: IPv4Address?, port: UInt16) -> Bool {
+    let (mine, other) = direction == .outgoing ? (source, destination) : (destination, source)
+    func matches(_ address: IPv4Address?, _ selector: (address: IPv4Address, prefix: UInt8)) -> Bool {
+      guard let address, selector.prefix > 0 else { return true }
+      let shift = 32 - UInt32(min(selector.prefix, 32))
+      return address.value >> shift == selector.address.value >> shift
     }
+    return [0, UInt8(IPPROTO_UDP)].contains(protocolNumber)
+      && (port ^ destinationPort) & destinationPortMask == 0
+      && matches(local, mine) && matches(remote, other)
+  }
+}
+
+public enum IPsec {
+  /// The transform policies of the calling thread's namespace for IPv4; none also where the kernel has no IPsec.
+  /// Policies of single sockets are not among them.
+  public static func policies() throws(Failure) -> [IPsecPolicy] {
+    guard let socket = try open() else { return [] }
     // XFRM_MSG_GETPOLICY; a dump wants an empty struct xfrm_userpolicy_id of 64 bytes.
     var request = try Request(0x15)
     for _ in 0..<8 { request.append(header: UInt64(0)) }
-    var count = 0
-    try socket.dump(request, "list", "transform policies", reset: { count = 0 }) { message throws(Failure) in
+    var policies: [IPsecPolicy] = []
+    try socket.dump(request, "list", "transform policies", reset: { policies = [] }) {
+      message throws(Failure) in
       // XFRM_MSG_NEWPOLICY
-      if message.type == 0x13 { count += 1 }
+      if message.type == 0x13, let policy = try IPsecPolicy(parsing: message.payload) {
+        policies.append(policy)
+      }
     }
-    return count
+    return policies
+  }
+
+  private static func open() throws(Failure) -> NetlinkSocket? {
+    do {
+      return try NetlinkSocket(protocolNumber: 6 /* NETLINK_XFRM */, name: "transform")
+    } catch let failure where failure.errno == Errno(rawValue: 93 /* EPROTONOSUPPORT */) {
+      return nil
+    }
+  }
+}
+
+extension IPsecPolicy {
+  /// struct xfrm_userpolicy_info and XFRMA_*; nil for what concerns no IPv4 packet of a host, and for what lets
+  /// packets pass as they are.
+  init?(parsing payload: UnsafeRawBufferPointer) throws(Failure) {
+    // struct xfrm_selector: 56 bytes; two of lifetimes: 64 and 32; priority, index: 4 each.
+    let family = try payload.read(UInt16.self, at: 40)
+    guard [0, UInt16(AF_INET)].contains(family) else { return nil }
+    switch try payload.read(UInt8.self, at: 160) {
+    case 0: self.init(.incoming)
+    case 1: self.init(.outgoing)
+    default: return nil
+    }
+    destinationAddress = IPv4Address(value: UInt32(bigEndian: try payload.read(at: 0)))
+    sourceAddress = IPv4Address(value: UInt32(bigEndian: try payload.read(at: 16)))
+    destinationPort = UInt16(bigEndian: try payload.read(at: 32))
+    destinationPortMask = UInt16(bigEndian: try payload.read(at: 34))
+    destinationPrefix = try payload.read(at: 42)
+    sourcePrefix = try payload.read(at: 43)
+    protocolNumber = try payload.read(at: 44)
+    let blocks = try payload.read(UInt8.self, at: 161) == 1
+    var hasTemplate = false
+    try payload.attributes(after: 168).forEach { attribute in
+      // XFRMA_TMPL
+      if attribute.type == 5, !attribute.payload.isEmpty { hasTemplate = true }
+    }
+    if !blocks && !hasTemplate { return nil }
   }
 }

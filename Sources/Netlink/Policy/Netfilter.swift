@@ -9,9 +9,10 @@ public struct NetfilterChain: Hashable, Sendable {
   public var family: String
   public var table: String
   public var name: String
-  /// NF_INET_* for the layer 3 families: 0 prerouting, 1 input, 2 forward, 3 output, 4 postrouting.
+  /// NF_INET_* for the layer 3 families: 0 prerouting, 1 input, 2 forward, 3 output, 4 postrouting, 5 ingress (inet).
+  /// Of "netdev": 0 ingress, 1 egress.
   public var hook: UInt32
-  /// The devices that a netdev chain is bound to.
+  /// The devices that a chain at a device's hook is bound to; "eth*" is every one that begins so.
   public var devices: [String]
   /// Has no rule and accepts: it decides nothing.
   public var isEmpty: Bool
@@ -60,7 +61,11 @@ public enum Netfilter {
           switch hook.type {
           case 1: chain.hook = try hook.bigEndian()
           case 3: chain.devices.append(hook.string)
-          case 4: try hook.nested.forEach { device in chain.devices.append(device.string) }
+          case 4:
+            // NFTA_DEVICE_PREFIX (2) stands for every device whose name begins so.
+            try hook.nested.forEach { device in
+              chain.devices.append(device.string + (device.type == 2 ? "*" : ""))
+            }
           default: break
           }
         }

@@ -25,12 +25,19 @@ extension RouteConnection {
     try link(index: index, name: nil)
   }
 
-  private func link(index: Int32, name: String?) throws(Failure) -> Link {
+  /// A link of the namespace that this one knows by the number `namespaceID`, without entering it. Fails with
+  /// ENODEV where there is none, EINVAL where there is no such namespace any more.
+  public func link(index: Int32, namespaceID: Int32) throws(Failure) -> Link {
+    try link(index: index, name: nil, namespaceID: namespaceID)
+  }
+
+  private func link(index: Int32, name: String?, namespaceID: Int32? = nil) throws(Failure) -> Link {
     var request = try Request(RTM_GETLINK)
     var header = ifinfomsg()
     header.ifi_index = index
     request.append(header: header)
     if let name { request.put(IFLA_IFNAME, string: name) }
+    if let namespaceID { request.put(IFLA_TARGET_NETNSID, namespaceID) }
     request.put(IFLA_EXT_MASK, UInt32(RTEXT_FILTER_SKIP_STATS))
     var found: Link?
     let subject = "interface \(name ?? String(index))"

@@ -14,8 +14,32 @@ public struct RouteQuery: Hashable, Sendable {
   public var protocolNumber: UInt8?
   public var sourcePort: UInt16?
   public var destinationPort: UInt16?
+  /// Asks what becomes of a packet that this interface receives.
+  public var inInterface: Int32?
 
   public init(to destination: IPv4Address) { self.destination = destination }
+}
+
+/// What of a rule decides differently from packet to packet of one tunnel.
+public struct RoutingRule: Hashable, Sendable {
+  public var priority: UInt32 = 0
+  public var bySourcePort = false
+  public var byTOS = false
+  public var byMark = false
+
+  init(parsing payload: UnsafeRawBufferPointer) throws(Failure) {
+    // struct fib_rule_hdr: family, two lengths, TOS, table …
+    byTOS = try payload.read(UInt8.self, at: 3) != 0
+    try payload.attributes(after: MemoryLayout<rtmsg>.size).forEach { attribute throws(Failure) in
+      switch attribute.type {
+      case FRA_PRIORITY: priority = try attribute.integer()
+      case FRA_FWMARK: byMark = try attribute.integer(UInt32.self) != 0
+      case FRA_SPORT_RANGE, FRA_SPORT_MASK: bySourcePort = true
+      case FRA_DSCP, FRA_DSCP_MASK: byTOS = true
+      default: break
+      }
+    }
+  }
 }
 
 /// An IPv4 address of an interface.
@@ -65,6 +89,7 @@ extension RouteConnection {
     request.put(Int(RTA_DST.rawValue), query.destination)
     if let source = query.source { request.put(Int(RTA_SRC.rawValue), source) }
     if let link = query.outInterface { request.put(Int(RTA_OIF.rawValue), link) }
+    if let link = query.inInterface { request.put(Int(RTA_IIF.rawValue), link) }
     if let mark = query.mark { request.put(Int(RTA_MARK.rawValue), mark) }
     if let number = query.protocolNumber { request.put(Int(RTA_IP_PROTO.rawValue), number) }
     if let port = query.sourcePort { request.put(Int(RTA_SPORT.rawValue), port.bigEndian) }
@@ -77,6 +102,22 @@ extension RouteConnection {
       throw Failure("look up route to", "\(query.destination)", errno: .networkUnreachable)
     }
     return decision
+  }
+
+  /// What the kernel would do with a packet that an interface receives (`inInterface`): RTN_LOCAL where the host
+  /// takes it in. A source that rp_filter, rules or routes do not let in is a failure with EINVAL or EXDEV.
+  public func inputRoute(_ query: RouteQuery) throws(Failure) -> RouteDecision { try route(query, flags: 0) }
+
+  /// The rules of IPv4 by which routing tables are chosen (ip-rule(8)).
+  public func rules() throws(Failure) -> [RoutingRule] {
+    var request = try Request(RTM_GETRULE)
+    // struct fib_rule_hdr: as long as struct rtmsg, the family first.
+    var header = rtmsg()
+    header.rtm_family = UInt8(AF_INET)
+    request.append(header: header)
+    return try collect(request, "rules", type: RTM_NEWRULE) { payload throws(Failure) in
+      try RoutingRule(parsing: payload)
+    }
   }
 
   /// IPv4 addresses of all interfaces.

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+import BPFLoader
+import CBPFObjects
+import FastPath
+import Foundation
+import Glibc
+import LinuxSystem
+import Synchronization
+import TestSupport
+import Testing
+
+/// Wherever something sits that could decide otherwise: found while the fast path runs, named, the port or the
+/// overlay left to the kernel; and carried again when it is gone.
+@Suite(.serialized, .enabled(if: mayUseKernel, Comment(rawValue: needsRoot)))
+struct PolicyPlacesTests {
+  struct Place: Sendable, CustomStringConvertible {
+    var name: String
+    /// Run on host A.
+    var add: [[String]]
+    var remove: [[String]]
+    /// In the reason, and of which port.
+    var words: String
+    var port = "eth0"
+    var canBeBypassed = true
+    var tiers = Tier.allCases
+    var description: String { name }
+  }
+
+  static func chain(_ family: String, _ hook: String, _ device: String) -> [[String]] {
+    [
+      ["nft", "add", "table", family, "t"],
+      ["nft", "add chain \(family) t c { type filter hook \(hook) device \"\(device)\" priority 0; }"],
+      ["nft", "add rule \(family) t c counter"],
+    ]
+  }
+
+  static func policy(_ verb: String, _ direction: String, _ rest: [String] = []) -> [String] {
+    let ends = direction == "out" ? ["198.18.0.1/32", "198.18.0.2/32"] : ["198.18.0.2/32", "198.18.0.1/32"]
+    return ["ip", "xfrm", "policy", verb, "src", ends[0], "dst", ends[1], "dir", direction] + rest
+  }
+  static let esp = ["tmpl", "proto", "esp", "mode", "transport"]
+
+  static let places: [Place] =
+    [("netdev", "ingress"), ("inet", "ingress"), ("netdev", "egress")].flatMap { family, hook in
+      [("eth0", "eth0"), ("vx0", "eth0"), ("va1", "va1")].map { device, port in
+        Place(
+          name: "\(family) \(hook) on \(device)", add: chain(family, hook, device),
+          remove: [["nft", "delete", "table", family, "t"]],
+          words: "chain \(family) t c is bound to \(device == port && port == "va1" ? "it" : device)",
+          port: port)
+      }
+    } + [
+      Place(
+        name: "shaping below mq",
+        add: [
+          ["tc", "qdisc", "add", "dev", "eth0", "root", "handle", "1:", "mq"],
+          [
+            "tc", "qdisc", "add", "dev", "eth0", "parent", "1:1", "tbf", "rate", "4mbit", "burst", "5k",
+            "latency",
+            "50ms",
+          ],
+        ],
+        remove: [["tc", "qdisc", "del", "dev", "eth0", "root"]], words: "qdisc tbf below another"),
+      Place(
+        name: "IPsec, sending", add: [policy("add", "out", esp)], remove: [policy("del", "out")],
+        words: "IPsec protects the overlay's packets", canBeBypassed: false),
+      Place(
+        name: "IPsec, receiving", add: [policy("add", "in", esp)], remove: [policy("del", "in")],
+        words: "IPsec protects the overlay's packets", canBeBypassed: false),
+      Place(
+        name: "marks that choose a route",
+        add: [
+          ["ip", "rule", "add", "fwmark", "7", "table", "77"],
+          ["nft", "add", "table", "ip", "t"],
+          ["nft", "add chain ip t c { type route hook output priority 0; }"],
+          ["nft", "add rule ip t c udp dport 4789 meta mark set 7"],
+        ],
+        remove: [["ip", "rule", "del", "fwmark", "7"], ["nft", "delete", "table", "ip", "t"]],
+        words: "may set the mark", canBeBypassed: false),
+      Place(
+        name: "a rule by source port", add: [["ip", "rule", "add", "sport", "40000-50000", "table", "77"]],
+        remove: [["ip", "rule", "del", "sport", "40000-50000"]], words: "by source port", canBeBypassed: false
+      ),
+    ]
+
+  func waits(until condition: () throws -> Bool) rethrows -> Bool {
+    let deadline = Date(timeIntervalSinceNow: 5)
+    while Date() < deadline {
+      if try condition() { return true }
+      usleep(50_000)
+    }
+    return try condition()
+  }
+
+  final class Lines: Sendable {
+    private let lines = Mutex<[String]>([])
+    func append(_ line: String) { lines.withLock { $0.append(line) } }
+    func contain(_ words: String) -> Bool { lines.withLock { $0.contains { $0.contains(words) } } }
+  }
+
+  @Test(arguments: places, [false, true]) func isFoundAndNamed(place: Place, bypassing: Bool) throws {
+    // A tier's programs are not what finds it.
+    let overlay = try TestOverlay(queues: 2, ipv6: false)
+    try overlay.ping("a1", "b1")
+    let lines = Lines()
+    let service = try FastPathService.start(
+      overlay.options("a") {
+        $0.tier = .tc
+        $0.bypassPolicy = bypassing
+      }
+    ) { lines.append($0) }
+    func reason() throws -> String {
+      try service.status().ports.first { $0.name == place.port }?.reason ?? ""
+    }
+    #expect(try reason().isEmpty)
+    let a = overlay.hosts["a"]!
+    for command in place.add { try a.run { try shell(command) } }
+    if bypassing && place.canBeBypassed {
+      #expect(waits { lines.contain("--bypass-policy overrides") && lines.contain(place.words) })
+      #expect(try reason().isEmpty)
+    } else {
+      #expect(try waits { try reason().contains(place.words) })
+    }
+    for command in place.remove { try a.run { try shell(command) } }
+    #expect(try waits { try reason().isEmpty })
+    try service.stop()
+  }
+
+  /// bpf_redirect_peer() enters above the driver, so that a native program there would not see the packet.
+  @Test(arguments: Tier.allCases) func aProgramInTheContainerSeesWhatItReceives(tier: Tier) throws {
+    let overlay = try TestOverlay(ipv6: false)
+    try overlay.ping("a1", "b1")
+    let service = try overlay.start("a") { $0.tier = tier }
+    let b = try overlay.start("b") { $0.tier = .tc }
+    let receiver = overlay.containers["a1"]!.node
+    let link = Box(try receiver.open { try Dropping("eth0") })
+    func reason() throws -> String { try service.status().ports.first { $0.name == "va1" }?.reason ?? "" }
+    if tier == .tc {
+      #expect(try waits { try reason().contains("has an XDP program (eth0) at its other end") })
+    }
+    let from = Box(try overlay.containers["b1"]!.node.open { try PacketSocket(interface: "eth0") })
+    let to = Box(try receiver.open { try PacketSocket(interface: "eth0") })
+    let frame = overlay.packet(.udp4, "b1", "a1").bytes
+    for _ in 0..<10 { try from.value.send(frame) }
+    #expect(to.value.receive(milliseconds: 300) { $0 == frame } == nil)
+    withExtendedLifetime(link) {}
+    try b.stop()
+    try service.stop()
+  }
+}
+
+/// A native XDP program on an interface of the calling thread's namespace that drops what arrives.
+private struct Dropping: ~Copyable {
+  private let link: XDPLink
+
+  init(_ interface: String) throws {
+    let embedded = culvert_bpf_bench()
+    var object = try BPFObject(name: String(cString: embedded.name), data: embedded.data, size: embedded.size)
+    try object.load()
+    link = try XDPLink(
+      attaching: object.program("culvert_sink"), to: if_nametoindex(interface), interface: interface,
+      mode: .native)
+  }
+}
