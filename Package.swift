@@ -68,7 +68,8 @@ let package = Package(
         "BPFLoader", "CBPFObjects", "DataPlane", "FastPath", "LinuxSystem", "Netlink", "PacketHeaders",
         "TestSupport", "Traffic",
       ]),
-    .testTarget(name: "DataPlaneTests", dependencies: ["CBPFObjects", "DataPlane", "XDPSocket"]),
+    .testTarget(
+      name: "DataPlaneTests", dependencies: ["CBPFObjects", "DataPlane", "TestSupport", "XDPSocket"]),
     .testTarget(
       name: "NetlinkTests", dependencies: ["Netlink", "PacketHeaders", "LinuxSystem", "TestSupport", system]),
     .testTarget(
@@ -78,7 +79,7 @@ let package = Package(
       ]),
     .testTarget(
       name: "CommandsTests", dependencies: ["Commands", "FastPath", "LinuxSystem", "TestSupport", "culvert"]),
-    .testTarget(name: "PacketHeadersTests", dependencies: ["PacketHeaders"]),
+    .testTarget(name: "PacketHeadersTests", dependencies: ["PacketHeaders", "TestSupport"]),
     .testTarget(
       name: "BPFProgramTests",
       dependencies: [
@@ -97,3 +98,16 @@ let package = Package(
   ],
   swiftLanguageModes: [.v6]
 )
+
+// scripts/fuzz.sh alone builds these: they link libFuzzer, which takes a build of its own.
+if Context.environment["CULVERT_FUZZ"] != nil {
+  package.targets += [
+    .target(name: "CFuzzDriver", path: "Tests/CFuzzDriver"),
+    .executableTarget(
+      name: "culvert-fuzz",
+      dependencies: [
+        "Bench", "CBPFObjects", "CFuzzDriver", "DataPlane", "FastPath", "Netlink", "PacketHeaders",
+      ],
+      path: "Tests/Fuzz", exclude: ["corpus"]),
+  ]
+}

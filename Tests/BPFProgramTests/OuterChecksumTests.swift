@@ -7,17 +7,7 @@ import Testing
 
 @Suite(.enabled(if: mayUseKernel, .init(rawValue: needsRoot)))
 struct OuterChecksumTests {
-  struct Seed: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-      state &+= 0x9e37_79b9_7f4a_7c15
-      var word = (state ^ state >> 30) &* 0xbf58_476d_1ce4_e5b9
-      word = (word ^ word >> 27) &* 0x94d0_49bb_1331_11eb
-      return word ^ word >> 31
-    }
-  }
-
-  static func random(_ seed: inout Seed) -> [UInt8] {
+  static func random(_ seed: inout SplitMix) -> [UInt8] {
     let count = Int.random(in: 0...1300, using: &seed)
     let data = (0..<count).map { _ in UInt8.random(in: 0...255, using: &seed) }
     let from = UInt16.random(in: 1...65535, using: &seed)
@@ -39,7 +29,7 @@ struct OuterChecksumTests {
   /// Every outer datagram sums to all ones, as a receiver would find (RFC 768).
   @Test(arguments: 0..<4)
   func verifiesInSoftware(part: Int) throws {
-    var seed = Seed(state: UInt64(part))
+    var seed = SplitMix(state: UInt64(part))
     let frames = (0..<500).map { _ in Self.random(&seed) }
     let outputs = try Fixture.run { fixture in
       try fixture.setTunnel(0) { $0.flags = CULVERT_TUNNEL_UDP_CSUM.rawValue }

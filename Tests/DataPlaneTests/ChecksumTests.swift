@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import TestSupport
 import Testing
 
 @testable import DataPlane
@@ -20,7 +21,7 @@ struct ChecksumTests {
   @Test func sumsOfAnyLengthAtAnyAlignment() {
     for length in Array(1...100) + [1499, 1500, 9000, 65_535] {
       for shift in 0..<4 {
-        let bytes = (0..<length + shift).map { _ in UInt8.random(in: 0...255) }
+        let bytes = drawn(length + shift)
         let sum = Self.withMemory(bytes) { Checksum.fold(Checksum.sum($0 + shift, length)) }
         #expect(
           UInt16(bigEndian: sum) == Self.reference(bytes.dropFirst(shift)), "\(length) bytes at \(shift)")
@@ -42,18 +43,17 @@ struct ChecksumTests {
     init(isIPv4: Bool, protocolNumber: UInt8, payload: Int) {
       self.isIPv4 = isIPv4
       self.protocolNumber = protocolNumber
-      func random(_ count: Int) -> [UInt8] { (0..<count).map { _ in .random(in: 0...255) } }
       let count = (protocolNumber == 6 ? 20 : 8) + payload
       let ip: [UInt8]
       if isIPv4 {
         let total = 20 + count
         ip =
           [0x45, 0, UInt8(total >> 8), UInt8(total & 0xff), 0, 0, 0x40, 0, 64, protocolNumber, 0, 0]
-          + random(8)
+          + drawn(8)
       } else {
-        ip = [0x60, 0, 0, 0, UInt8(count >> 8), UInt8(count & 0xff), protocolNumber, 64] + random(32)
+        ip = [0x60, 0, 0, 0, UInt8(count >> 8), UInt8(count & 0xff), protocolNumber, 64] + drawn(32)
       }
-      bytes = random(12) + (isIPv4 ? [8, 0] : [0x86, 0xdd]) + ip + random(count)
+      bytes = drawn(12) + (isIPv4 ? [8, 0] : [0x86, 0xdd]) + ip + drawn(count)
       if protocolNumber == 17 {
         bytes[l4 + 4] = UInt8(count >> 8)
         bytes[l4 + 5] = UInt8(count & 0xff)

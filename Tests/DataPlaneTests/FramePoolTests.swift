@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import TestSupport
 import Testing
 
 @testable import DataPlane
@@ -6,7 +7,7 @@ import Testing
 struct FramePoolTests {
   @Test func everyFrameIsInOnePlace() {
     var pool = FramePool(frames: 64, frameBytes: 2048)
-    var generator = SystemRandomNumberGenerator()
+    var generator = SplitMix(state: testSeed)
     var out: [(address: UInt64, lane: UInt16)] = []
     for _ in 0..<20_000 {
       switch UInt8.random(in: 0..<16, using: &generator) {

@@ -51,7 +51,6 @@ struct DeathTests {
   /// A killed process stays in the table of processes until its parent looks, which may be never.
   @Test func downNeedsNobodyToReapTheDead() throws {
     let overlay = try TestOverlay(ipv6: false)
-    try overlay.inhabit()
     let parent = Process()
     parent.executableURL = URL(fileURLWithPath: "/bin/bash")
     let path = overlay.hosts["a"]!.path
@@ -66,9 +65,9 @@ struct DeathTests {
       parent.terminate()
     }
     var running: Running?
-    for _ in 0..<200 where running == nil {
-      usleep(50_000)
+    _ = try eventually(10) {
       running = try status(overlay, "a").first { $0.state == "ready" }
+      return running != nil
     }
     let pid = try #require(running).pid
     kill(pid, SIGKILL)
@@ -80,7 +79,6 @@ struct DeathTests {
 
   @Test func aTransferSurvivesAndTheNextDownRestores() throws {
     let overlay = try TestOverlay()
-    try overlay.inhabit()
     try overlay.ping("a1", "b1")
     let (a, b) = (try up(overlay, "a"), try up(overlay, "b"))
     let transfer = try Transfer(
@@ -115,7 +113,6 @@ struct DeathTests {
   @Test(arguments: [["--tier", "afxdp"], ["--tier", "tc"], ["--tier", "tc", "--without-tcx"]])
   func everyTierGivesThePacketsBackWhenItIsKilled(options: [String]) throws {
     let overlay = try TestOverlay()
-    try overlay.inhabit()
     try overlay.ping("a1", "b1")
     let (a, b) = (try up(overlay, "a", options), try up(overlay, "b", options))
     let host = overlay.hosts["a"]!
@@ -127,7 +124,7 @@ struct DeathTests {
     kill(a, SIGKILL)
     kill(b, SIGKILL)
     #expect(transfer.finish() == .intact)
-    for pid in [a, b] { for _ in 0..<200 where Owner.startTime(of: pid) != nil { usleep(20_000) } }
+    for pid in [a, b] { #expect(eventually { Owner.startTime(of: pid) == nil }) }
     #expect(try status(overlay, "a").first?.state == "dead")
     #expect(try !host.shell("ip link").contains("xdp"))
     #expect(
@@ -150,12 +147,11 @@ struct DeathTests {
 
   @Test(arguments: [SIGTERM, SIGINT]) func aSignalGivesThePacketsBackAndRestores(signal: Int32) throws {
     let overlay = try TestOverlay()
-    try overlay.inhabit()
     let pid = try up(overlay, "a")
     #expect(
       try overlay.containers["a1"]!.node.shell("ethtool -k eth0").contains("tx-checksum-ip-generic: off"))
     kill(pid, signal)
-    for _ in 0..<200 where Owner.startTime(of: pid) != nil { usleep(20_000) }
+    #expect(eventually { Owner.startTime(of: pid) == nil })
     #expect(try status(overlay, "a").isEmpty)
     #expect(
       try overlay.containers["a1"]!.node.shell("ethtool -k eth0").contains("tx-checksum-ip-generic: on"))
@@ -187,114 +183,5 @@ struct DeathTests {
     }
     #expect(try exit("down", "--netns", namespace) == 0)
     #expect(try exit("status", "--netns", "no-such-namespace") == 1)
-  }
-}
-
-/// A TCP transfer of pseudo-random bytes, each compared as it arrives.
-final class Transfer: @unchecked Sendable {
-  enum Outcome: Equatable {
-    case intact
-    case corrupt(at: Int)
-    case incomplete(Int)
-  }
-  private var received = 0
-  private var outcome: Outcome?
-  private let lock = NSLock()
-  private var threads: [DedicatedThread] = []
-
-  init(from client: TestOverlay.Container, to server: TestOverlay.Container, bytes: Int) throws {
-    let listener = try server.node.open { try Self.socket() }
-    let port: UInt16 = 7001
-    guard Self.withAddress(server.number, port, { bind(listener.raw, $0, $1) }) == 0,
-      listen(listener.raw, 1) == 0
-    else {
-      throw Failure("listen in", "a container", errno: .last)
-    }
-    let sender = try client.node.open { try Self.socket() }
-    guard Self.withAddress(server.number, port, { connect(sender.raw, $0, $1) }) == 0 else {
-      throw Failure("connect to", "a container", errno: .last)
-    }
-    let accepted = accept(listener.raw, nil, nil)
-    guard accepted >= 0 else { throw Failure("accept in", "a container", errno: .last) }
-    let sending = sender.release()
-    threads.append(try DedicatedThread { Self.send(sending, bytes) })
-    threads.append(try DedicatedThread { self.receive(accepted, bytes) })
-  }
-
-  private static func socket() throws -> OwnedDescriptor {
-    let raw = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-    guard raw >= 0 else { throw Failure("open", "a socket", errno: .last) }
-    var again: Int32 = 1
-    setsockopt(raw, SOL_SOCKET, SO_REUSEADDR, &again, socklen_t(MemoryLayout<Int32>.size))
-    // A path that fails must fail the test, not hang it.
-    var limit = timeval(tv_sec: 20, tv_usec: 0)
-    setsockopt(raw, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
-    setsockopt(raw, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
-    return OwnedDescriptor(adopting: raw)
-  }
-
-  private static func withAddress(
-    _ number: UInt8, _ port: UInt16, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Int32
-  ) -> Int32 {
-    var address = sockaddr_in()
-    address.sin_family = sa_family_t(AF_INET)
-    address.sin_port = port.bigEndian
-    address.sin_addr.s_addr = (0xc613_0000 | UInt32(number)).bigEndian
-    return withUnsafePointer(to: &address) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        body($0, socklen_t(MemoryLayout<sockaddr_in>.size))
-      }
-    }
-  }
-
-  private static func send(_ descriptor: Int32, _ bytes: Int) {
-    defer { close(descriptor) }
-    var random = SplitMix(state: 7)
-    var words = [UInt64](repeating: 0, count: 8192)
-    for _ in 0..<bytes / 65536 {
-      for index in words.indices { words[index] = random.next() }
-      var offset = 0
-      while offset < 65536 {
-        let count = words.withUnsafeBytes {
-          Glibc.send(descriptor, $0.baseAddress! + offset, 65536 - offset, Int32(MSG_NOSIGNAL))
-        }
-        guard count > 0 else { return }
-        offset += count
-      }
-    }
-  }
-
-  private func receive(_ descriptor: Int32, _ bytes: Int) {
-    defer { close(descriptor) }
-    var random = SplitMix(state: 7)
-    var expected = [UInt64](repeating: 0, count: 8192)
-    var buffer = expected
-    var total = 0
-    while total < bytes {
-      let count = buffer.withUnsafeMutableBytes {
-        recv(descriptor, $0.baseAddress, $0.count, Int32(MSG_WAITALL))
-      }
-      guard count == 65536 else { return finish(.incomplete(total + max(0, count))) }
-      for index in expected.indices { expected[index] = random.next() }
-      guard buffer == expected else { return finish(.corrupt(at: total)) }
-      total += count
-      lock.withLock { received = total }
-    }
-    finish(.intact)
-  }
-
-  private func finish(_ outcome: Outcome) { lock.withLock { self.outcome = outcome } }
-
-  func progress(atLeast bytes: Int) -> Bool {
-    for _ in 0..<500 {
-      if lock.withLock({ received }) >= bytes { return lock.withLock { outcome } == nil }
-      usleep(10_000)
-    }
-    return false
-  }
-
-  func finish() -> Outcome? {
-    for thread in threads { thread.join() }
-    return lock.withLock { outcome }
   }
 }

@@ -26,15 +26,6 @@ struct LifecycleTests {
     try service.status().ports.first { $0.name == name }
   }
 
-  func eventually(_ seconds: Double = 5, _ condition: () throws -> Bool) rethrows -> Bool {
-    let deadline = Date().addingTimeInterval(seconds)
-    while Date() < deadline {
-      if try condition() { return true }
-      usleep(20_000)
-    }
-    return try condition()
-  }
-
   @Test(arguments: ["br0", "vx0", "va1"]) func whatTheOverlayIsMadeOfIsNoUplink(name: String) throws {
     let overlay = try TestOverlay()
     let refusal = #expect(throws: Failure.self) { try overlay.start("a") { $0.uplink = name } }

@@ -27,7 +27,7 @@ struct TrafficTests {
     // The source's refresh, and the far end's answer to it, are over before the count begins.
     try sender.value.send(overlay.packet(.icmp4, "a1", "b1").bytes)
     #expect(far.value.receive { $0.count == overlay.packet(.icmp4, "a1", "b1").bytes.count } != nil)
-    usleep(50_000)
+    _ = try settled { try port("va1", service).received }
     let before = try port("va1", service)
 
     var frames: [(count: Int, frame: [UInt8])] = []
@@ -54,7 +54,7 @@ struct TrafficTests {
       for _ in 0..<count { try sender.value.send(frame) }
       bytes += count * frame.count
     }
-    usleep(100_000)
+    _ = try settled { try port("va1", service).received }
     let after = try port("va1", service)
     try service.stop()
     func count(_ key: KeyPath<Stats.Port, [String: Stats.Count]>, _ name: String) -> UInt64 {
@@ -86,8 +86,8 @@ struct TrafficTests {
     var big = overlay.packet(.udp4, "a1", "b1")
     big.payload = [UInt8](repeating: 7, count: 1451 - 28)
     try sender.value.send(big.bytes)
-    usleep(50_000)
-    #expect(try port("va1", a).passed["mtu"]?.packets == 1)
+    let isPassed = try eventually { try port("va1", a).passed["mtu"]?.packets == 1 }
+    #expect(isPassed)
     try a.stop()
     try b.stop()
   }
@@ -109,7 +109,8 @@ struct TrafficTests {
     try announcer.value.send(
       [255, 255, 255, 255, 255, 255] + moved.mac + [8, 6, 0, 1, 8, 0, 6, 4, 0, 2] + moved.mac + who
         + moved.mac + who)
-    usleep(100_000)
+    let isFound = try eventually { try overlay.answers("a1", "b2", count: 1) == 1 }
+    #expect(isFound)
     let before = try port("va1", a).forwarded["encapsulated"]?.packets ?? 0
     try overlay.ping("a1", "b2", count: 5)
     #expect(try port("va1", a).forwarded["encapsulated"]?.packets ?? 0 >= before + 4)
@@ -138,9 +139,8 @@ struct TrafficTests {
     #expect(
       (4...15).contains(port.passed["refresh"]?.packets ?? 0), "about one each second for seven seconds")
     #expect(port.forwarded["encapsulated"]?.packets ?? 0 > 50)
-    sleep(7)
-    #expect(try known("a") == 0 && known("b") == 0)
-    #expect(try a.status().entries.local == 0)
+    let isForgotten = try eventually(8) { try known("a") == 0 && known("b") == 0 && a.status().entries.local == 0 }
+    #expect(isForgotten)
     try overlay.ping("a1", "b1", count: 2)
     try a.stop()
     try b.stop()
@@ -166,7 +166,8 @@ struct TrafficTests {
         #expect(uplink.dropped["not-a-vtep"]?.packets ?? 0 >= 3)
         // Configured while it runs, the sender may speak.
         try overlay.hosts["a"]!.shell("bridge fdb append 00:00:00:00:00:00 dev vx0 dst 198.18.0.9")
-        usleep(100_000)
+        let maySpeak = try eventually { try overlay.answers("b1", "a1", count: 1) == 1 }
+        #expect(maySpeak)
         try overlay.ping("b1", "a1", count: 3)
       } else {
         #expect(uplink.dropped.isEmpty)

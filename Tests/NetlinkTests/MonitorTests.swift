@@ -152,12 +152,14 @@ struct MonitorTests {
     nonisolated(unsafe) let shared = box
     return try DedicatedThread {
       guard let route = try? RouteConnection.open(in: shared.value) else { return }
+      var random = SplitMix(state: testSeed)
       for _ in 0..<6_000 {
         let entry = FDBRequest(
-          link: link, mac: MACAddress(value: 0x0200_0100_0000 + .random(in: 0..<500)), table: .device,
-          destination: .v4(IPv4Address(value: 0xc612_0000 + .random(in: 2...4))))
+          link: link, mac: MACAddress(value: 0x0200_0100_0000 + .random(in: 0..<500, using: &random)),
+          table: .device,
+          destination: .v4(IPv4Address(value: 0xc612_0000 + .random(in: 2...4, using: &random))))
         // Deleting what is not there is refused: as good as any other change.
-        try? route.changeFDB(Bool.random() ? .replace : .delete, entry)
+        try? route.changeFDB(Bool.random(using: &random) ? .replace : .delete, entry)
       }
     }
   }

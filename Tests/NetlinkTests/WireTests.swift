@@ -2,6 +2,7 @@
 import CLibNL
 import LinuxSystem
 import PacketHeaders
+import TestSupport
 import Testing
 
 @testable import Netlink
@@ -146,7 +147,7 @@ struct WireTests {
   }
 
   @Test func truncatedOrChangedMessagesNeverCrash() {
-    var random = SystemRandomNumberGenerator()
+    var random = SplitMix(state: testSeed)
     var parsed = 0
     for original in [Self.announced, Self.vxlan, Self.refusal] {
       for length in 0...original.count {
@@ -166,7 +167,9 @@ struct WireTests {
       }
     }
     for _ in 0..<10_000 {
-      var noise = (0..<Int.random(in: 16...200)).map { _ in UInt8.random(in: 0...255, using: &random) }
+      var noise = (0..<Int.random(in: 16...200, using: &random)).map { _ in
+        UInt8.random(in: 0...255, using: &random)
+      }
       noise[0] = UInt8(noise.count)
       noise[1] = 0
       noise[2] = 0

@@ -12,6 +12,10 @@ public struct TestPacket: Sendable {
   public var ttl: UInt8 = 64
   public var dontFragment = true
   public var sourcePort: UInt16 = 4000
+  /// Of IPv4.
+  public var identification: UInt16 = 0x1234
+  /// Of TCP.
+  public var sequence: UInt32 = 1
   public var payload: [UInt8] = Array("culvert carries a stream under a road".utf8)
   public var sourceAddress: [UInt8]
   public var destinationAddress: [UInt8]
@@ -46,7 +50,9 @@ public struct TestPacket: Sendable {
       number = 6
       checksumAt = 16
       segment =
-        be(sourcePort) + be(5001) + [0, 0, 0, 1, 0, 0, 0, 2, 0x50, 0x10, 0x20, 0, 0, 0, 0, 0] + payload
+        be(sourcePort) + be(5001) + be(UInt16(sequence >> 16)) + be(UInt16(truncatingIfNeeded: sequence)) + [
+          0, 0, 0, 2, 0x50, 0x10, 0x20, 0, 0, 0, 0, 0,
+        ] + payload
     case .icmp4, .icmp6:
       number = isIPv6 ? 58 : 1
       checksumAt = 2
@@ -64,7 +70,9 @@ public struct TestPacket: Sendable {
       header += sourceAddress + destinationAddress
     } else {
       header =
-        [0x45, trafficClass] + be(UInt16(20 + segment.count)) + be(0x1234) + [dontFragment ? 0x40 : 0, 0]
+        [0x45, trafficClass] + be(UInt16(20 + segment.count)) + be(identification) + [
+          dontFragment ? 0x40 : 0, 0,
+        ]
       header += [ttl, number, 0, 0] + sourceAddress + destinationAddress
       header.replaceSubrange(10..<12, with: be(internetChecksum(header)))
     }

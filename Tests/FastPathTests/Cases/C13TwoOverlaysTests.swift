@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+import FastPath
+import LinuxSystem
+import TestSupport
+import Testing
+
+/// Two overlays over one uplink, as on every Docker host: whatever is carried, nothing that worked stops.
+@Suite(.serialized, .enabled(if: mayUseKernel, Comment(rawValue: needsRoot)))
+struct C13TwoOverlaysTests {
+  private func two(ipv6: Bool = false) throws -> TestOverlay {
+    let overlay = try TestOverlay(ipv6: ipv6)
+    try overlay.addDomain(TestOverlay.Domain(bridge: "br1", device: "vx1", vni: 43))
+    for name in ["a3", "b3"] { try overlay.addContainer(name, bridge: "br1") }
+    try overlay.ping("a1", "b1")
+    try overlay.ping("a3", "b3")
+    return overlay
+  }
+
+  private func answers(_ overlay: TestOverlay) throws -> [Int] {
+    [try overlay.answers("a1", "b1"), try overlay.answers("a3", "b3")]
+  }
+
+  @Test(arguments: Tier.allCases, Tier.allCases) func bothAreReached(first: Tier, second: Tier) throws {
+    let overlay = try two()
+    #expect(try answers(overlay) == [5, 5])
+    let one = try overlay.start("a") { $0.tier = first }
+    #expect(try answers(overlay) == [5, 5], "the second overlay beside a served first")
+    // The second is served, or refused; the packets of both arrive in either case.
+    let other = try? overlay.start("a") {
+      $0.overlay = "br1"
+      $0.tier = second
+    }
+    #expect(try answers(overlay) == [5, 5], "both, the second \(other == nil ? "refused" : "served")")
+    try one.stop()
+    #expect(try answers(overlay) == [5, 5], "the first let go")
+    try other?.stop()
+    #expect(try answers(overlay) == [5, 5])
+  }
+
+  /// Another VXLAN device on the same port with the same VNI on another address of the host, and one that comes late.
+  @Test(arguments: Tier.allCases) func anOverlayThatComesLaterIsReachedToo(tier: Tier) throws {
+    let overlay = try TestOverlay(ipv6: false)
+    try overlay.ping("a1", "b1")
+    let service = try overlay.start("a") { $0.tier = tier }
+    try overlay.addDomain(TestOverlay.Domain(bridge: "br1", device: "vx1", vni: 43))
+    for name in ["a3", "b3"] { try overlay.addContainer(name, bridge: "br1") }
+    #expect(try answers(overlay) == [5, 5])
+    for host in overlay.hosts.values { try host.shell("ip link del vx1") }
+    #expect(try overlay.answers("a1", "b1") == 5)
+    try service.stop()
+  }
+}

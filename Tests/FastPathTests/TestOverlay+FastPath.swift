@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+import FastPath
+import TestSupport
+
+extension TestOverlay {
+  func options(_ host: String, _ change: (inout FastPathOptions) -> Void = { _ in }) -> FastPathOptions {
+    var options = FastPathOptions(overlay: "br0", namespace: hosts[host]!.path)
+    options.entryCapacity = 4096
+    options.portCapacity = 32
+    change(&options)
+    return options
+  }
+
+  func start(_ host: String, _ change: (inout FastPathOptions) -> Void = { _ in }) throws -> FastPathService {
+    try FastPathService.start(options(host, change))
+  }
+}

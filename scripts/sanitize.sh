@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Runs unit tests under the address sanitizer and the thread sanitizer, each a build of its own.
+# usage: scripts/sanitize.sh [address|thread …; default both]
+set -euo pipefail
+. "$(dirname "$0")/lib/common.sh"
+
+[ $# -gt 0 ] || set -- address thread
+scripts/build.sh debug --product culvert
+for sanitizer in "$@"; do
+  case $sanitizer in
+  # Netlink, packets in memory, rings and tables, statistics.
+  address) filter='PacketHeadersTests|DataPlaneTests|NetlinkTests|BPFProgramTests|BenchTests\.(StatisticsTests|PlanTests|ReportTests|ResumptionTests)' ;;
+  # What has threads.
+  thread) filter='NetlinkTests\.MonitorTests|DataPlaneTests|TrafficTests|FastPathTests\.(LifecycleTests|WorkerTests)' ;;
+  *) die "unknown sanitizer $sanitizer: address or thread" 64 ;;
+  esac
+  say "testing under the $sanitizer sanitizer"
+  ASAN_OPTIONS=detect_leaks=0:halt_on_error=1 TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 \
+    swift test --build-path ".build/$sanitizer" --sanitize "$sanitizer" --no-parallel --filter "$filter"
+done
