@@ -17,7 +17,7 @@ struct C04PathMTUTests {
     try overlay.ping("a1", "b1")
     let service = try side.start(overlay)
     try overlay.ping("a1", "b1", count: 3)
-    try overlay.router!.shell("ip link set b mtu 1300")
+    try overlay.router!.shell("ip link set dev b mtu 1300")
     try overlay.hosts["b"]!.shell("ip link set eth0 mtu 1300")
     let (a1, b1) = (overlay.containers["a1"]!, overlay.containers["b1"]!)
     let isTold = try eventually(4) {
@@ -51,7 +51,7 @@ struct C04PathMTUTests {
       let transfer = try Transfer(
         from: overlay.containers["a1"]!, to: overlay.containers["b1"]!, seconds: 4, patience: 5)
       #expect(transfer.progress(atLeast: 4 << 20))
-      try overlay.router!.shell("ip link set b mtu 1300")
+      try overlay.router!.shell("ip link set dev b mtu 1300")
       try overlay.hosts["b"]!.shell("ip link set eth0 mtu 1300")
       let before = transfer.bytes
       let goesOn = transfer.progress(atLeast: before + 8 << 20, within: 4)

@@ -87,6 +87,16 @@ public struct TestNode: Sendable {
     try run { try FileText.write(value, to: "/proc/sys/\(key)") }
   }
 
+  /// Until the kernel has seen its carrier, and its bridge lets it forward: before, packets are lost.
+  public func waitUntilUp(_ device: String, isPort: Bool = false) throws {
+    let isUp = try eventually {
+      try shell("ip -o link show dev \(device)").contains("LOWER_UP")
+        && !shell("ip -o link show dev \(device)").contains("qdisc noop")
+        && (!isPort || shell("bridge link show dev \(device)").contains("state forwarding"))
+    }
+    guard isUp else { throw Failure("wait for", device, advice: try shell("ip -d link show dev \(device)")) }
+  }
+
   public func mac(of device: String) throws -> String {
     let text = try shell("ip -o link show dev \(device)")
     return String(text.split(separator: " ").drop { $0 != "link/ether" }.dropFirst().first!)

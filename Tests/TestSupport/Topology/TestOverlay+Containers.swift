@@ -31,6 +31,8 @@ extension TestOverlay {
       try introduce(container, other)
       try introduce(other, container)
     }
+    try on.waitUntilUp(container.port, isPort: true)
+    try node.waitUntilUp("eth0")
     containers[name] = container
     return container
   }

@@ -47,7 +47,7 @@ extension TestOverlay {
       let network = host == "a" ? "198.18.1" : "198.18.2"
       try node.shell(
         "ip link add eth0 mtu \(mtu) \(many) type veth peer name \(host) \(many) netns \(router.path)")
-      try router.shell("ip link set \(host) mtu \(mtu) up")
+      try router.shell("ip link set dev \(host) mtu \(mtu) up")
       try router.shell("ip addr add \(network).254/24 dev \(host)")
       try node.shell("ip addr add \(network).1/24 dev eth0")
       try node.shell("ip link set eth0 up")
@@ -76,6 +76,8 @@ extension TestOverlay {
       try node.shell("ip link set \(domain.device) master \(domain.bridge) up")
       try node.shell("ip link set \(domain.bridge) up")
       try setNetfilter(false, on: host)
+      try underlays[host]!.waitUntilUp("eth0")
+      try node.waitUntilUp(domain.device, isPort: true)
     }
   }
 
