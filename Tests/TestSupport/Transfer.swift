@@ -46,11 +46,12 @@ public final class Transfer: @unchecked Sendable {
         throw Failure("pace", "a socket", errno: .last)
       }
     }
-    guard place.with({ connect(sender.raw, $0, $1) }) == 0 else {
-      throw Failure("connect to", address, errno: .last)
-    }
+    // What does not come about is what came of it.
+    outcome = .incomplete(0)
+    guard place.with({ connect(sender.raw, $0, $1) }) == 0 else { return }
     let accepted = accept(listener.raw, nil, nil)
-    guard accepted >= 0 else { throw Failure("accept at", address, errno: .last) }
+    guard accepted >= 0 else { return }
+    outcome = nil
     // What an accepted socket takes over from its listener does not include its timeouts everywhere.
     Self.limit(accepted, patience)
     let sending = sender.release()
