@@ -139,7 +139,9 @@ struct TrafficTests {
     #expect(
       (4...15).contains(port.passed["refresh"]?.packets ?? 0), "about one each second for seven seconds")
     #expect(port.forwarded["encapsulated"]?.packets ?? 0 > 50)
-    let isForgotten = try eventually(8) { try known("a") == 0 && known("b") == 0 && a.status().entries.local == 0 }
+    let isForgotten = try eventually(8) {
+      try known("a") == 0 && known("b") == 0 && a.status().entries.local == 0
+    }
     #expect(isForgotten)
     try overlay.ping("a1", "b1", count: 2)
     try a.stop()

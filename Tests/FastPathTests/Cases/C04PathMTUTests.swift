@@ -13,7 +13,7 @@ struct C04PathMTUTests {
   }
 
   private func shrunk(_ side: Side, ipv6: Bool, df: String = "set") throws -> Seen {
-    let overlay = try TestOverlay(vxlan: "noudpcsum df \(df) mtu 1450", routed: true)
+    let overlay = try TestOverlay(vxlan: "noudpcsum df \(df)", routed: true)
     try overlay.ping("a1", "b1")
     let service = try side.start(overlay)
     try overlay.ping("a1", "b1", count: 3)
@@ -45,7 +45,7 @@ struct C04PathMTUTests {
   /// What is on its way when the path shrinks goes on, too.
   @Test(arguments: Tier.allCases) func aConnectionThatRunsSurvives(tier: Tier) throws {
     let kernel = try sameAsKernel(tier) { side in
-      let overlay = try TestOverlay(vxlan: "noudpcsum df set mtu 1450", ipv6: false, routed: true)
+      let overlay = try TestOverlay(vxlan: "noudpcsum df set", ipv6: false, routed: true)
       try overlay.ping("a1", "b1")
       let service = try side.start(overlay)
       let transfer = try Transfer(
