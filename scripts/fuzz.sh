@@ -15,7 +15,8 @@ library=$(find "$(dirname "$(readlink -f "$(command -v swift)")")/../lib/clang" 
 say "building the fuzzer"
 [ -d Sources/CBPFObjects/generated ] || scripts/build.sh debug
 path=.build/fuzz
-CULVERT_FUZZ=1 swift build --build-path "$path" --product culvert-fuzz --sanitize address -Xswiftc -sanitize=fuzzer
+CULVERT_FUZZ=1 swift build --build-path "$path" --product culvert-fuzz --sanitize address \
+  -Xswiftc -sanitize=fuzzer -Xswiftc -use-ld=lld
 binary="$(CULVERT_FUZZ=1 swift build --build-path "$path" --show-bin-path)/culvert-fuzz"
 
 mkdir -p "$path/found"

@@ -79,6 +79,6 @@ enum Parser: String, CaseIterable {
     _ = try? decoder.decode(Stats.self, from: data)
     _ = try? CostReport.decoded(data)
     guard let report = try? ABReport.decoded(data) else { return }
-    _ = ABTable(report, coloured: false).description
+    _ = ABTable(report, coloured: false).text
   }
 }

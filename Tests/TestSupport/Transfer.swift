@@ -80,7 +80,8 @@ public final class Transfer: @unchecked Sendable {
     defer { close(descriptor) }
     var random = SplitMix(state: 7)
     var words = [UInt64](repeating: 0, count: block / 8)
-    for _ in 0..<bytes / block where Clock.monotonicNanoseconds < end {
+    for _ in 0..<bytes / block {
+      guard Clock.monotonicNanoseconds < end else { return }
       for index in words.indices { words[index] = random.next() }
       var offset = 0
       while offset < block {
