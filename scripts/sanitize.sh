@@ -16,6 +16,8 @@ for sanitizer in "$@"; do
   *) die "unknown sanitizer $sanitizer: address or thread" 64 ;;
   esac
   say "testing under the $sanitizer sanitizer"
+  # Debian 12's gold does not link what the address sanitizer leaves behind.
   ASAN_OPTIONS=detect_leaks=0:halt_on_error=1 TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 \
-    swift test --build-path ".build/$sanitizer" --sanitize "$sanitizer" --no-parallel --filter "$filter"
+    swift test --build-path ".build/$sanitizer" --sanitize "$sanitizer" -Xswiftc -use-ld=lld --no-parallel \
+    --filter "$filter"
 done

@@ -17,13 +17,13 @@ struct C04PathMTUTests {
     try overlay.ping("a1", "b1")
     let service = try side.start(overlay)
     try overlay.ping("a1", "b1", count: 3)
-    try overlay.router!.shell("ip link set dev b mtu 1300")
-    try overlay.hosts["b"]!.shell("ip link set eth0 mtu 1300")
+    try overlay.router!.shell("ip link set dev b mtu 1400")
+    try overlay.hosts["b"]!.shell("ip link set eth0 mtu 1400")
     let (a1, b1) = (overlay.containers["a1"]!, overlay.containers["b1"]!)
     let isTold = try eventually(4) {
       let text = try a1.node.output(
-        "ping \(ipv6 ? "-6" : "-4") -n -M do -s 1390 -c 1 -W 1 \(ipv6 ? b1.ipv6 : b1.ipv4)")
-      return text.contains("mtu = 1250") || text.contains("mtu=1250") || text.contains("mtu 1250")
+        "ping \(ipv6 ? "-6" : "-4") -n -M do -s 1395 -c 1 -W 1 \(ipv6 ? b1.ipv6 : b1.ipv4)")
+      return text.contains("mtu = 1350") || text.contains("mtu=1350") || text.contains("mtu 1350")
     }
     let transfer = try Transfer(from: a1, to: b1, bytes: 4 << 20, ipv6: ipv6, patience: 4)
     let seen = Seen(isTold: isTold, outcome: transfer.finish())
@@ -51,8 +51,8 @@ struct C04PathMTUTests {
       let transfer = try Transfer(
         from: overlay.containers["a1"]!, to: overlay.containers["b1"]!, seconds: 4, patience: 5)
       #expect(transfer.progress(atLeast: 4 << 20))
-      try overlay.router!.shell("ip link set dev b mtu 1300")
-      try overlay.hosts["b"]!.shell("ip link set eth0 mtu 1300")
+      try overlay.router!.shell("ip link set dev b mtu 1400")
+      try overlay.hosts["b"]!.shell("ip link set eth0 mtu 1400")
       let before = transfer.bytes
       let goesOn = transfer.progress(atLeast: before + 8 << 20, within: 4)
       let outcome = transfer.finish()
