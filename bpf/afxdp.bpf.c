@@ -4,6 +4,7 @@
  * the forwarder in user space, which encapsulates and sends. What it could not
  * serve never gets there: from user space nothing can be given back.
  */
+#include <linux/futex.h>
 #include "lib/raw.h"
 
 /* Frames longer than this do not fit into the forwarder's memory. */
@@ -53,7 +54,9 @@ static __always_inline int is_stalled(__u32 queue)
 	turns = *(volatile __u64 *)&pulse->turns;
 	now = bpf_ktime_get_coarse_ns();
 	watch->jiffy = jiffy;
-	if (!turns || turns != watch->turns) {
+	if (*(volatile __u32 *)pulse->life & FUTEX_OWNER_DIED) {
+		watch->stalled = 1;
+	} else if (!turns || turns != watch->turns) {
 		watch->turns = turns;
 		watch->since = now;
 		watch->stalled = 0;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import CLibXDP
+import Glibc
 import LinuxSystem
 import SystemPackage
 
@@ -23,8 +24,11 @@ public struct XDPLink: ~Copyable, Sendable {
   /// - Parameters:
   ///   - ifindex: in the calling thread's network namespace.
   ///   - interface: its name, for messages.
+  ///   - endsFirst: before anything else that the process holds, should it be killed: the kernel closes a dead process's
+  ///     descriptors from the highest on, one after the other, and sockets take it milliseconds each.
   public init(
-    attaching program: borrowing BPFProgram, to ifindex: UInt32, interface: String, mode: XDPMode
+    attaching program: borrowing BPFProgram, to ifindex: UInt32, interface: String, mode: XDPMode,
+    endsFirst: Bool = false
   ) throws(Failure) {
     let flags: UInt32 = mode == .native ? 1 << 2 : 1 << 1
     let raw = culvert_xdp_link(program.descriptor.raw, Int32(ifindex), flags)
@@ -37,7 +41,10 @@ public struct XDPLink: ~Copyable, Sendable {
     self.interface = interface
     self.ifindex = ifindex
     self.mode = mode
-    self.descriptor = OwnedDescriptor(adopting: raw)
+    // Above whatever else is likely to be open; where so many are not allowed it stays where it is.
+    let high = endsFirst ? fcntl(raw, F_DUPFD_CLOEXEC, 512) : -1
+    if high >= 0 { close(raw) }
+    descriptor = OwnedDescriptor(adopting: high >= 0 ? high : raw)
   }
 
   /// False once the interface has gone; the link then holds nothing.

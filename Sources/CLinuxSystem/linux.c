@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/membarrier.h>
+#include <pthread.h>
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -39,6 +40,17 @@ void culvert_name_process(const char *name) { prctl(PR_SET_NAME, name); }
 int culvert_pidfd_open(int pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
 
 int culvert_wait_for_readers(void) { return syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) ? -errno : 0; }
+
+int culvert_hold_until_death(void *memory) {
+  pthread_mutexattr_t attributes;
+  _Static_assert(sizeof(pthread_mutex_t) <= 48, "as struct culvert_pulse has it");
+  pthread_mutexattr_init(&attributes);
+  pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+  pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+  int status = pthread_mutex_init(memory, &attributes);
+  if (!status) status = pthread_mutex_lock(memory);
+  return -status;
+}
 
 int culvert_pipe(int ends[2], bool nonblocking) {
   return pipe2(ends, O_CLOEXEC | (nonblocking ? O_NONBLOCK : 0));

@@ -72,6 +72,7 @@ public final class ForwardingWorker: @unchecked Sendable {
     thread = try DedicatedThread { [self] in
       do throws(Failure) {
         try self.namespace?.value.enter()
+        try pulses.begin(index)
         if let cpu { try CPU.pin(to: cpu) }
         isReady.signal()
         run()
@@ -178,7 +179,7 @@ public final class ForwardingWorker: @unchecked Sendable {
         mayGoOn.wait()
         waiting = descriptors()
       }
-      turns.pointee.store(turns.pointee.load(ordering: .relaxed) &+ 1, ordering: .sequentiallyConsistent)
+      turns.pointee.store(turns.pointee.load(ordering: .relaxed) &+ 1, ordering: .relaxed)
       if forwarder.pointee.turn(tunnels.beginTurn()) {
         if wait == .adaptive { lastPacket = Clock.monotonicNanoseconds }
         continue

@@ -144,7 +144,8 @@ final class AFXDPTier: TableTier {
         _ = try recheck(link, slot: slot)
       }
       links[slot] = Box(
-        try XDPLink(attaching: program, to: UInt32(link.index), interface: link.name, mode: .native))
+        try XDPLink(
+          attaching: program, to: UInt32(link.index), interface: link.name, mode: .native, endsFirst: true))
     } catch {
       detach(slot: slot)
       throw error

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 import BPFLoader
 import CBPFObjects
+import Dispatch
 import LinuxSystem
 import TestSupport
 import Testing
+
+@testable import DataPlane
 
 /// Tier `afxdp`: what a worker would not look at is the kernel's.
 @Suite(.enabled(if: mayUseKernel, .init(rawValue: needsRoot)))
@@ -46,6 +49,26 @@ struct StalledWorkerTests {
       #expect(passed.data == Frames.v4(), "as it came, without metadata")
       try program.turn(2)
       #expect(try program.run(until: CULVERT_FORWARDED_ENCAP) != nil, "it has gone on")
+    }
+  }
+
+  /// However its thread ends: nothing waits for it to be found standing still.
+  @Test func aWorkerThatDiedIsGivenNothing() throws {
+    try Fixture.run(.afxdp) { fixture in
+      let program = try Program(fixture)
+      let pulses = try Pulses(array: program.pulses.descriptor, workers: 1)
+      let (mayEnd, hasBegun) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+      let thread = try DedicatedThread {
+        try? pulses.begin(0)
+        hasBegun.signal()
+        mayEnd.wait()
+      }
+      hasBegun.wait()
+      #expect(try program.run().verdict == CULVERT_FORWARDED_ENCAP.rawValue)
+      mayEnd.signal()
+      thread.join()
+      // No turns are counted: it cannot have been found by those.
+      #expect(try program.run(until: CULVERT_PASS_WORKER) != nil)
     }
   }
 

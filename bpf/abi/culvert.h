@@ -271,12 +271,13 @@ CULVERT_LAYOUT(struct culvert_handover, 8);
 /*
  * Tier `afxdp`: a sign of life of each worker; value of map `pulses`. What was handed over and not looked at for
  * CULVERT_STALL_NS is a worker that has stopped: packets are the kernel's until it goes on. Shorter, and a worker that
- * waits for its CPU would look so, and its packets overtake those that wait; longer, and more are lost with a
- * worker that is killed.
+ * waits for its CPU would look so, and packets by the kernel overtake those that it holds; longer, and more of them
+ * arrive late. That it died shows at once.
  */
 struct culvert_pulse {
 	__u64 turns; /* one more each time before the worker looks at its rings; 0: nobody counts */
-	__u64 zero[7];
+	__u32 life[12]; /* a mutex that the worker holds; when it dies the kernel sets FUTEX_OWNER_DIED in the first word */
+	__u64 zero;
 };
 CULVERT_LAYOUT(struct culvert_pulse, 64);
 #define CULVERT_STALL_NS 50000000ull

@@ -19,6 +19,9 @@ int culvert_pin(int cpu);                      // this thread; returns 0 or -err
 int culvert_set_idle_class(void);              // SCHED_IDLE for this thread
 void culvert_name_process(const char *name);   // this thread; of the first one: /proc/PID/comm
 int culvert_pidfd_open(int pid);
+// Makes a robust mutex in 48 bytes and takes it (get_robust_list(2)): the kernel marks it when this thread
+// ends, however it ends. Returns 0 or -errno.
+int culvert_hold_until_death(void *memory);
 int culvert_wait_for_readers(void);            // of RCU, that run now; returns 0 or -errno
 int64_t culvert_peer_uid(int socket);          // of a Unix socket, or -errno
 int culvert_pipe(int ends[2], bool nonblocking); // O_CLOEXEC
