@@ -42,7 +42,7 @@ struct LabTier {
         continue
       }
       try Background.spawn([
-        "culvert", "up", "--overlay", LabNames.bridge, "--netns", host.reference, "--tier", name,
+        "culvert", "up", "--overlay", LabNames.bridge, "--netns", host.reference, "--tier", name, "--wait-for-traffic",
       ])
     }
   }

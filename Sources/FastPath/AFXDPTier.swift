@@ -21,6 +21,7 @@ final class AFXDPTier: TableTier {
   var portEndFeatures: [String: Bool] { keepsOffloads ? [:] : uplinkEndFeatures }
   var redirection: Redirection { live == nil ? .none : .whereReady }
   let tables: BPFTables
+  var programIDs: Set<UInt32> { [portProgram.id, uplinkProgram.id] }
   private let portProgram: BPFProgram
   private let uplinkProgram: BPFProgram
   private var links: [UInt32: Box<XDPLink>] = [:]

@@ -1,31 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-import Netlink
+import LinuxSystem
 
-/// What tier `auto` is on an uplink: never tried out, and always said.
+/// What tier `auto` is: never tried out, and always said.
 struct AutomaticTier {
-  var tier: Tier
-  var reason: String
+  let tier = Tier.tc
+  /// docs/performance.md has the figures.
+  let reason =
+    "containers' veths keep their segmentation offload with it, and what is not carried is as fast as without"
 
-  /// - Parameter features: nil where the kernel (before 6.3) does not say.
-  init(uplink: Link, features: XDPFeatures?) {
-    guard let features else {
-      self.init(.xdp, "this kernel does not say what the driver can; `up` finds out when it attaches")
-      return
-    }
-    if !features.contains([.basic, .redirect]) {
-      self.init(.tc, "the driver has no native XDP")
-    } else if uplink.kind == "veth" {
-      // `up` switches GRO on at its far end, which makes it one.
-      self.init(.xdp, "native XDP, and a veth can be made a redirect target")
-    } else if !features.contains(.redirectTarget) {
-      self.init(.tc, "the driver has native XDP, and cannot transmit redirected frames")
-    } else {
-      self.init(.xdp, "native XDP, and a redirect target")
-    }
+  /// - Parameter isSplit: bridge and uplink are in different namespaces, which a tc program cannot cross.
+  init(overlay: String, isSplit: Bool) throws(Failure) {
+    guard isSplit else { return }
+    throw Failure(
+      "choose a tier for", overlay,
+      advice: "Its bridge and its uplink are in different namespaces (as Docker's are), which tier tc cannot cross, and "
+        + "tier xdp makes containers' bulk TCP slower than the kernel. Where packets per second count more, ask for "
+        + "--tier xdp or --tier afxdp.", status: .unavailable)
   }
 
-  private init(_ tier: Tier, _ reason: String) {
-    self.tier = tier
-    self.reason = reason
-  }
+  init() {}
 }

@@ -28,7 +28,7 @@ extension Engine {
     try readKernel()
     try requireDevices()
     try judge()
-    try reconcilePorts()
+    try reconcile()
     try publish()
   }
 
@@ -70,11 +70,11 @@ extension Engine {
       // The device's address and TOS are part of the question.
       following.note(.everything)
       try judge()
-      try reconcilePorts()
+      try reconcile()
       return try publish()
     }
     if uplink || routing {
-      if let uplink = underlay.uplink { try tier.update(uplink, slot: UInt32(CULVERT_UPLINK_SLOT)) }
+      try updateUplink()
       try table.updateTunnels(overlay: overlay, underlay: underlay)
     } else if !nextHops.isEmpty {
       let routes = table.tunnelsByRoute.keys.filter {
@@ -85,12 +85,13 @@ extension Engine {
     try askChangedRoutes()
     if !changedPorts.isEmpty {
       let verdictChanged = try judge()
-      try reconcilePorts()
+      try reconcile()
       if verdictChanged { return try publish() }
       for (mac, entry) in overlay.bridgeEntries where changedPorts.contains(entry.link) { macs.insert(mac) }
     }
     if defaultDestination { macs.formUnion(overlay.macsByDefault) }
     try update(macs)
+    if overlay.takePopulationsChanged() { try reconcile() }
     if overlay.takeConfiguredVTEPsChanged() { try publishAddresses() }
   }
 
@@ -112,9 +113,16 @@ extension Engine {
       overlayIsServed: overlayIsServed, route: { [unowned self] in try self.route(to: $0) })
   }
 
+  /// The uplink's address and MTU, where it is attached.
+  private func updateUplink() throws {
+    guard let link = underlay.uplink, let slot = uplink.slot else { return }
+    uplink.link = link
+    try tier.update(link, slot: slot)
+  }
+
   /// Writes what follows from the devices, then every entry.
   func publish() throws {
-    if let uplink = underlay.uplink { try tier.update(uplink, slot: UInt32(CULVERT_UPLINK_SLOT)) }
+    try updateUplink()
     try publishAddresses()
     try table.updateAll(overlay: overlay, underlay: &underlay, context: context)
   }

@@ -8,17 +8,18 @@ extension Engine {
   @discardableResult
   func judge() throws -> Bool { try judge(by: gather()) }
 
+  /// Programs of other overlays' fast paths are no policy: each passes on what is not its own.
   private func gather() throws -> PolicyFacts {
     try PolicyFacts.gather(
-      place, ports: overlay.ports, own: tier.programIDs, entersEnds: tier.tier == .tc)
+      place, ports: overlay.ports, own: tier.programIDs.union(RuntimeDirectory.livingPrograms().keys),
+      entersEnds: tier.tier == .tc)
   }
 
   /// Looks again at what is not announced here (sysctls, netfilter, tc, IPsec). What
   /// cannot be read just now is read the next time.
   func checkPolicy() throws {
     guard let facts = try? gather(), try judge(by: facts) else { return }
-    try reconcilePorts()
-    try publish()
+    try reconcile()
   }
 
   private func judge(by facts: PolicyFacts) throws -> Bool {
@@ -26,8 +27,7 @@ extension Engine {
       underlay.encryption = facts.encryption
       try table.updateTunnels(overlay: overlay, underlay: underlay)
     }
-    var judged = Policy.judge(overlay: overlay, underlay: underlay, facts: facts)
-    if let unseenUplinkEnd { judged.uplink.append("\(unseenUplinkEnd)") }
+    let judged = Policy.judge(overlay: overlay, underlay: underlay, facts: facts)
     let next = options.bypassPolicy ? judged.bypassed() : judged
     if options.bypassPolicy { sayWhatIsOverridden(judged) }
     guard next != policy else { return false }
@@ -60,11 +60,5 @@ extension Engine {
       let line = "\(name): --bypass-policy overrides: \(reason)"
       if overridden.insert(line).inserted { report(line) }
     }
-  }
-
-  /// False while nothing may be forwarded outside the kernel.
-  var overlayIsServed: Bool {
-    policy.overlay.isEmpty && policy.uplink.isEmpty && uplinkObjection == nil && overlay.bridge?.isUp == true
-      && overlay.vxlan?.isUp == true && overlay.vxlan?.master == overlay.bridgeIndex
   }
 }

@@ -1,32 +1,105 @@
 // SPDX-License-Identifier: Apache-2.0
+import CBPFObjects
 import LinuxSystem
 import Netlink
+import PacketHeaders
 
-/// Attaching to the containers' ports, and letting go of them.
+/// Attaching to devices while there is something to carry, and giving them back when there is not.
 extension Engine {
-  /// Attaches to ports that appeared, lets go of those that vanished or that the
-  /// policy has turned against.
-  func reconcilePorts() throws {
+  /// Attaches to what is to be served now, and gives back what is not: program and settings, whole. An entry never names
+  /// a device that is not attached.
+  func reconcile() throws {
     let present = Dictionary(uniqueKeysWithValues: overlay.ports.map { ($0.index, $0) })
     for index in ports.keys where present[index] == nil { try drop(index) }
-    for (index, link) in present.sorted(by: { $0.key < $1.key }) {
-      let against = policy.ports[index]?.map(\.description).joined(separator: "; ")
-      guard let port = ports[index] else {
-        ports[index] = Port(link: link)
-        if let against { decline(index, against, isPolicy: true) } else { serve(index) }
-        continue
-      }
-      ports[index]!.link = link
-      if let slot = port.slot, port.link.mtu != link.mtu { try tier.update(link, slot: slot) }
-      if let against {
-        if port.reason != against { decline(index, against, isPolicy: true) }
-      } else if port.slot == nil {
-        // Tried again when the policy is lifted, or when the device itself changed.
-        if port.isPolicy || !port.link.isSameButXDP(as: link) { serve(index) }
-      } else if port.reason != nil {
-        ports[index]!.reason = nil
+    for (index, link) in present { try follow(index, link) }
+    if let link = underlay.uplink { uplink.link = link }
+
+    let stopped = stopReason
+    let hadUplink = uplink.slot != nil
+    let hasRemotes = overlay.count(behind: overlay.vxlanIndex) > 0
+    let inhabited = Set(present.keys.filter { overlay.count(behind: $0) > 0 })
+    var leaving: [Int32] = []
+    var entering: [Int32] = []
+    for index in present.keys.sorted() {
+      let isAlone = !hasRemotes && inhabited.subtracting([index]).isEmpty
+      let idle =
+        !inhabited.contains(index)
+        ? "no address is known behind it yet" : isAlone ? "no destination is known yet" : nil
+      let reason = stopped ?? against(index) ?? idle
+      if let reason {
+        if ports[index]!.slot != nil { leaving.append(index) }
+        say(index, reason, isQuiet: reason == stopped || reason == idle)
+      } else if ports[index]!.slot == nil {
+        entering.append(index)
       }
     }
+    // What is heard first, so that nothing is decapsulated for ports that are about to go.
+    if uplink.slot != nil, stopped != nil { try tier.setVNIs([]) }
+    try leave(leaving)
+    for index in entering { serve(index) }
+    reconcileUplink(stopped, hasRemotes: hasRemotes)
+    if (stopped == nil) != wasServed || (uplink.slot != nil) != hadUplink {
+      wasServed = stopped == nil
+      try publish()
+    } else if !entering.isEmpty {
+      try updateEntries(behind: Set(entering))
+    }
+    try tier.commit()
+  }
+
+  func isServed(_ index: Int32) -> Bool { ports[index]?.slot != nil && ports[index]?.reason == nil }
+
+  /// What of a port itself keeps it with the kernel.
+  private func against(_ index: Int32) -> String? {
+    if let reasons = policy.ports[index], !reasons.isEmpty {
+      return reasons.map(\.description).joined(separator: "; ")
+    }
+    guard let backoff = ports[index]?.backoff, !backoff.isOver(now: Clock.monotonicNanoseconds) else { return nil }
+    return backoff.description
+  }
+
+  /// A port as it is now. Another peer than before is another container's.
+  private func follow(_ index: Int32, _ link: Link) throws {
+    guard let port = ports[index] else {
+      ports[index] = Port(link)
+      return
+    }
+    ports[index]!.link = link
+    guard !port.link.isSameButXDP(as: link) else { return }
+    // What kept it away may be mended.
+    ports[index]!.backoff?.end()
+    guard let slot = port.slot else { return }
+    if port.link.peer != link.peer || port.link.peerNamespaceID != link.peerNamespaceID {
+      report("\(link.name): its veth peer has changed")
+      try leave([index])
+    } else {
+      try tier.update(link, slot: slot)
+    }
+  }
+
+  /// Names why a port is the kernel's, once.
+  private func say(_ index: Int32, _ reason: String, isQuiet: Bool) {
+    guard ports[index]!.reason != reason else { return }
+    ports[index]!.reason = reason
+    if !isQuiet { report("\(ports[index]!.link.name): kernel path: \(reason)") }
+  }
+
+  /// Takes ports out of the table, then detaches from them, then restores their peers.
+  private func leave(_ indices: [Int32]) throws {
+    guard !indices.isEmpty else { return }
+    for index in indices where ports[index]!.reason == nil { ports[index]!.reason = "leaving" }
+    try updateEntries(behind: Set(indices))
+    try tier.commit()
+    for index in indices {
+      release(index)
+      undoPreparation(of: ports[index]!.link)
+      if ports[index]!.reason == "leaving" { ports[index]!.reason = nil }
+    }
+  }
+
+  /// Computes the entries anew that lead to these ports.
+  private func updateEntries(behind links: Set<Int32>) throws {
+    try update(overlay.bridgeEntries.filter { links.contains($0.value.link) }.map(\.key))
   }
 
   /// Forgets a port that vanished or left the bridge. Nothing names its slot any more
@@ -42,15 +115,7 @@ extension Engine {
     undoPreparation(of: port.link)
   }
 
-  /// Leaves a port to the kernel. Its program, if any, stays and passes everything.
-  func decline(_ index: Int32, _ reason: String, isPolicy: Bool = false) {
-    guard let port = ports[index] else { return }
-    ports[index]!.reason = reason
-    ports[index]!.isPolicy = isPolicy
-    report("\(port.link.name): stays with the kernel: \(reason)")
-  }
-
-  /// Attaches to a port; a port that cannot be served stays with the kernel.
+  /// Attaches to a port; a port that cannot be served stays with the kernel, and is tried again.
   private func serve(_ index: Int32) {
     guard let link = ports[index]?.link else { return }
     do {
@@ -58,7 +123,7 @@ extension Engine {
         throw Failure(
           "attach to", link.name, advice: "another XDP program (id \(link.xdpProgramID ?? 0)) is attached")
       }
-      let (end, changes) = tier.portEndFeatures.isEmpty ? (nil, "") : try prepare(link)
+      let (peer, changes) = tier.portEndFeatures.isEmpty ? (nil, "") : try prepare(link)
       guard let slot = slots.take(now: Clock.monotonicNanoseconds) else {
         throw Failure("attach to", link.name, advice: "all \(options.portCapacity - 1) port slots are taken")
       }
@@ -69,33 +134,58 @@ extension Engine {
         throw error
       }
       ports[index]!.slot = slot
-      ports[index]!.end = end
+      ports[index]!.peer = peer
       ports[index]!.reason = nil
-      let changed =
-        changes.isEmpty ? "nothing changed" : "changed \(end?.name ?? "") at its other end: \(changes)"
+      ports[index]!.seen = SlotCounters()
+      ports[index]!.attachedAt = Clock.monotonicNanoseconds
+      let changed = changes.isEmpty ? "nothing changed" : "changed \(peer?.name ?? ""), its veth peer: \(changes)"
       report("\(link.name): tier \(tier.tier.rawValue), \(tier.mode(slot: slot)), \(changed)")
     } catch {
       undoPreparation(of: link)
-      let reason = "\(error)".replacingOccurrences(of: "\n ", with: ":")
-      decline(index, reason)
+      backOff(index, Self.oneLine(error))
     }
   }
 
-  /// Makes a container's port fit for raw frames. Returns its other end, and what was changed there.
-  private func prepare(_ link: Link) throws -> (end: VethEnd?, changes: String) {
-    let end = try VethEnd.find(of: link, wanted: tier.portEndFeatures)
-    let changes = try prepare(end, of: link, in: place.identity)
-    try renewNAPI(end, of: link)
+  /// Gives a port to the kernel for a while.
+  func backOff(_ index: Int32, _ reason: String) {
+    guard let port = ports[index] else { return }
+    let now = Clock.monotonicNanoseconds
+    let isFresh = port.slot != nil && now - port.attachedAt > Backoff.forgottenAfter
+    let backoff = Backoff(reason, now: now, after: isFresh ? nil : port.backoff)
+    ports[index]!.backoff = backoff
+    ports[index]!.reason = backoff.description
+    report("\(port.link.name): kernel path: \(backoff.description)")
+  }
+
+  static func oneLine(_ error: any Error) -> String { "\(error)".replacingOccurrences(of: "\n ", with: ":") }
+
+  /// Makes a container's port fit for raw frames. Returns its peer, and what was changed there.
+  private func prepare(_ link: Link) throws -> (peer: VethPeer?, changes: String) {
+    let peer = try VethPeer.find(of: link, wanted: tier.portEndFeatures)
+    if let reason = tooLong(peer.mtu) { throw Failure("serve", link.name, advice: reason) }
+    let changes = try prepare(peer, of: link, in: place.identity)
+    try renewNAPI(peer, of: link)
     guard try canRedirect(to: link) else { throw RedirectTarget.failure(link) }
-    return (end, changes)
+    return (peer, changes)
+  }
+
+  /// An XDP program takes segmentation offload from the other end, and only segments get past a bridge whose way out is
+  /// narrower than the container believes.
+  func tooLong(_ mtu: UInt32) -> String? {
+    guard !tier.keepsSegments, let device = overlay.vxlan, mtu > device.mtu else { return nil }
+    return "its container's MTU of \(mtu) is above the \(device.mtu) of \(device.name): only segmentation offload gets "
+      + "such packets through, and tier \(tier.tier.rawValue) would take it away; set the container's MTU to \(device.mtu)"
   }
 
   /// Detaches from a port, whether it still exists or not.
   func release(_ index: Int32) {
     guard let slot = ports[index]?.slot else { return }
+    let counted = (try? tier.counters(slot: slot)) ?? SlotCounters()
+    ports[index]!.past.add(counted)
     tier.detach(slot: slot)
     slots.give(back: slot, now: Clock.monotonicNanoseconds)
     ports[index]!.slot = nil
+    ports[index]!.peer = nil
   }
 }
 

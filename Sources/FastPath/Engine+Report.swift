@@ -14,20 +14,9 @@ extension Engine {
       }
     }
     entries.refused = table.refused.count
-    let reasons = (policy.overlay + policy.uplink).map(\.description) + [uplinkObjection].compactMap { $0 }
-    let uplinkReasons = reasons.joined(separator: "; ")
-    let uplink = Status.Port(
-      name: place.uplink.name, index: place.uplink.index, role: "uplink",
-      tier: uplinkIsAttached ? tier.tier.rawValue : nil,
-      mode: uplinkIsAttached ? tier.mode(slot: UInt32(CULVERT_UPLINK_SLOT)) : nil,
-      reason: uplinkReasons.isEmpty ? nil : uplinkReasons)
-    let containers = ports.values.sorted { $0.link.index < $1.link.index }.map { port in
-      let served = port.slot != nil && port.reason == nil
-      return Status.Port(
-        name: port.link.name, index: port.link.index, role: "container",
-        tier: served ? tier.tier.rawValue : nil, mode: served ? tier.mode(slot: port.slot!) : nil,
-        reason: port.reason)
-    }
+    let ports =
+      [status(uplink, role: "uplink")]
+      + ports.values.sorted { $0.link.index < $1.link.index }.map { status($0, role: "container") }
     let tunnels = table.tunnels.sorted { ($0.key.remote, $0.key.vni) < ($1.key.remote, $1.key.vni) }.map {
       key, tunnel in
       var reason: String?
@@ -39,30 +28,31 @@ extension Engine {
       pid: getpid(), state: "ready", namespace: options.namespace ?? "\(place.identity)",
       overlay: options.overlay, bridge: place.bridge.name, vxlan: place.vxlan.name,
       vni: place.vxlan.vxlan?.vni ?? 0, uplink: place.uplink.name, tier: tier.tier.rawValue,
-      mode: tier.mode, strict: options.strict, ports: [uplink] + containers, entries: entries,
-      tunnels: tunnels,
-      changes: journal.summary)
+      mode: tier.mode, strict: options.strict, ports: ports, entries: entries,
+      tunnels: tunnels, changes: journal.summary,
+      outerChecksum: options.outerChecksum.rawValue)
+  }
+
+  private func status(_ port: Port, role: String) -> Status.Port {
+    let served = port.slot != nil && port.reason == nil
+    return Status.Port(
+      name: port.link.name, index: port.link.index, role: role, tier: served ? tier.tier.rawValue : nil,
+      mode: served ? tier.mode(slot: port.slot!) : nil, reason: port.reason)
   }
 
   func stats() throws -> Stats {
-    var all = [
-      try stats(name: place.uplink.name, index: place.uplink.index, slot: UInt32(CULVERT_UPLINK_SLOT))
-    ]
-    for port in ports.values.sorted(by: { $0.link.index < $1.link.index }) {
-      all.append(try stats(name: port.link.name, index: port.link.index, slot: port.slot))
-    }
+    let all = try ([uplink] + ports.values.sorted { $0.link.index < $1.link.index }).map { try stats($0) }
     return Stats(
       overlay: place.bridge.name, namespace: options.namespace ?? "\(place.identity)", ports: all,
       workers: tier.work)
   }
 
-  private func stats(name: String, index: Int32, slot: UInt32?) throws -> Stats.Port {
+  private func stats(_ device: Port) throws -> Stats.Port {
     var port = Stats.Port(
-      name: name, index: index, tier: slot == nil ? nil : tier.tier.rawValue, received: .init(),
-      forwarded: [:],
-      passed: [:], dropped: [:])
-    guard let slot else { return port }
-    let counters = try tier.counters(slot: slot)
+      name: device.link.name, index: device.link.index, tier: device.slot == nil ? nil : tier.tier.rawValue,
+      received: .init(), forwarded: [:], passed: [:], dropped: [:])
+    var counters = device.past
+    if let slot = device.slot { counters.add(try tier.counters(slot: slot)) }
     port.notSent = counters.notSent
     port.notRedirected = counters.notRedirected
     for verdict in Verdict.allCases {

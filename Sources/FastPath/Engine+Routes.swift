@@ -95,7 +95,7 @@ extension Engine {
 
   /// The addresses at which this overlay's VXLAN arrives, and who may send it.
   func publishAddresses() throws {
-    guard overlayIsServed, let config = overlay.vxlan?.vxlan else {
+    guard overlayIsServed, uplink.slot != nil, let config = overlay.vxlan?.vxlan else {
       return try tier.setVNIs([])
     }
     // First who may speak, then what is heard.

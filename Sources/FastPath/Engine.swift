@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import BPFLoader
 import CBPFObjects
 import Glibc
 import LinuxSystem
@@ -20,14 +21,9 @@ final class Engine {
   var underlay: UnderlayState
   var policy = Policy()
   var ports: [Int32: Port] = [:]
+  var uplink: Port
   var slots: SlotPool
   var journal = Journal()
-  var uplinkIsAttached = false
-  /// The far end of an uplink that is a veth.
-  var uplinkEnd: VethEnd?
-  /// Why the uplink cannot be used for now.
-  var uplinkObjection: String?
-  var unseenUplinkEnd: String?
   var following = RouteFollowing()
   /// How far through the routes the check once a second is.
   var checkedRoutes = 0
@@ -38,30 +34,40 @@ final class Engine {
 
   /// What --bypass-policy overrides, as far as it was said.
   var overridden: Set<String> = []
+
+  /// When traffic was last looked at.
+  var watchedAt: UInt64 = 0
+
   /// That redirection became too dear was said.
   var hasReportedRests = false
+  /// Whether the overlay as a whole was served when entries were last written.
+  var wasServed = false
 
-  /// A container's port and what became of it.
+  /// A device that the tier may attach to, and what became of it.
   struct Port {
     var link: Link
     /// nil while the kernel serves it alone.
     var slot: UInt32?
-    var end: VethEnd?
-    /// Why the kernel serves it, and whether that is a policy, which may be lifted.
+    var peer: VethPeer?
+    /// Why the kernel serves it alone.
     var reason: String?
-    var isPolicy = false
+    var backoff: Backoff?
+    var attachedAt: UInt64 = 0
+    /// What it counted while it was attached before.
+    var past = SlotCounters()
+    /// What it had counted when traffic was last looked at.
+    var seen = SlotCounters()
+    init(_ link: Link) { self.link = link }
   }
 
-  /// What was asked for; of `auto`, what the uplink can do.
+  /// What was asked for; of `auto`, what the devices can do.
   private static func tier(
     _ options: FastPathOptions, _ place: OverlayPlace, _ report: (String) -> Void
   ) throws -> Tier {
     if let tier = options.tier { return tier }
     if options.mode == .generic { return .xdp }
-    let automatic = try place.inUnderlay {
-      AutomaticTier(uplink: place.uplink, features: try XDPFeatures.of(interface: place.uplink.index))
-    }
-    report("tier auto: \(automatic.tier.rawValue), since \(place.uplink.name): \(automatic.reason)")
+    let automatic = try AutomaticTier(overlay: place.bridge.name, isSplit: place.isSplit)
+    report("tier auto: \(automatic.tier.rawValue), since \(automatic.reason)")
     return automatic.tier
   }
 
@@ -91,6 +97,7 @@ final class Engine {
     }
     overlay = OverlayState(bridge: place.bridge.index, vxlan: place.vxlan.index)
     underlay = UnderlayState(uplink: place.uplink.index)
+    uplink = Port(place.uplink)
     slots = SlotPool(range: UInt32(CULVERT_UPLINK_SLOT) + 1..<options.portCapacity)
     do {
       switch try Self.tier(options, place, report) {
@@ -98,6 +105,7 @@ final class Engine {
       case .afxdp: tier = try AFXDPTier(options, place, report: report)
       case .tc: tier = try TCTier(options, place)
       }
+      try directory.note(programs: tier.programIDs)
     } catch {
       directory.remove(unlessOwed: journal)
       throw error
@@ -105,34 +113,38 @@ final class Engine {
     table = ForwardingTable(sink: tier)
   }
 
-  /// Attaches to everything that may be served and fills the table.
+  /// Attaches to everything that is to be served and fills the table.
   func start() throws {
-    (tier as? TCTier)?.onFilter = { [unowned self] filter in
-      journal.filters = (journal.filters ?? []).filter { $0 != filter } + [filter]
-      try journal.save(directory)
+    if let tier = tier as? TCTier {
+      tier.onFilter = { [unowned self] filter in
+        journal.filters = (journal.filters ?? []).filter { $0 != filter } + [filter]
+        try journal.save(directory)
+      }
+      tier.onFilterRemoved = { [unowned self] filter in
+        journal.filters = (journal.filters ?? []).filter { $0 != filter }
+        try? journal.save(directory)
+      }
     }
     try readKernel()
-    try place.inUnderlay {
-      let changed = try prepareUplink()
-      try tier.attachUplink(place.uplink, endIsSeen: uplinkEnd != nil)
-      let mode = tier.mode(slot: UInt32(CULVERT_UPLINK_SLOT))
-      report("\(place.uplink.name): tier \(tier.tier.rawValue), \(mode), uplink\(changed)")
-    }
-    uplinkIsAttached = true
     try judge()
-    try reconcilePorts()
-    try publish()
-    try tier.commit()
+    try reconcile()
+    // What is refused at the start is the user's to know at once.
+    if let backoff = uplink.backoff, let failure = uplinkFailure {
+      report("\(place.uplink.name): \(backoff.reason)")
+      throw failure
+    }
   }
 
-  /// Lets go in the reverse order: no program sees a container's partial
+  /// Why the uplink was refused last.
+  var uplinkFailure: Failure?
+
+  /// Gives back in the reverse order: no program sees a container's partial
   /// checksums after its offloads are back.
   /// Returns what was restored, and what could not be.
   @discardableResult
   func stop() -> [String] {
     for (index, port) in ports where port.slot != nil { release(index) }
-    tier.detach(slot: UInt32(CULVERT_UPLINK_SLOT))
-    uplinkIsAttached = false
+    releaseUplink()
     let outcome = journal.restore()
     for line in outcome.lines { report(line) }
     directory.remove(unlessOwed: outcome.owed)

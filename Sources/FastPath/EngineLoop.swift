@@ -5,6 +5,9 @@ import Netlink
 
 /// Waits for the kernel's announcements, control clients and posted work.
 struct EngineLoop: ~Copyable {
+  /// Milliseconds between two looks at what ports pass: so long a port is in the way of what it does not carry.
+  private static let trafficInterval: Int32 = 100
+
   private let engine: Engine
   private let mailbox: Mailbox
   private var poller: Poller
@@ -35,7 +38,8 @@ struct EngineLoop: ~Copyable {
     ready()
     var nextCheck = Clock.monotonicNanoseconds + 1_000_000_000
     while true {
-      let descriptors = poller.wait(milliseconds: engine.milliseconds(atMost: 1000))
+      let descriptors = poller.wait(
+        milliseconds: engine.milliseconds(atMost: engine.watchesTraffic ? Self.trafficInterval : 1000))
       for descriptor in descriptors {
         if descriptor == engine.place.overlayMonitor.value.descriptor {
           try follow(engine.place.overlayMonitor, fromUnderlay: false)
@@ -54,6 +58,7 @@ struct EngineLoop: ~Copyable {
           return
         }
       }
+      if engine.watchesTraffic { try survive { try $0.watchTraffic() } }
       if Clock.monotonicNanoseconds >= nextCheck {
         nextCheck = Clock.monotonicNanoseconds + 1_000_000_000
         try survive { engine in

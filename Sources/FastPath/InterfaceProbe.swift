@@ -79,16 +79,10 @@ public struct InterfaceProbe: Codable, Sendable {
       offloads: offloads.filter { interesting.contains($0.key) }.mapValues(\.isOn),
       attachedProgram: link.xdpAttached == 0 ? nil : link.xdpProgramID, tier: nil, reason: "")
     probe.attachedName = probe.attachedProgram.flatMap(BPFProgram.name(ofID:))
-    let isOurs = probe.attachedName?.hasPrefix("culvert_") == true
-    if let program = probe.attachedProgram, !isOurs {
-      let name = probe.attachedName.map { " (\($0))" } ?? ""
-      probe.reason = "XDP program \(program)\(name) is attached already"
-    } else {
-      let automatic = AutomaticTier(uplink: link, features: features)
-      (probe.tier, probe.reason) = (automatic.tier.rawValue, automatic.reason)
-      if isOurs {
-        probe.reason += "; culvert's own program is attached already, `culvert status` shows whose"
-      }
+    let automatic = AutomaticTier()
+    (probe.tier, probe.reason) = (automatic.tier.rawValue, automatic.reason)
+    if probe.attachedName?.hasPrefix("culvert_") == true {
+      probe.reason += "; culvert's own program is attached already, `culvert status` shows whose"
     }
     return probe
   }

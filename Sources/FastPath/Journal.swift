@@ -18,6 +18,10 @@ struct Journal: Codable, Equatable {
     var peerIndex: Int32
     var peerName: String
     var peerNamespaceInode: UInt64
+    /// SO_NETNS_COOKIE, which tells a namespace from one that got its inode later. Absent in journals of versions without,
+    /// and before Linux 5.14.
+    var portNamespaceCookie: UInt64?
+    var peerNamespaceCookie: UInt64?
     var features: [String: Bool]
   }
   var changes: [Change] = []
@@ -107,19 +111,35 @@ extension Journal.Filter {
 }
 
 extension Journal.Change {
-  /// False where there is nothing left to undo.
+  /// False where there is nothing left to undo. Names and addresses change; an index of a namespace is not given twice,
+  /// and either end of the veth leads to the other.
   fileprivate func undo() throws -> Bool {
-    guard try NetworkNamespace.current().identity.inode != portNamespaceInode else { return try undoHere() }
-    guard let namespace = NamespaceSearch.find(inode: portNamespaceInode) else { return false }
-    return try namespace.run { try undoHere() }
+    if let done = try inNamespace(peerNamespaceInode, peerNamespaceCookie, { try undoAtPeer() }), done { return true }
+    return try inNamespace(portNamespaceInode, portNamespaceCookie) { try undoFromPort() } ?? false
   }
 
-  private func undoHere() throws -> Bool {
-    let links = try RouteConnection().links()
-    guard let port = links.first(where: { $0.index == portIndex }),
-      port.mac?.description ?? "" == portMAC
+  private func undoAtPeer() throws -> Bool {
+    guard let link = try RouteConnection().links().first(where: { $0.index == peerIndex && $0.kind == "veth" }),
+      peerNamespaceCookie != nil || link.name == peerName
     else { return false }
-    try VethEnd.find(of: port).set(features)
+    try Ethtool().setFeatures(of: link.name, features)
     return true
+  }
+
+  private func undoFromPort() throws -> Bool {
+    guard let port = try RouteConnection().links().first(where: { $0.index == portIndex && $0.kind == "veth" }),
+      portNamespaceCookie != nil || port.mac?.description ?? "" == portMAC
+    else { return false }
+    return try VethPeer.find(of: port).set(features)
+  }
+
+  /// nil where the namespace is gone.
+  private func inNamespace<T>(_ inode: UInt64, _ cookie: UInt64?, _ body: () throws -> T) throws -> T? {
+    func checked() throws -> T? {
+      guard cookie == nil || NamespaceReference.currentCookie() == cookie else { return nil }
+      return try body()
+    }
+    guard try NetworkNamespace.current().identity.inode != inode else { return try checked() }
+    return try NamespaceSearch.find(inode: inode)?.run { try checked() } ?? nil
   }
 }

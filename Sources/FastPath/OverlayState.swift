@@ -35,6 +35,24 @@ public struct OverlayState: Sendable {
   public private(set) var floodEntries: [DeviceKey: Set<FDBEntry>] = [:]
 
   private var configuredVTEPsChanged = false
+  /// MACs that the bridge has behind each of its ports, its own addresses not counted.
+  private var populations: [Int32: Int] = [:]
+  private var populationsChanged = false
+
+  func count(behind link: Int32) -> Int { populations[link] ?? 0 }
+
+  /// True once after the first MAC behind a port came, or the last went.
+  mutating func takePopulationsChanged() -> Bool {
+    defer { populationsChanged = false }
+    return populationsChanged
+  }
+
+  private mutating func count(_ entry: FDBEntry?, _ difference: Int) {
+    guard let entry, !entry.isPermanent else { return }
+    let now = (populations[entry.link] ?? 0) + difference
+    populations[entry.link] = now == 0 ? nil : now
+    if now == 0 || (now == 1 && difference == 1) { populationsChanged = true }
+  }
 
   /// True once after a change of the VTEPs that are configured rather than learned.
   mutating func takeConfiguredVTEPsChanged() -> Bool {
@@ -103,6 +121,8 @@ public struct OverlayState: Sendable {
   public mutating func reset(links: [Link], fdb: [FDBEntry]) {
     self.links = [:]
     bridgeEntries = [:]
+    populations = [:]
+    populationsChanged = true
     remoteEntries = [:]
     floodEntries = [:]
     for link in links where concerns(link) { self.links[link.index] = link }
@@ -149,7 +169,10 @@ public struct OverlayState: Sendable {
     if entry.master == bridgeIndex || (entry.link == bridgeIndex && entry.isOfDevice) {
       // Without VLAN filtering the bridge looks up VLAN 0, which has no NDA_VLAN.
       guard (entry.vlan ?? 0) == 0 else { return .none }
-      guard bridgeEntries.updateValue(entry, forKey: entry.mac) != entry else { return .none }
+      let before = bridgeEntries.updateValue(entry, forKey: entry.mac)
+      guard before != entry else { return .none }
+      count(before, -1)
+      count(entry, 1)
       return .mac(entry.mac)
     }
     guard entry.isOfDevice, entry.link == vxlanIndex else { return .none }
@@ -172,7 +195,9 @@ public struct OverlayState: Sendable {
       guard (entry.vlan ?? 0) == 0 else { return .none }
       // Whatever port it names: the kernel moves a port's own MAC to the bridge
       // without an announcement before it deletes it there.
-      return bridgeEntries.removeValue(forKey: entry.mac) == nil ? .none : .mac(entry.mac)
+      guard let before = bridgeEntries.removeValue(forKey: entry.mac) else { return .none }
+      count(before, -1)
+      return .mac(entry.mac)
     }
     guard entry.isOfDevice, entry.link == vxlanIndex else { return .none }
     let key = deviceKey(entry)

@@ -14,8 +14,12 @@ protocol PacketTier: TableSink {
   /// The same of a veth that is the uplink.
   var uplinkEndFeatures: [String: Bool] { get }
   var redirection: Redirection { get }
-  /// Programs of its own where others count as policy (tcx).
+  /// Programs of its own.
   var programIDs: Set<UInt32> { get }
+  /// Whether what its programs pass stays as fast as without them: segments stay whole.
+  var keepsSegments: Bool { get }
+  /// Why an interface cannot be the uplink as it is set; runs in its namespace.
+  func objection(toUplink link: Link) throws -> String?
   /// Attaches to the uplink (slot 0). Runs in the uplink's namespace.
   /// - Parameter endIsSeen: it is a veth whose far end has the features that were asked for.
   func attachUplink(_ link: Link, endIsSeen: Bool) throws
@@ -53,14 +57,19 @@ enum Redirection {
 /// Features of a veth's other end, by their names in ethtool.
 enum EndFeatures {
   /// Frames leave the skb behind, and a raw frame has no mark for a checksum that is still to be made.
-  static let completeChecksums = ["tx-checksum-ip-generic": false, "tx-checksum-sctp": false]
+  /// The same of VLAN tags, which then travel in the frame.
+  static let completeChecksums = [
+    "tx-checksum-ip-generic": false, "tx-checksum-sctp": false,
+    "tx-vlan-hw-insert": false, "tx-vlan-stag-hw-insert": false,
+  ]
   /// A redirect into a veth needs NAPI at the other end, which GRO switches on.
   static let redirectTarget = ["rx-gro": true]
 }
 
 extension PacketTier {
   var uplinkEndFeatures: [String: Bool] { portEndFeatures }
-  var programIDs: Set<UInt32> { [] }
+  var keepsSegments: Bool { false }
+  func objection(toUplink link: Link) throws -> String? { nil }
   var work: [Work]? { nil }
   func recheck(_ link: Link, slot: UInt32) throws -> Bool { false }
   func mode(slot: UInt32) -> String { mode }
@@ -101,4 +110,11 @@ struct SlotCounters {
   var notSent: UInt64?
   /// Forwarded from this device to a way out that took no frames.
   var notRedirected: UInt64?
+
+  mutating func add(_ other: SlotCounters) {
+    packets.merge(other.packets) { $0 + $1 }
+    bytes.merge(other.bytes) { $0 + $1 }
+    if let more = other.notSent { notSent = (notSent ?? 0) + more }
+    if let more = other.notRedirected { notRedirected = (notRedirected ?? 0) + more }
+  }
 }

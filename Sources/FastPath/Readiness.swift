@@ -12,7 +12,7 @@ public struct Readiness: Sendable, Equatable {
     let containers = status.ports.filter { $0.role == "container" }
     let uplinkReason = status.ports.first { $0.role == "uplink" }?.reason
     ports = containers.count
-    carried = uplinkReason == nil ? containers.count { $0.tier != nil && $0.reason == nil } : 0
+    carried = containers.count { $0.tier != nil && $0.reason == nil }
     reasons = []
     if let uplinkReason { reasons.append((uplinkReason, [])) }
     for port in containers {
@@ -34,13 +34,13 @@ public struct Readiness: Sendable, Equatable {
   /// Something keeps it from carrying anything: a bridge that only has no container yet is not that.
   public var isBlocked: Bool { carried == 0 && !reasons.isEmpty }
 
-  /// As in "carrying 1 of 2 ports; va2: is isolated".
+  /// As in "carrying 1 of 2 ports: va2: is isolated".
   public var line: String {
     guard ports > 0 || !reasons.isEmpty else { return "no container is a port yet" }
     let start = "carrying \(carried) of \(ports) \(ports == 1 ? "port" : "ports")"
     let why = reasons.map {
       $0.ports.isEmpty ? $0.reason : "\($0.ports.joined(separator: ", ")): \($0.reason)"
     }
-    return ([start] + why).joined(separator: "; ")
+    return why.isEmpty ? start : "\(start): \(why.joined(separator: "; "))"
   }
 }

@@ -59,6 +59,7 @@ public struct RuntimeDirectory: Sendable, Hashable {
   public var socketPath: String { path + "/control.sock" }
   public var ownerPath: String { path + "/owner.json" }
   var lockPath: String { path + "/lock" }
+  var programsPath: String { path + "/programs.json" }
 
   /// Throws where they may not be seen.
   public static func check() throws(Failure) { try Folder.check(root) }
@@ -79,6 +80,24 @@ public struct RuntimeDirectory: Sendable, Hashable {
   public var owner: Owner? {
     guard let data = FileManager.default.contents(atPath: ownerPath) else { return nil }
     return try? JSONDecoder().decode(Owner.self, from: data)
+  }
+
+  /// Ids of the BPF programs that the owner attaches.
+  func note(programs: Set<UInt32>) throws {
+    try write(JSONEncoder().encode(programs.sorted()), to: programsPath)
+  }
+
+  /// Those of every owner that is alive, by id: Culvert's own, whichever process attached them.
+  static func livingPrograms() -> [UInt32: Owner] {
+    var found: [UInt32: Owner] = [:]
+    for directory in all() {
+      guard directory.isHeld, let owner = directory.owner,
+        let data = FileManager.default.contents(atPath: directory.programsPath),
+        let programs = try? JSONDecoder().decode([UInt32].self, from: data)
+      else { continue }
+      for program in programs { found[program] = owner }
+    }
+    return found
   }
 
   /// Readable by all: what it says is what ip(8) says to all.

@@ -28,6 +28,8 @@ public struct Status: Codable, Sendable {
   /// Of one that ended by itself: why and when (ISO 8601).
   public var reason: String?
   public var time: String?
+  /// Of segments: "auto" is zero, "exact" leaves them to the kernel where the device is set to send one.
+  public var outerChecksum: String?
 
   public struct Port: Codable, Sendable {
     public var name: String

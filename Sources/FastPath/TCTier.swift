@@ -12,8 +12,10 @@ final class TCTier: TableTier {
   let portEndFeatures: [String: Bool] = [:]
   let redirection = Redirection.none
   let tables: BPFTables
-  /// Called before a filter is made that would outlive this process.
+  let keepsSegments = true
+  /// Called before a filter is made that would outlive this process, and after it is gone.
   var onFilter: (Journal.Filter) throws -> Void = { _ in }
+  var onFilterRemoved: (Journal.Filter) -> Void = { _ in }
   private let hasTCX: Bool
   private let portProgram: BPFProgram
   private let uplinkProgram: BPFProgram
@@ -116,6 +118,12 @@ final class TCTier: TableTier {
     }
   }
 
+  /// Lists of whole packets cannot be cut up by what is left of their marks once the tunnel is taken off.
+  func objection(toUplink link: Link) throws -> String? {
+    guard try Ethtool().features(of: link.name)["rx-gro-list"]?.isOn == true else { return nil }
+    return "rx-gro-list is on, and merges packets as this tier cannot take them apart; `ethtool -K \(link.name) rx-gro-list off`"
+  }
+
   /// A veth into another namespace can be entered; what else there is, is sent to.
   private func flags(of link: Link) -> UInt32 {
     link.kind == "veth" && link.peerNamespaceID != nil ? CULVERT_PORT_ENTER.rawValue : 0
@@ -127,8 +135,10 @@ final class TCTier: TableTier {
 
   func detach(slot: UInt32) {
     links[slot] = nil
-    // What cannot be removed stays in the journal.
-    _ = try? filters.removeValue(forKey: slot)?.undo()
+    if let filter = filters.removeValue(forKey: slot) {
+      // What cannot be removed stays in the journal.
+      if (try? filter.undo()) != nil { onFilterRemoved(filter) }
+    }
     tables.close(slot)
   }
 

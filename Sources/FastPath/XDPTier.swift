@@ -12,6 +12,7 @@ final class XDPTier: TableTier {
   let redirection = Redirection.always
   var mode: String { xdpMode.description }
   let tables: BPFTables
+  var programIDs: Set<UInt32> { [portProgram.id, uplinkProgram.id] }
   private let xdpMode: XDPMode
   private let portProgram: BPFProgram
   private let uplinkProgram: BPFProgram

@@ -13,10 +13,31 @@ public enum NamespaceSearch {
   public static func find(
     _ id: Int32, for route: borrowing RouteConnection
   ) throws(Failure) -> NetworkNamespace? {
+    guard let found = try search(id, for: route) else { return nil }
+    return found.take()
+  }
+
+  /// The same, not held.
+  public static func reference(
+    _ id: Int32, for route: borrowing RouteConnection
+  ) throws -> NamespaceReference? {
+    guard let found = try search(id, for: route) else { return nil }
+    return try NamespaceReference(found.namespace, path: found.path)
+  }
+
+  private struct Found: ~Copyable {
+    let namespace: NetworkNamespace
+    let path: String
+    consuming func take() -> NetworkNamespace { namespace }
+  }
+
+  private static func search(_ id: Int32, for route: borrowing RouteConnection) throws(Failure) -> Found? {
     var seen: Set<NetworkNamespace.Identity> = []
     for path in descriptors() + mounts() + processes() {
       guard let candidate = open(path, unless: &seen) else { continue }
-      if try route.namespaceID(of: candidate.descriptor.raw) == id { return candidate }
+      if try route.namespaceID(of: candidate.descriptor.raw) == id {
+        return Found(namespace: candidate, path: path)
+      }
     }
     return nil
   }

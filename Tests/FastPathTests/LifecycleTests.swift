@@ -196,8 +196,12 @@ struct LifecycleTests {
     try overlay.hosts["b"]!.shell("ethtool -K eth0 gro off")
     #expect(try eventually { try service.status().ports[0].reason?.contains("rx-gro off") == true })
     try overlay.ping("a1", "b1", count: 3)
-    try overlay.hosts["b"]!.shell("ethtool -K eth0 gro on")
-    #expect(try eventually { try service.status().ports[0].reason == nil })
+    // Given back, it is as it was; after a pause it is taken again.
+    let back = try overlay.hosts["b"]!.shell("ethtool -k eth0")
+    #expect(back.contains("generic-receive-offload: off"))
+    #expect(back.contains("tx-checksum-ip-generic: on"))
+    #expect(try eventually(30) { try service.status().ports[0].reason == nil })
+    try overlay.ping("a1", "b1", count: 3)
     try service.stop()
     let after = try overlay.hosts["b"]!.shell("ethtool -k eth0")
     #expect(after.contains("generic-receive-offload: off"))
@@ -212,6 +216,14 @@ struct LifecycleTests {
     try overlay.hosts["a"]!.shell(
       "ip link add vx1 type vxlan id 43 local 198.18.0.1 remote 198.18.0.2 dstport 4790 dev eth0")
     try overlay.hosts["a"]!.shell("ip link set vx1 master br1 up")
+    try overlay.hosts["a"]!.shell("ip link set br1 up")
+    // With somebody on either side there is something to carry.
+    let other = try TestOverlay.Node()
+    try overlay.hosts["a"]!.shell("ip link add vc1 mtu 1450 type veth peer name eth0 mtu 1450 netns \(other.path)")
+    try other.shell("ip link set eth0 up")
+    try overlay.hosts["a"]!.shell("ip link set vc1 master br1 up")
+    try overlay.hosts["a"]!.shell("bridge fdb add 02:00:5e:00:0c:01 dev vc1 master static")
+    try overlay.hosts["a"]!.shell("bridge fdb add 02:00:5e:00:0c:02 dev vx1 master static")
     let refusal = #expect(throws: Failure.self) { try overlay.start("a") { $0.overlay = "br1" } }
     #expect(refusal?.errno == .resourceBusy)
     try first.stop()

@@ -7,6 +7,7 @@ extension TestOverlay {
     var options = FastPathOptions(overlay: "br0", namespace: hosts[host]!.path)
     options.entryCapacity = 4096
     options.portCapacity = 32
+    options.tier = .xdp
     change(&options)
     return options
   }

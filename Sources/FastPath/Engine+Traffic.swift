@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+import CBPFObjects
+import LinuxSystem
+
+/// Ports whose traffic the fast path mostly has to leave to the kernel are given back: a program there would only be in
+/// the way of what it does not carry.
+extension Engine {
+  /// Of the packets that a port passes, those that say nothing against serving it.
+  private static let ordinary: Set<Verdict> = [
+    .passRefresh, .passMulticast, .passNotIP, .passUnknownSource, .passUnknownDestination, .passUnknownPort,
+  ]
+  /// Fewer bytes between two looks are no load to be spared.
+  private static let enough: UInt64 = 500_000
+
+  var watchesTraffic: Bool { ports.values.contains { $0.slot != nil } || uplink.slot != nil }
+
+  /// Looks at what was counted since the last time, at most as often as the loop is to.
+  func watchTraffic() throws {
+    let time = Clock.monotonicNanoseconds
+    guard time - watchedAt >= 90_000_000 else { return }
+    watchedAt = time
+    var isChanged = false
+    for (index, port) in ports where port.slot != nil && port.reason == nil {
+      let now = try tier.counters(slot: port.slot!)
+      defer { ports[index]?.seen = now }
+      guard let reason = Self.mostlyPassed(from: port.seen, to: now, share: tier.keepsSegments ? 30 : 4) else {
+        continue
+      }
+      backOff(index, reason)
+      isChanged = true
+    }
+    // What a network card receives loses nothing by a program that passes it; a veth's far end loses its segments.
+    if let slot = uplink.slot, uplink.link.kind == "veth", !tier.keepsSegments {
+      let now = try tier.counters(slot: slot)
+      defer { uplink.seen = now }
+      if let reason = Self.mostlyPassed(from: uplink.seen, to: now, share: 4) {
+        backOffUplink(reason)
+        isChanged = true
+      }
+    }
+    if isChanged { try reconcile() }
+  }
+
+  /// Why the kernel is better left alone, where more than `share` times the forwarded bytes had to be passed.
+  static func mostlyPassed(from before: SlotCounters, to now: SlotCounters, share: UInt64) -> String? {
+    var forwarded: UInt64 = 0
+    var passed: [Verdict: UInt64] = [:]
+    for (verdict, bytes) in now.bytes {
+      let more = bytes - min(bytes, before.bytes[verdict] ?? 0)
+      switch verdict.verdictClass {
+      case .forwarded: forwarded += more
+      case .passed where !ordinary.contains(verdict): passed[verdict] = more
+      default: break
+      }
+    }
+    let all = passed.values.reduce(0, +)
+    guard all > enough, all / share > forwarded, let most = passed.max(by: { $0.value < $1.value }) else { return nil }
+    let percent = all * 100 / (all + forwarded)
+    return "\(percent) % of its bytes are the kernel's to forward (mostly `\(most.key.name)`)"
+  }
+}
