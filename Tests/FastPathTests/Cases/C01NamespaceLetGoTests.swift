@@ -105,4 +105,28 @@ struct C01NamespaceLetGoTests {
       #expect(kernel == 5)
     }
   }
+
+  /// Docker's: the namespace of bridge and VXLAN device goes, and nobody behind it answers any more.
+  @Test(arguments: [Tier.xdp, .afxdp]) func anOverlaysNamespaceGoesWithItsOwner(tier: Tier) throws {
+    let seen = { (side: Side) in
+      let overlay = try TestOverlay(ipv6: false, layout: .split)
+      try overlay.ping("a1", "b1")
+      let service = try side.start(overlay)
+      #expect(try overlay.answers("b1", "a1", count: 3) == 3)
+      overlay.hosts["a"]!.namespace.remove()
+      // Its devices go with it, and so does the far end of each container's pair.
+      let isGone = try eventually(5) { try !overlay.containers["a1"]!.node.has("eth0") }
+      let answers = try overlay.answers("b1", "a1", count: 3)
+      _ = try? service?.stop()
+      return [isGone, answers == 0]
+    }
+    #expect(try seen(.kernel) == [true, true])
+    try known(
+      "case 01: the service's own threads and sockets are in the overlay's namespace", in: [.xdp, .afxdp],
+      tier
+    ) {
+      let ours = try seen(.tier(tier))
+      #expect(ours == [true, true])
+    }
+  }
 }

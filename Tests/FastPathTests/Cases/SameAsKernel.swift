@@ -46,6 +46,11 @@ func known(_ why: Comment, in tiers: Set<Tier>, _ tier: Tier, _ body: () throws 
 }
 
 extension Stats {
-  /// Packets that the fast path forwarded, over all ports.
-  var forwarded: UInt64 { ports.reduce(0) { $0 + $1.forwarded.values.reduce(0) { $0 + $1.packets } } }
+  /// Over all ports.
+  var forwarded: Count {
+    ports.flatMap(\.forwarded.values).reduce(into: Count()) {
+      $0.packets += $1.packets
+      $0.bytes += $1.bytes
+    }
+  }
 }
