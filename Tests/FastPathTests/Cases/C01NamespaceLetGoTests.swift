@@ -108,7 +108,7 @@ struct C01NamespaceLetGoTests {
 
   /// Docker's: the namespace of bridge and VXLAN device goes, and nobody behind it answers any more.
   @Test(arguments: [Tier.xdp, .afxdp]) func anOverlaysNamespaceGoesWithItsOwner(tier: Tier) throws {
-    let seen = { (side: Side) in
+    func seen(_ side: Side) throws -> [Bool] {
       let overlay = try TestOverlay(ipv6: false, layout: .split)
       try overlay.ping("a1", "b1")
       let service = try side.start(overlay)
