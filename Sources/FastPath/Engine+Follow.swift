@@ -100,6 +100,13 @@ extension Engine {
     for mac in macs { try table.update(mac, overlay: overlay, underlay: &underlay, context: context) }
   }
 
+  /// Deleted by their owner, the namespaces live on only as long as this process is in them.
+  func checkNamespaces() throws {
+    if place.isAbandoned(named: options.namespace) {
+      throw Gone(device: "the namespace of \(place.bridge.name)")
+    }
+  }
+
   private func requireDevices() throws {
     let devices = [
       (place.bridge, overlay.bridge), (place.vxlan, overlay.vxlan), (place.uplink, underlay.uplink),

@@ -22,6 +22,7 @@ struct EngineLoop: ~Copyable {
     poller.add(engine.place.overlayMonitor.value.descriptor)
     if engine.place.isSplit { poller.add(engine.place.underlayMonitor.value.descriptor) }
     poller.add(engine.place.errors.value.descriptor)
+    if let encryption = engine.place.encryption { poller.add(encryption.value.descriptor) }
     self.engine = engine
     self.mailbox = mailbox
     self.poller = poller
@@ -47,6 +48,10 @@ struct EngineLoop: ~Copyable {
           try follow(engine.place.underlayMonitor, fromUnderlay: true)
         } else if descriptor == engine.place.errors.value.descriptor {
           try survive { try $0.noteErrors() }
+        } else if let encryption = engine.place.encryption, descriptor == encryption.value.descriptor {
+          // Not a second in the clear.
+          encryption.value.drain()
+          try survive { try $0.checkPolicy() }
         }
       }
       try survive { try $0.askChangedRoutes() }
@@ -62,6 +67,7 @@ struct EngineLoop: ~Copyable {
       if Clock.monotonicNanoseconds >= nextCheck {
         nextCheck = Clock.monotonicNanoseconds + 1_000_000_000
         try survive { engine in
+          try engine.checkNamespaces()
           try engine.checkEnds()
           try engine.checkPolicy()
           try engine.confirmNextHops()

@@ -19,9 +19,24 @@ final class OverlayPlace {
   let underlayMonitor: Box<RouteMonitor>
   /// ICMP errors about what the overlay sends.
   let errors: Box<ErrorMonitor>
+  /// Changes of IPsec's policies; nil where the kernel has none.
+  let encryption: Box<IPsecMonitor>?
   private let underlayNamespace: Box<NetworkNamespace>?
+  /// By something that can be seen from here.
+  private let underlayWasHeld: Bool
 
   var isSplit: Bool { underlayNamespace != nil }
+
+  /// Whether only what this process has open keeps one of the namespaces: its owner has deleted it. The name by
+  /// which the overlay's was given is looked at first.
+  func isAbandoned(named reference: String?) -> Bool {
+    if let reference, NetworkNamespace.identity(of: reference) != identity, !NamespaceSearch.isHeld(identity)
+    {
+      return true
+    }
+    guard underlayWasHeld, let underlayNamespace else { return false }
+    return !NamespaceSearch.isHeld(underlayNamespace.value.identity)
+  }
 
   /// Runs `body` in the underlay's namespace.
   func inUnderlay<T>(_ body: () throws -> T) throws -> T {
@@ -43,15 +58,20 @@ final class OverlayPlace {
     let underlay = try Self.underlay(of: vxlan, options, asking: overlayConnection)
     if let underlay, underlay.value.identity != here.identity {
       underlayNamespace = underlay
-      (underlayMonitor, underlayConnection, errors) = try underlay.value.run {
-        (Box(try RouteMonitor()), Box(try RouteConnection()), Box(try ErrorMonitor()))
+      (underlayMonitor, underlayConnection, errors, encryption) = try underlay.value.run {
+        (
+          Box(try RouteMonitor()), Box(try RouteConnection()), Box(try ErrorMonitor()),
+          try IPsecMonitor.open()
+        )
       }
     } else {
       underlayNamespace = nil
       underlayMonitor = overlayMonitor
       underlayConnection = overlayConnection
       errors = Box(try ErrorMonitor())
+      encryption = try IPsecMonitor.open()
     }
+    underlayWasHeld = underlayNamespace.map { NamespaceSearch.isHeld($0.value.identity) } ?? false
     uplink = try Self.findUplink(
       vxlan, options, underlay: underlayConnection, overlay: overlayConnection)
     // What the overlay is made of cannot carry it, whatever the name says.
@@ -135,31 +155,5 @@ final class OverlayPlace {
         advice: "No process and no mount here holds it; name it with --uplink-netns.")
     }
     return Box(found)
-  }
-
-  private static func findUplink(
-    _ vxlan: Link, _ options: FastPathOptions, underlay: Box<RouteConnection>, overlay: Box<RouteConnection>
-  ) throws -> Link {
-    let links = try underlay.value.links()
-    if let name = options.uplink {
-      guard let link = links.first(where: { $0.name == name }) else {
-        throw Failure(
-          "find uplink", name, errno: Errno(rawValue: 19),
-          advice: "Its namespace has: \(links.map(\.name).joined(separator: ", ")).")
-      }
-      return link
-    }
-    if let index = vxlan.vxlan?.link, let link = links.first(where: { $0.index == index }) { return link }
-    // Not bound to a device: the route to a remote VTEP tells.
-    for entry in try overlay.value.fdb() where entry.link == vxlan.index && entry.isOfDevice {
-      guard case .v4(let remote)? = entry.destination,
-        let route = try underlay.value.routeIfAny(RouteQuery(to: remote)),
-        let link = links.first(where: { $0.index == route.outInterface })
-      else { continue }
-      return link
-    }
-    throw Failure(
-      "find", "the uplink of \(vxlan.name)",
-      advice: "The device names none and has no remote VTEP to route to; name it with --uplink.")
   }
 }

@@ -33,10 +33,7 @@ public struct NetworkNamespace: ~Copyable, Sendable {
   /// `nil` is the caller's own.
   public static func open(_ reference: String?) throws(Failure) -> NetworkNamespace {
     guard let reference else { return try current() }
-    let path =
-      if reference.contains("/") { reference } else if Int32(reference) != nil {
-        "/proc/\(reference)/ns/net"
-      } else { "/run/netns/\(reference)" }
+    let path = path(of: reference)
     let raw = culvert_open(path, O_RDONLY, 0)
     guard raw >= 0 else {
       throw Failure(
@@ -53,6 +50,21 @@ public struct NetworkNamespace: ~Copyable, Sendable {
       if !name.isEmpty, !name.contains("/"), Int32(name) == nil { return name }
     }
     return reference
+  }
+
+  private static func path(of reference: String) -> String {
+    if reference.contains("/") { return reference }
+    return Int32(reference) != nil ? "/proc/\(reference)/ns/net" : "/run/netns/\(reference)"
+  }
+
+  /// Which namespace NS is now, without opening it; nil where it is gone or may not be seen.
+  public static func identity(of reference: String) -> Identity? { identity(at: path(of: reference)) }
+
+  /// The same of a path.
+  public static func identity(at path: String) -> Identity? {
+    var status = stat()
+    guard stat(path, &status) == 0 else { return nil }
+    return Identity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
   }
 
   /// The calling thread's namespace.

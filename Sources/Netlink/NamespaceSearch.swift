@@ -59,6 +59,12 @@ public enum NamespaceSearch {
     return stat("/proc/self/ns/pid", &status) == 0 && status.st_ino == 0xEFFF_FFFC
   }
 
+  /// Whether a mount or a process that can be seen holds the namespace. Descriptors are not looked at, nor threads
+  /// that have moved into it.
+  public static func isHeld(_ identity: NetworkNamespace.Identity) -> Bool {
+    (mounts() + processes()).contains { NetworkNamespace.identity(at: $0) == identity }
+  }
+
   /// Processes end and refuse (EACCES) at any time: what cannot be opened is no candidate.
   private static func open(
     _ path: String, unless seen: inout Set<NetworkNamespace.Identity>

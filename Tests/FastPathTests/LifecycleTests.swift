@@ -121,14 +121,13 @@ struct LifecycleTests {
     let service = try overlay.start("a")
     do {
       try overlay.hosts["a"]!.shell(
-        "ip xfrm policy add src 198.18.0.1/32 dst 198.18.0.9/32 dir out tmpl src 198.18.0.1 dst 198.18.0.9 "
+        "ip xfrm policy add src 198.18.0.1/32 dst 198.18.0.2/32 dir out tmpl src 198.18.0.1 dst 198.18.0.2 "
           + "proto esp mode transport")
     } catch is ShellFailure {
       // A kernel without IPsec has no such policy to bypass.
       return try service.stop()
     }
     #expect(try eventually { try service.status().ports[0].reason?.contains("IPsec") == true })
-    try overlay.ping("a1", "b1", count: 2)
     try service.stop()
   }
 

@@ -83,15 +83,6 @@ struct PolicyPlacesTests {
       ),
     ]
 
-  func waits(until condition: () throws -> Bool) rethrows -> Bool {
-    let deadline = Date(timeIntervalSinceNow: 5)
-    while Date() < deadline {
-      if try condition() { return true }
-      usleep(50_000)
-    }
-    return try condition()
-  }
-
   final class Lines: Sendable {
     private let lines = Mutex<[String]>([])
     func append(_ line: String) { lines.withLock { $0.append(line) } }
@@ -116,13 +107,13 @@ struct PolicyPlacesTests {
     let a = overlay.hosts["a"]!
     for command in place.add { try a.run { try shell(command) } }
     if bypassing && place.canBeBypassed {
-      #expect(waits { lines.contain("--bypass-policy overrides") && lines.contain(place.words) })
+      #expect(eventually { lines.contain("--bypass-policy overrides") && lines.contain(place.words) })
       #expect(try reason().isEmpty)
     } else {
-      #expect(try waits { try reason().contains(place.words) })
+      #expect(try eventually { try reason().contains(place.words) })
     }
     for command in place.remove { try a.run { try shell(command) } }
-    #expect(try waits { try reason().isEmpty })
+    #expect(try eventually { try reason().isEmpty })
     try service.stop()
   }
 
@@ -136,7 +127,7 @@ struct PolicyPlacesTests {
     let link = Box(try receiver.open { try Dropping("eth0") })
     func reason() throws -> String { try service.status().ports.first { $0.name == "va1" }?.reason ?? "" }
     if tier == .tc {
-      #expect(try waits { try reason().contains("has an XDP program (eth0) at its other end") })
+      #expect(try eventually { try reason().contains("has an XDP program (eth0) at its other end") })
     }
     let from = Box(try overlay.containers["b1"]!.node.open { try PacketSocket(interface: "eth0") })
     let to = Box(try receiver.open { try PacketSocket(interface: "eth0") })

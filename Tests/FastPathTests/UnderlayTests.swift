@@ -10,33 +10,15 @@ import Testing
 /// path MTUs, addresses, sysctls, reverse paths, the default destination.
 @Suite(.serialized, .enabled(if: mayUseKernel, Comment(rawValue: needsRoot)))
 struct UnderlayTests {
-  func waits(_ seconds: Double = 5, until condition: () throws -> Bool) rethrows -> Bool {
-    let deadline = Date(timeIntervalSinceNow: seconds)
-    while Date() < deadline {
-      if try condition() { return true }
-      usleep(50_000)
-    }
-    return try condition()
-  }
-
   func port(_ name: String, _ service: FastPathService) throws -> Stats.Port {
     try #require(try service.stats().ports.first { $0.name == name })
   }
 
-  func write(_ value: String, _ key: String, _ node: TestOverlay.Node) throws {
-    try node.run { try FileText.write(value, to: "/proc/sys/\(key)") }
-  }
-
-  /// A second wire between the hosts.
+  /// A second wire between the hosts, whichever way packets come by.
   func addWire(_ overlay: TestOverlay) throws {
-    let (a, b) = (overlay.hosts["a"]!, overlay.hosts["b"]!)
-    try a.shell("ip link add w1 type veth peer name w1 netns \(b.path)")
-    for (node, number) in [(a, 1), (b, 2)] {
-      for place in ["all", "default", "w1", "eth0"] {
-        try write("0", "net/ipv4/conf/\(place)/rp_filter", node)
-      }
-      try node.shell("ip addr add 198.18.9.\(number)/24 dev w1")
-      try node.shell("ip link set w1 up")
+    try overlay.addWire("w1", network: "198.18.9")
+    for node in overlay.hosts.values {
+      for place in ["all", "default", "w1", "eth0"] { try node.set("net/ipv4/conf/\(place)/rp_filter", "0") }
     }
   }
 
@@ -69,14 +51,14 @@ struct UnderlayTests {
 
     let a = overlay.hosts["a"]!
     try a.shell("ip route add 198.18.0.2/32 via 198.18.9.2 dev w1 src 198.18.0.1")
-    #expect(try waits { try reason()?.contains("leaves by w1, not by eth0") == true })
+    #expect(try eventually { try reason()?.contains("leaves by w1, not by eth0") == true })
     let before = try encapsulated()
     #expect(try delivered(overlay, "a1", "b1") == 10)
     #expect(try encapsulated() == before)
 
     // The route goes with the interface, and no announcement says so.
     try a.shell("ip link set w1 down")
-    #expect(try waits { try reason() == nil })
+    #expect(try eventually { try reason() == nil })
     #expect(try delivered(overlay, "a1", "b1") == 10)
     #expect(try encapsulated() >= before + 9)
     try service.stop()
@@ -119,16 +101,16 @@ struct UnderlayTests {
       try port("va1", service).forwarded["encapsulated"]?.bytes ?? 0
     }
     try fragmentationNeeded(mtu: 1300, overlay)
-    #expect(try waits { try a.shell("ip route get 198.18.0.2 from 198.18.0.1").contains("mtu 1300") })
+    #expect(try eventually { try a.shell("ip route get 198.18.0.2 from 198.18.0.1").contains("mtu 1300") })
     // The container hears of it from the kernel: what is larger goes there.
-    #expect(try waits { try !isThrough() && port("va1", service).passed["mtu"] != nil })
-    #expect(try waits { try a1.shell("ip route get 198.19.0.101").contains("mtu 1250") })
+    #expect(try eventually { try !isThrough() && port("va1", service).passed["mtu"] != nil })
+    #expect(try eventually { try a1.shell("ip route get 198.19.0.101").contains("mtu 1250") })
     #expect(try delivered(overlay, "a1", "b1") == 10)
 
     try a.shell("ip route flush cache")
     try a1.shell("ip route flush cache")
     #expect(
-      try waits {
+      try eventually {
         let before = try encapsulatedBytes()
         return try isThrough() && encapsulatedBytes() >= before + 1428
       })
@@ -143,13 +125,13 @@ struct UnderlayTests {
     let a = overlay.hosts["a"]!
     try a.shell("ip addr add 198.18.0.9/24 dev eth0")
     try a.shell("ip addr del 198.18.0.1/24 dev eth0")
-    #expect(try waits { try delivered(overlay, "b1", "a1", count: 1) == 0 })
+    #expect(try eventually { try delivered(overlay, "b1", "a1", count: 1) == 0 })
     #expect(try delivered(overlay, "b1", "a1") == 0)
     try a.shell("ip addr add 198.18.0.1/24 dev eth0")
     let before = try port("eth0", service).forwarded["decapsulated"]?.packets ?? 0
-    #expect(try waits { try delivered(overlay, "b1", "a1", count: 1) == 1 })
+    #expect(try eventually { try delivered(overlay, "b1", "a1", count: 1) == 1 })
     #expect(
-      try waits {
+      try eventually {
         _ = try delivered(overlay, "b1", "a1", count: 1)
         return (try port("eth0", service).forwarded["decapsulated"]?.packets ?? 0) > before
       })
@@ -161,14 +143,14 @@ struct UnderlayTests {
     try overlay.ping("a1", "b1")
     let service = try overlay.start("a") { $0.tier = tier }
     let a = overlay.hosts["a"]!
-    try write("40000\t40001", "net/ipv4/ip_local_port_range", a)
-    try write("77", "net/ipv4/ip_default_ttl", a)
+    try a.set("net/ipv4/ip_local_port_range", "40000\t40001")
+    try a.set("net/ipv4/ip_default_ttl", "77")
     let wire = Box(try overlay.hosts["b"]!.open { try PacketSocket(interface: "eth0") })
     let sender = Box(try overlay.containers["a1"]!.node.open { try PacketSocket(interface: "eth0") })
     let frame = overlay.packet(.udp4, "a1", "b1").bytes
     let before = try port("va1", service).forwarded["encapsulated"]?.packets ?? 0
     #expect(
-      try waits {
+      try eventually {
         try sender.value.send(frame)
         // TTL, and the source port 40000.
         return wire.value.receive(milliseconds: 100) {
@@ -176,7 +158,7 @@ struct UnderlayTests {
         } != nil
       })
     try sender.value.send(frame)
-    #expect(try waits { try port("va1", service).forwarded["encapsulated"]?.packets ?? 0 > before })
+    #expect(try eventually { try port("va1", service).forwarded["encapsulated"]?.packets ?? 0 > before })
     try service.stop()
   }
 
@@ -189,14 +171,14 @@ struct UnderlayTests {
     let service = try overlay.start("a") { $0.tier = tier }
     let a = overlay.hosts["a"]!
     try a.shell("ip route add \(route)")
-    try write("1", "net/ipv4/conf/eth0/rp_filter", a)
-    #expect(try waits { try delivered(overlay, "b1", "a1", count: 1) == 0 })
+    try a.set("net/ipv4/conf/eth0/rp_filter", "1")
+    #expect(try eventually { try delivered(overlay, "b1", "a1", count: 1) == 0 })
     #expect(try delivered(overlay, "b1", "a1") == 0)
     try a.shell("ip route del \(route)")
-    #expect(try waits { try delivered(overlay, "b1", "a1", count: 1) == 1 })
+    #expect(try eventually { try delivered(overlay, "b1", "a1", count: 1) == 1 })
     let before = try port("eth0", service).forwarded["decapsulated"]?.packets ?? 0
     #expect(
-      try waits {
+      try eventually {
         _ = try delivered(overlay, "b1", "a1", count: 1)
         return (try port("eth0", service).forwarded["decapsulated"]?.packets ?? 0) > before
       })
@@ -215,7 +197,7 @@ struct UnderlayTests {
     // Of two destinations each gets a copy: the kernel's.
     let a = overlay.hosts["a"]!
     try a.shell("bridge fdb append 00:00:00:00:00:00 dev vx0 dst 198.18.0.3 self permanent")
-    #expect(try waits { try service.status().tunnels.isEmpty })
+    #expect(try eventually { try service.status().tunnels.isEmpty })
     #expect(try delivered(overlay, "a1", "b1") == 10)
     try service.stop()
   }
@@ -230,7 +212,7 @@ struct UnderlayTests {
     try overlay.hosts["a"]!.shell("ip link set br0 type bridge ageing_time 300")
     // A second between them: three seconds' ageing.
     #expect(
-      try waits(8) {
+      try eventually(8) {
         _ = try delivered(overlay, "a1", "b1", count: 1)
         return try port("va1", service).passed["refresh"]?.packets ?? 0 >= before + 3
       })

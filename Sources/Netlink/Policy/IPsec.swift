@@ -57,7 +57,7 @@ public enum IPsec {
     return policies
   }
 
-  private static func open() throws(Failure) -> NetlinkSocket? {
+  fileprivate static func open() throws(Failure) -> NetlinkSocket? {
     do {
       return try NetlinkSocket(protocolNumber: 6 /* NETLINK_XFRM */, name: "transform")
     } catch let failure where failure.errno == Errno(rawValue: 93 /* EPROTONOSUPPORT */) {
@@ -92,5 +92,29 @@ extension IPsecPolicy {
       if attribute.type == 5, !attribute.payload.isEmpty { hasTemplate = true }
     }
     if !blocks && !hasTemplate { return nil }
+  }
+}
+
+/// Tells that transform policies of the calling thread's namespace changed.
+public struct IPsecMonitor: ~Copyable {
+  private let socket: NetlinkSocket
+
+  /// Nil where the kernel has no IPsec.
+  public static func open() throws(Failure) -> Box<IPsecMonitor>? {
+    guard let socket = try IPsec.open() else { return nil }
+    // XFRMNLGRP_POLICY
+    try socket.set(NETLINK_ADD_MEMBERSHIP, to: 4)
+    return Box(IPsecMonitor(socket: socket))
+  }
+
+  /// Readable when something changed.
+  public var descriptor: Int32 { socket.descriptor }
+
+  /// What is said is read elsewhere; that something was said is what counts, also when some of it was lost.
+  public func drain() {
+    var byte: UInt8 = 0
+    for _ in 0..<1024 {
+      if recv(descriptor, &byte, 1, Int32(MSG_DONTWAIT)) < 0, errno != ENOBUFS { return }
+    }
   }
 }
