@@ -289,9 +289,11 @@ struct Forwarder: ~Copyable {
     listed = 0
     var place = 0
     if count >= Self.leastRedirected && strain.allows {
-      let start = culvert_monotonic_ns()
+      let isOwnTime = strain.wantsOwnTime
+      let start = isOwnTime ? culvert_thread_cpu_ns() : culvert_monotonic_ns()
       let (done, refused) = outbox!.send(count, calls: work)
-      strain.add(frames: count, nanoseconds: culvert_monotonic_ns() &- start, isWhole: done == count)
+      let took = (isOwnTime ? culvert_thread_cpu_ns() : culvert_monotonic_ns()) &- start
+      strain.add(frames: count, nanoseconds: took, isWhole: done == count, isOwnTime: isOwnTime)
       work.add(redirected: done)
       if !strain.allows { work.addRest() }
       while place < done {
