@@ -26,10 +26,10 @@ for parser in "$@"; do
   seed=${CULVERT_TEST_SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
   say "fuzzing $parser for $seconds s, seed $seed"
   mkdir "$grown/$parser"
-  if ! "$binary" "$parser" -seed="$seed" -max_total_time="$seconds" -max_len=4096 -rss_limit_mb=2048 \
+  if ! CULVERT_FUZZ_PARSER=$parser "$binary" -seed="$seed" -max_total_time="$seconds" -max_len=4096 -rss_limit_mb=2048 \
     -artifact_prefix="$path/found/$parser-" "$grown/$parser" "Tests/Fuzz/corpus/$parser" > "$grown/$parser.log" 2>&1; then
     tail -60 "$grown/$parser.log" >&2
-    die "$parser: found one; repeat it with $binary $parser $path/found/$parser-…"
+    die "$parser: found one; repeat it with CULVERT_FUZZ_PARSER=$parser $binary $path/found/$parser-…"
   fi
   tail -1 "$grown/$parser.log" >&2
 done

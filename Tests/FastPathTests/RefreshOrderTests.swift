@@ -5,8 +5,8 @@ import TestSupport
 import Testing
 
 /// Now and then one packet of a source goes by the kernel, so that its entries do not age; its neighbours may
-/// overtake it. Paced far below what the way carries, a stream loses nothing, so whatever is sent again was only
-/// late.
+/// overtake it. Paced far below what the way carries, a stream loses nothing: what is sent again for the
+/// acknowledgements of others was only late.
 @Suite(.serialized, .enabled(if: mayUseKernel, Comment(rawValue: needsRoot)))
 struct RefreshOrderTests {
   @Test(arguments: Tier.allCases) func aRefreshCostsTCPNoRetransmission(tier: Tier) throws {
@@ -16,7 +16,7 @@ struct RefreshOrderTests {
     try overlay.ping("a1", "b1", count: 2)
     let (a1, b1) = (overlay.containers["a1"]!, overlay.containers["b1"]!)
     func counts() throws -> (again: Int, late: Int) {
-      (try a1.node.counter("TcpRetransSegs"), try b1.node.counter("TcpExtTCPOFOQueue"))
+      (try a1.node.counter("TcpExtTCPFastRetrans"), try b1.node.counter("TcpExtTCPOFOQueue"))
     }
     let before = try counts()
     let transfer = try Transfer(from: a1, to: b1, seconds: 4, pacing: 25_000_000)

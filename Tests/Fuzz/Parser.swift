@@ -8,11 +8,17 @@ import PacketHeaders
 @testable import FastPath
 @testable import Netlink
 
-nonisolated(unsafe) var chosen = Parser.netlink
-
 /// What reads bytes that others wrote. A parser refuses them or takes them; whatever else happens is a finding.
 enum Parser: String, CaseIterable {
   case netlink, headers, frame, json
+
+  static let chosen: Parser = {
+    let name = ProcessInfo.processInfo.environment["CULVERT_FUZZ_PARSER"] ?? ""
+    guard let parser = Parser(rawValue: name) else {
+      fatalError("CULVERT_FUZZ_PARSER is one of \(allCases.map(\.rawValue).joined(separator: ", "))")
+    }
+    return parser
+  }()
 
   func feed(_ data: UnsafePointer<UInt8>?, _ size: Int) -> Int32 {
     let bytes = UnsafeRawBufferPointer(start: data, count: size)

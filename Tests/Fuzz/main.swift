@@ -2,19 +2,13 @@
 import CFuzzDriver
 import Glibc
 
-// culvert-fuzz PARSER [libFuzzer's arguments]: feeds a parser what libFuzzer makes up. Built by scripts/fuzz.sh.
+// culvert-fuzz [libFuzzer's arguments]: feeds the parser that CULVERT_FUZZ_PARSER names what libFuzzer makes up.
+// Built by scripts/fuzz.sh.
 
-guard CommandLine.argc > 1, let parser = Parser(rawValue: CommandLine.arguments[1]) else {
-  print(
-    "usage: culvert-fuzz \(Parser.allCases.map(\.rawValue).joined(separator: "|")) [arguments of libFuzzer]")
-  exit(64)
-}
-chosen = parser
+/// By this name libFuzzer's own main function, which is linked too, would ask for it.
+@_cdecl("LLVMFuzzerTestOneInput")
+func feedChosen(_ data: UnsafePointer<UInt8>?, _ size: Int) -> Int32 { Parser.chosen.feed(data, size) }
 
-var arguments: [UnsafeMutablePointer<CChar>?] =
-  ([CommandLine.arguments[0]] + CommandLine.arguments.dropFirst(2)).map { strdup($0) } + [nil]
-var count = Int32(arguments.count - 1)
-arguments.withUnsafeMutableBufferPointer { buffer in
-  var pointer: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>? = buffer.baseAddress
-  exit(LLVMFuzzerRunDriver(&count, &pointer) { data, size in chosen.feed(data, size) })
-}
+var count = CommandLine.argc
+var arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>? = CommandLine.unsafeArgv
+exit(LLVMFuzzerRunDriver(&count, &arguments, feedChosen))
