@@ -13,7 +13,8 @@ struct AutomaticTier {
     guard isSplit else { return }
     throw Failure(
       "choose a tier for", overlay,
-      advice: "Its bridge and its uplink are in different namespaces (as Docker's are), which tier tc cannot cross, and "
+      advice:
+        "Its bridge and its uplink are in different namespaces (as Docker's are), which tier tc cannot cross, and "
         + "tier xdp makes containers' bulk TCP slower than the kernel. Where packets per second count more, ask for "
         + "--tier xdp or --tier afxdp.", status: .unavailable)
   }

@@ -107,7 +107,8 @@ extension Engine {
     if let peer {
       guard let state = try? peer.state() else { return "its veth peer is gone, or in another namespace" }
       if !state.differing.isEmpty {
-        let names = state.differing.map { "\($0.key) \($0.value ? "on" : "off")" }.sorted().joined(separator: ", ")
+        let names = state.differing.map { "\($0.key) \($0.value ? "on" : "off")" }.sorted().joined(
+          separator: ", ")
         return "its veth peer was set to \(names)"
       }
       if link.index != uplink.link.index || place.isSplit, let reason = tooLong(state.mtu) { return reason }

@@ -54,7 +54,9 @@ extension Engine {
     if let reasons = policy.ports[index], !reasons.isEmpty {
       return reasons.map(\.description).joined(separator: "; ")
     }
-    guard let backoff = ports[index]?.backoff, !backoff.isOver(now: Clock.monotonicNanoseconds) else { return nil }
+    guard let backoff = ports[index]?.backoff, !backoff.isOver(now: Clock.monotonicNanoseconds) else {
+      return nil
+    }
     return backoff.description
   }
 
@@ -138,7 +140,8 @@ extension Engine {
       ports[index]!.reason = nil
       ports[index]!.seen = SlotCounters()
       ports[index]!.attachedAt = Clock.monotonicNanoseconds
-      let changed = changes.isEmpty ? "nothing changed" : "changed \(peer?.name ?? ""), its veth peer: \(changes)"
+      let changed =
+        changes.isEmpty ? "nothing changed" : "changed \(peer?.name ?? ""), its veth peer: \(changes)"
       report("\(link.name): tier \(tier.tier.rawValue), \(tier.mode(slot: slot)), \(changed)")
     } catch {
       undoPreparation(of: link)
@@ -173,7 +176,8 @@ extension Engine {
   /// narrower than the container believes.
   func tooLong(_ mtu: UInt32) -> String? {
     guard !tier.keepsSegments, let device = overlay.vxlan, mtu > device.mtu else { return nil }
-    return "its container's MTU of \(mtu) is above the \(device.mtu) of \(device.name): only segmentation offload gets "
+    return
+      "its container's MTU of \(mtu) is above the \(device.mtu) of \(device.name): only segmentation offload gets "
       + "such packets through, and tier \(tier.tier.rawValue) would take it away; set the container's MTU to \(device.mtu)"
   }
 

@@ -5,10 +5,6 @@ import LinuxSystem
 /// Ports whose traffic the fast path mostly has to leave to the kernel are given back: a program there would only be in
 /// the way of what it does not carry.
 extension Engine {
-  /// Of the packets that a port passes, those that say nothing against serving it.
-  private static let ordinary: Set<Verdict> = [
-    .passRefresh, .passMulticast, .passNotIP, .passUnknownSource, .passUnknownDestination, .passUnknownPort,
-  ]
   /// Fewer bytes between two looks are no load to be spared.
   private static let enough: UInt64 = 500_000
 
@@ -23,7 +19,8 @@ extension Engine {
     for (index, port) in ports where port.slot != nil && port.reason == nil {
       let now = try tier.counters(slot: port.slot!)
       defer { ports[index]?.seen = now }
-      guard let reason = Self.mostlyPassed(from: port.seen, to: now, share: tier.keepsSegments ? 30 : 4) else {
+      guard let reason = Self.mostlyPassed(from: port.seen, to: now, share: tier.keepsSegments ? 30 : 4)
+      else {
         continue
       }
       backOff(index, reason)
@@ -49,12 +46,14 @@ extension Engine {
       let more = bytes - min(bytes, before.bytes[verdict] ?? 0)
       switch verdict.verdictClass {
       case .forwarded: forwarded += more
-      case .passed where !ordinary.contains(verdict): passed[verdict] = more
+      case .passed: passed[verdict] = more
       default: break
       }
     }
     let all = passed.values.reduce(0, +)
-    guard all > enough, all / share > forwarded, let most = passed.max(by: { $0.value < $1.value }) else { return nil }
+    guard all > enough, all / share > forwarded, let most = passed.max(by: { $0.value < $1.value }) else {
+      return nil
+    }
     let percent = all * 100 / (all + forwarded)
     return "\(percent) % of its bytes are the kernel's to forward (mostly `\(most.key.name)`)"
   }

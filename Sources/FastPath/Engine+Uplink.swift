@@ -13,7 +13,9 @@ extension Engine {
     if !reasons.isEmpty { return reasons.joined(separator: "; ") }
     if overlay.bridge?.isUp != true { return "\(place.bridge.name) is down" }
     if overlay.vxlan?.isUp != true { return "\(place.vxlan.name) is down" }
-    if overlay.vxlan?.master != overlay.bridgeIndex { return "\(place.vxlan.name) has left \(place.bridge.name)" }
+    if overlay.vxlan?.master != overlay.bridgeIndex {
+      return "\(place.vxlan.name) has left \(place.bridge.name)"
+    }
     return nil
   }
 
@@ -25,7 +27,8 @@ extension Engine {
     let isAnyServed = ports.keys.contains { isServed($0) }
     let backoff = uplink.backoff.flatMap { $0.isOver(now: Clock.monotonicNanoseconds) ? nil : $0.description }
     uplink.reason =
-      stopped ?? (!isAnyServed ? "no port is served" : !hasRemotes ? "no remote address is known yet" : backoff)
+      stopped
+      ?? (!isAnyServed ? "no port is served" : !hasRemotes ? "no remote address is known yet" : backoff)
     if uplink.reason != nil { giveBackUplink() } else if uplink.slot == nil { serveUplink() }
   }
 
@@ -34,7 +37,8 @@ extension Engine {
       try place.inUnderlay {
         let changed = try prepareUplink()
         try tier.attachUplink(uplink.link, endIsSeen: uplink.peer != nil)
-        report("\(uplink.link.name): tier \(tier.tier.rawValue), \(tier.mode(slot: Self.slot)), uplink\(changed)")
+        report(
+          "\(uplink.link.name): tier \(tier.tier.rawValue), \(tier.mode(slot: Self.slot)), uplink\(changed)")
       }
       uplink.slot = Self.slot
       uplink.attachedAt = Clock.monotonicNanoseconds
@@ -90,7 +94,8 @@ extension Engine {
       } catch {
         throw Failure(
           "serve", link.name,
-          advice: "It is a veth whose far end cannot be seen, and could send partial checksums (\(Self.oneLine(error))).",
+          advice:
+            "It is a veth whose far end cannot be seen, and could send partial checksums (\(Self.oneLine(error))).",
           status: .unavailable)
       }
       uplink.peer = peer

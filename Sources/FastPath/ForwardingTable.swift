@@ -139,11 +139,12 @@ final class ForwardingTable {
     -> ForwardingEntry?
   {
     guard let entry = overlay.bridgeEntries[mac] else { return nil }
+    // Its own, and its ports': the VXLAN device's may be the bridge's.
+    guard !entry.isPermanent else { return ForwardingEntry(target: .kernel(.passHost)) }
     if entry.link == overlay.vxlanIndex, overlay.remote(mac) == nil {
       // The bridge has it behind the device, the device does not know where: it floods.
       return nil
     }
-    guard !entry.isPermanent else { return ForwardingEntry(target: .kernel(.passHost)) }
     if context.overlayIsServed, entry.link == overlay.vxlanIndex {
       let isObject = overlay.remote(mac)?.nextHopID != nil
       return ForwardingEntry(target: .kernel(isObject ? .passNextHopObject : .passNotResolved))

@@ -114,12 +114,15 @@ extension Journal.Change {
   /// False where there is nothing left to undo. Names and addresses change; an index of a namespace is not given twice,
   /// and either end of the veth leads to the other.
   fileprivate func undo() throws -> Bool {
-    if let done = try inNamespace(peerNamespaceInode, peerNamespaceCookie, { try undoAtPeer() }), done { return true }
+    if let done = try inNamespace(peerNamespaceInode, peerNamespaceCookie, { try undoAtPeer() }), done {
+      return true
+    }
     return try inNamespace(portNamespaceInode, portNamespaceCookie) { try undoFromPort() } ?? false
   }
 
   private func undoAtPeer() throws -> Bool {
-    guard let link = try RouteConnection().links().first(where: { $0.index == peerIndex && $0.kind == "veth" }),
+    guard
+      let link = try RouteConnection().links().first(where: { $0.index == peerIndex && $0.kind == "veth" }),
       peerNamespaceCookie != nil || link.name == peerName
     else { return false }
     try Ethtool().setFeatures(of: link.name, features)
@@ -127,7 +130,8 @@ extension Journal.Change {
   }
 
   private func undoFromPort() throws -> Bool {
-    guard let port = try RouteConnection().links().first(where: { $0.index == portIndex && $0.kind == "veth" }),
+    guard
+      let port = try RouteConnection().links().first(where: { $0.index == portIndex && $0.kind == "veth" }),
       portNamespaceCookie != nil || port.mac?.description ?? "" == portMAC
     else { return false }
     return try VethPeer.find(of: port).set(features)

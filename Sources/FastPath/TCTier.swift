@@ -121,7 +121,8 @@ final class TCTier: TableTier {
   /// Lists of whole packets cannot be cut up by what is left of their marks once the tunnel is taken off.
   func objection(toUplink link: Link) throws -> String? {
     guard try Ethtool().features(of: link.name)["rx-gro-list"]?.isOn == true else { return nil }
-    return "rx-gro-list is on, and merges packets as this tier cannot take them apart; `ethtool -K \(link.name) rx-gro-list off`"
+    return
+      "rx-gro-list is on, and merges packets as this tier cannot take them apart; `ethtool -K \(link.name) rx-gro-list off`"
   }
 
   /// A veth into another namespace can be entered; what else there is, is sent to.

@@ -32,7 +32,9 @@ struct VethPeer {
       )
     }
     guard let link = try namespace.run({ try RouteConnection().link(index: index) }) else {
-      throw Failure("find", "the veth peer of \(port.name)", errno: Errno(rawValue: ENODEV), advice: "Its namespace is gone.")
+      throw Failure(
+        "find", "the veth peer of \(port.name)", errno: Errno(rawValue: ENODEV),
+        advice: "Its namespace is gone.")
     }
     return VethPeer(index: index, name: link.name, mtu: link.mtu, namespace: namespace, wanted: wanted)
   }
@@ -82,7 +84,9 @@ struct VethPeer {
     guard !wanted.isEmpty else { return [:] }
     let features = try ethtool.features(of: name)
     return wanted.reduce(into: [:]) { result, one in
-      if let state = features[one.key], state.isOn != one.value, !state.isFixed { result[one.key] = state.isOn }
+      if let state = features[one.key], state.isOn != one.value, !state.isFixed {
+        result[one.key] = state.isOn
+      }
     }
   }
 

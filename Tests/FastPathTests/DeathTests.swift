@@ -56,7 +56,8 @@ struct DeathTests {
     let path = overlay.hosts["a"]!.path
     // Its child's parent is a `sleep`, which waits for no child.
     parent.arguments = [
-      "-c", "\(try Self.culvert) up --overlay br0 --netns \(path) --tier xdp > /dev/null 2>&1 & exec sleep 60",
+      "-c",
+      "\(try Self.culvert) up --overlay br0 --netns \(path) --tier xdp > /dev/null 2>&1 & exec sleep 60",
     ]
     try parent.run()
     // Also where a line below fails: the fast path would outlive its parent.

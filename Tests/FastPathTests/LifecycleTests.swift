@@ -218,7 +218,8 @@ struct LifecycleTests {
     try overlay.hosts["a"]!.shell("ip link set br1 up")
     // With somebody on either side there is something to carry.
     let other = try TestOverlay.Node()
-    try overlay.hosts["a"]!.shell("ip link add vc1 mtu 1450 type veth peer name eth0 mtu 1450 netns \(other.path)")
+    try overlay.hosts["a"]!.shell(
+      "ip link add vc1 mtu 1450 type veth peer name eth0 mtu 1450 netns \(other.path)")
     try other.shell("ip link set eth0 up")
     try overlay.hosts["a"]!.shell("ip link set vc1 master br1 up")
     try overlay.hosts["a"]!.shell("bridge fdb add 02:00:5e:00:0c:01 dev vc1 master static")
