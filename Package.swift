@@ -59,7 +59,7 @@ let package = Package(
       dependencies: [
         "Bench", "CLinuxSystem", "DataPlane", "FastPath", "Lab", "LinuxSystem", "Netlink", arguments, system,
       ]),
-    .executableTarget(name: "culvert", dependencies: ["Commands"]),
+    .executableTarget(name: "culvert", dependencies: ["Commands", "LinuxSystem"]),
     .target(
       name: "TestSupport", dependencies: ["CLinuxSystem", "LinuxSystem", system], path: "Tests/TestSupport"),
     .testTarget(

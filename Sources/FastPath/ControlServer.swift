@@ -29,13 +29,14 @@ final class ControlServer: Sendable {
     }
   }
 
-  init(path: String, handler: @escaping Handler) throws {
+  /// - Parameter patience: nanoseconds that a client may take to ask, and to take its answer.
+  init(path: String, patience: UInt64 = 5_000_000_000, handler: @escaping Handler) throws {
     let shared = try Shared()
     let listener = Box(try ControlListener(path: path))
     nonisolated(unsafe) let listening = listener
     state = shared
     thread = try DedicatedThread {
-      var loop = Loop(shared, listening, handler)
+      var loop = Loop(shared, listening, handler, patience)
       loop.run()
     }
   }
@@ -58,20 +59,22 @@ final class ControlServer: Sendable {
   }
 
   private struct Loop {
-    /// Somebody who opens connections and says nothing can hold so many, each as long as `patience`.
+    /// Somebody who opens connections and says nothing can hold so many.
     static let mostClients = 32
-    static let patience: UInt64 = 5_000_000_000
     /// For what has been answered when the fast path ends.
     static let lastPatience: UInt64 = 1_000_000_000
 
     let shared: Shared
     let listener: Box<ControlListener>
     let handler: Handler
+    let patience: UInt64
     var clients: [UInt64: Client] = [:]
     var next: UInt64 = 0
 
-    init(_ shared: Shared, _ listener: Box<ControlListener>, _ handler: @escaping Handler) {
+    init(_ shared: Shared, _ listener: Box<ControlListener>, _ handler: @escaping Handler, _ patience: UInt64)
+    {
       self.shared = shared
+      self.patience = patience
       self.listener = listener
       self.handler = handler
     }
@@ -98,7 +101,7 @@ final class ControlServer: Sendable {
 
     private mutating func queue(_ line: [UInt8], for id: UInt64) {
       clients[id]?.toSend = line
-      clients[id]?.deadline = Clock.monotonicNanoseconds + Self.patience
+      clients[id]?.deadline = Clock.monotonicNanoseconds + patience
       send(id)
     }
 
@@ -145,7 +148,7 @@ final class ControlServer: Sendable {
       }
       let isRoot = [0, Int64(geteuid())].contains(culvert_peer_uid(descriptor.value.raw))
       clients[next] = Client(
-        descriptor: descriptor, isRoot: isRoot, deadline: Clock.monotonicNanoseconds + Self.patience)
+        descriptor: descriptor, isRoot: isRoot, deadline: Clock.monotonicNanoseconds + patience)
       next += 1
     }
 

@@ -5,6 +5,18 @@ import SystemPackage
 
 /// Standard output and standard error. FileHandle traps where a write fails; these do not.
 public enum StandardStream {
+  /// Call first: where a process is started without one of its three streams, the next file that it opens would get
+  /// that number, and with it the messages.
+  public static func reserve() {
+    while true {
+      let raw = open("/dev/null", O_RDWR)
+      guard raw >= 0, raw <= 2 else {
+        if raw > 2 { close(raw) }
+        return
+      }
+    }
+  }
+
   /// Results: written whole, or a failure that says why not.
   public static func result(_ text: String) throws(Failure) { try result(Array(text.utf8)) }
 

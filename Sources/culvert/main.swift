@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Commands
+import LinuxSystem
 
+StandardStream.reserve()
 Culvert.main()

@@ -8,22 +8,24 @@ import Testing
 @Suite(.serialized, .enabled(if: mayUseKernel, Comment(rawValue: needsRoot)))
 struct ProcessTests {
   /// The messages are lost; packets are carried, and the end restores.
-  @Test(arguments: ["2> /dev/full", "2> >(head -1 > /run/head)", "2> >(full)", "2>&-"])
+  @Test(arguments: ["2> /dev/full", "2> >(head -1 > /run/head)", "2> /run/full", "2>&-"])
   func upLivesOnWithoutItsMessages(messages: String) throws {
     try script(
       """
       culvert lab up vxlan
       features > /run/before
       # A reader that has stopped reading, behind a pipe that is full.
-      full() { exec sleep 20 > /dev/null 2>&1; }
-      fill() { case '\(messages)' in *'(full'*) head -c 65536 /dev/zero >&2 ;; esac; }
-      { fill; exec "$exe" up --overlay br0 --netns culvert-hostA --tier xdp; } \(messages) & pid=$!
+      mkfifo /run/full; exec 7<> /run/full
+      dd if=/dev/zero bs=4096 count=16 iflag=fullblock >&7 2> /dev/null
+      "$exe" up --overlay br0 --netns culvert-hostA --tier xdp \(messages) 7<&- & pid=$!
       until_ state ready
       # A change that it reports.
       ip -n culvert-hostA link set va1 nomaster
-      until_ bash -c "! '$exe' status | grep -q va1"
+      until_ bash -c "! timeout 10 '$exe' status | grep -q va1"
       ip -n culvert-hostA link set va1 master br0
-      until_ bash -c "'$exe' status | grep -q va1"
+      until_ bash -c "timeout 10 '$exe' status | grep -q va1"
+      # What was opened does not take the place of a stream that was closed.
+      case "$(readlink /proc/$pid/fd/2)" in /dev/null|/dev/full|/run/full|pipe:*) ;; *) exit 9 ;; esac
       kill -TERM $pid
       until_ gone $pid
       rc 0 culvert status

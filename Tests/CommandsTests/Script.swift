@@ -21,13 +21,16 @@ func script(_ body: String) throws -> String {
     # until_ COMMAND …: waits for it to be true, at most 20 s.
     until_() { local i; for i in $(seq 1000); do "$@" > /run/until 2>&1 && return 0; sleep 0.02; done
       echo "never: $*"; cat /run/until; exit 9; }
-    state() { culvert status --json 2> /run/state.error | grep -q "\\"state\\" : \\"$1\\""; }
+    state() { timeout 10 "$exe" status --json 2> /run/state.error | grep -q "\\"state\\" : \\"$1\\""; }
     gone() { ! kill -0 $1 2> /dev/null; }
     features() { culvert lab exec a1 -- ethtool -k eth0 | grep -v '^Features'; }
     up() { culvert up --overlay br0 --netns culvert-hostA "$@"; }
-    owner() { culvert status --json | sed -n 's/.*"pid" : \\([0-9]*\\).*/\\1/p' | head -1; }
-    finish() { status=$?; culvert down --all > /dev/null 2>&1 || true; culvert lab down > /dev/null 2>&1 || true
-      exit $status; }
+    owner() { timeout 10 "$exe" status --json | sed -n 's/.*"pid" : \\([0-9]*\\).*/\\1/p' | head -1; }
+    # Also where the code is broken: nothing that was started here outlives the script.
+    finish() { status=$?; timeout 10 "$exe" down --all > /dev/null 2>&1 || true
+      for owner in /run/culvert/overlays/*/owner.json; do
+        kill -9 $(sed 's/.*"pid":\\([0-9]*\\).*/\\1/' "$owner" 2> /dev/null) 2> /dev/null || true; done
+      timeout 10 "$exe" lab down > /dev/null 2>&1 || true; exit $status; }
     trap finish EXIT
 
     """

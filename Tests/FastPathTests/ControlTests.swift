@@ -13,11 +13,14 @@ struct ControlTests {
     let directory: RuntimeDirectory
     let server: ControlServer
 
-    init(handler: @escaping ControlServer.Handler = Server.echo) throws {
+    /// - Parameter patience: an hour, so that nothing is served because another was given up.
+    init(patience: UInt64 = 3600 * 1_000_000_000, handler: @escaping ControlServer.Handler = Server.echo)
+      throws
+    {
       let path = FileManager.default.temporaryDirectory.path + "/culvert-control-\(UUID().uuidString)"
       try Folder.make(path)
       directory = RuntimeDirectory(path: path)
-      server = try ControlServer(path: directory.socketPath, handler: handler)
+      server = try ControlServer(path: directory.socketPath, patience: patience, handler: handler)
     }
 
     static let echo: ControlServer.Handler = { request, reply in
@@ -105,6 +108,14 @@ struct ControlTests {
       guard silent.count % 10 == 0 else { continue }
       #expect(try server.ask() == "status")
     }
+  }
+
+  @Test func whoeverSaysNothingIsGivenUp() throws {
+    let server = try Server(patience: 1_000_000)
+    let client = try server.connect(sending: Array("{".utf8))
+    var waiting = pollfd(fd: client.raw, events: Int16(POLLIN), revents: 0)
+    #expect(poll(&waiting, 1, 10_000) == 1)
+    #expect(try FileText.read(client, "the socket").isEmpty, "its connection is closed")
   }
 
   /// An answer that nobody takes, larger than any socket's buffer.
