@@ -118,7 +118,7 @@ struct ProcessTests {
     try script(
       """
       culvert lab up vxlan
-      up --detach
+      up --detach --tier xdp
       pid=$(owner)
       kill -9 $pid
       until_ gone $pid
@@ -163,6 +163,11 @@ struct ProcessTests {
       ip netns add inside
       ip -n sandbox link add p0 type veth peer name eth0 netns inside
       ip -n sandbox link set p0 master br1 up; ip -n inside link set eth0 up
+      # Without a destination nothing need be served.
+      mac=$(ip -n inside -o link show eth0 | sed 's/.*ether \\([0-9a-f:]*\\).*/\\1/')
+      bridge -n sandbox fdb replace $mac dev p0 master static
+      bridge -n sandbox fdb replace 02:00:5e:00:00:99 dev vx1 master static
+      bridge -n sandbox fdb append 02:00:5e:00:00:99 dev vx1 dst 198.18.0.2 self
       culvert up --overlay br1 --netns sandbox --tier xdp --detach --wait-for-traffic
       far > /run/during
       if cmp -s /run/before /run/during; then echo 'nothing was changed at the far end'; exit 9; fi
@@ -265,7 +270,7 @@ struct ProcessTests {
       rc 69 up --policy connections
       rc 64 up --policy magic
       rc 64 up --outer-checksum sometimes
-      up --detach
+      up --detach --tier xdp
       rc 1 up
       said "Process $(owner) serves it already"
       rc 64 culvert lab exec a1
