@@ -161,7 +161,7 @@ struct ProcessTests {
       done
       # A container, without which nothing need be changed at the uplink either.
       ip netns add inside
-      ip -n sandbox link add p0 type veth peer name eth0 netns inside
+      ip -n sandbox link add p0 mtu 1450 type veth peer name eth0 mtu 1450 netns inside
       ip -n sandbox link set p0 master br1 up; ip -n inside link set eth0 up
       # Without a destination nothing need be served.
       mac=$(ip -n inside -o link show eth0 | sed 's/.*ether \\([0-9a-f:]*\\).*/\\1/')
