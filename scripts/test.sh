@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Installs what is missing, builds, and runs every test; without arguments it also checks the machine code of
-# the packet loop in a release build, and counts its instructions. As root nothing is skipped.
+# the packet loop in a release build, counts its instructions,
+# and runs the address sanitizer and the fuzzer. As root nothing is skipped.
 # usage: scripts/test.sh [arguments of `swift test`, as --filter NAME]
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
@@ -16,7 +17,7 @@ scripts/build.sh debug
 say "testing"
 # One at a time: the tests share two cores, and some count packets.
 swift test --no-parallel "$@"
-[ $# -gt 0 ] || { scripts/packet-loop.sh; scripts/instructions.sh; }
+[ $# -gt 0 ] || { scripts/packet-loop.sh; scripts/instructions.sh; scripts/sanitize.sh; scripts/fuzz.sh 10; }
 
 say "looking for leftovers"
 after=$(ip netns list | sort)
