@@ -33,6 +33,9 @@ struct Journal: Codable, Equatable {
     var name: String
     var mac: String
     var madeClsact: Bool
+    /// Absent in journals of versions without.
+    var handle: UInt32?
+    var namespaceCookie: UInt64?
   }
   /// Absent in journals of versions without.
   var filters: [Filter]?
@@ -102,10 +105,15 @@ extension Journal.Filter {
 
   private func undoHere() throws -> Bool {
     let links = try RouteConnection().links()
-    guard let link = links.first(where: { $0.index == index }), link.mac?.description ?? "" == mac else {
-      return false
-    }
-    try TCFilter.remove(from: index, withClsact: madeClsact)
+    guard let link = links.first(where: { $0.index == index }),
+      namespaceCookie.map({ $0 == NamespaceReference.currentCookie() })
+        ?? (link.mac?.description ?? "" == mac)
+    else { return false }
+    let handle = handle ?? TCFilter.handle
+    try TCFilter.remove(handle: handle, from: index, withClsact: false)
+    // Others may use clsact by now.
+    let isUsed = try RouteConnection().trafficFilters().contains { $0.link == index && $0.handle != handle }
+    if madeClsact, !isUsed { try TCFilter.remove(handle: handle, from: index, withClsact: true) }
     return true
   }
 }

@@ -64,7 +64,7 @@ extension PolicyFacts {
     _ connection: Box<RouteConnection>, on devices: [Int32], _ own: Set<UInt32>
   ) throws -> [Int32: [String]] {
     let foreign = try connection.value.trafficFilters().filter {
-      $0.handle != TCFilter.handle || $0.priority != TCFilter.priority
+      $0.priority != TCFilter.priority
     }
     var found = Dictionary(grouping: foreign, by: \.link).mapValues { filters in
       filters.map { "a tc \($0.isIngress ? "ingress" : "egress") filter (\($0.kind))" }.sorted()

@@ -17,6 +17,8 @@ final class TCTier: TableTier {
   var onFilter: (Journal.Filter) throws -> Void = { _ in }
   var onFilterRemoved: (Journal.Filter) -> Void = { _ in }
   private let hasTCX: Bool
+  /// Of this overlay's filters: on an uplink that several share, each has its own.
+  private let handle: UInt32
   private let portProgram: BPFProgram
   private let uplinkProgram: BPFProgram
   private let portStub: BPFProgram
@@ -45,6 +47,7 @@ final class TCTier: TableTier {
     portStub = try tables.program("culvert_stub_port")
     uplinkStub = try tables.program("culvert_stub_uplink")
     attached = try tables.map("attached")
+    handle = 0xc000_0000 | UInt32(place.bridge.index)
     hasTCX = TCXLink.isSupported() && !options.avoidsTCX
     if !hasTCX {
       try attached.update(0, portProgram.descriptor.raw)
@@ -97,16 +100,21 @@ final class TCTier: TableTier {
   private func attachProgram(_ link: Link, slot: UInt32) throws {
     let isUplink = slot == UInt32(CULVERT_UPLINK_SLOT)
     guard hasTCX else {
+      let route = try RouteConnection()
+      let others = try route.trafficFilters().filter { $0.link == link.index }
+      // What only filters of ours use was made by one of us, and goes with the last.
+      let isOurs = !others.isEmpty && others.allSatisfy { $0.priority == TCFilter.priority }
       let change = Journal.Filter(
         namespaceInode: try NetworkNamespace.current().identity.inode, index: link.index, name: link.name,
         mac: link.mac?.description ?? "",
-        madeClsact: try RouteConnection().ingressDisciplines()[link.index] == nil)
+        madeClsact: try isOurs || route.ingressDisciplines()[link.index] == nil,
+        handle: handle, namespaceCookie: NamespaceReference.currentCookie())
       try onFilter(change)
       filters[slot] = change
       if isUplink {
-        try TCFilter.add(uplinkStub, to: link.index, interface: link.name)
+        try TCFilter.add(uplinkStub, handle: handle, to: link.index, interface: link.name)
       } else {
-        try TCFilter.add(portStub, to: link.index, interface: link.name)
+        try TCFilter.add(portStub, handle: handle, to: link.index, interface: link.name)
       }
       return
     }

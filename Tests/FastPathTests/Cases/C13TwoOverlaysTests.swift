@@ -38,6 +38,33 @@ struct C13TwoOverlaysTests {
     #expect(try answers(overlay) == [5, 5])
   }
 
+  /// On kernels without tcx, each has its filter on the uplink, and clsact goes with the last.
+  @Test func filtersShareADevice() throws {
+    let overlay = try two()
+    let host = overlay.hosts["a"]!
+    func carried(_ service: FastPathService) throws -> UInt64 {
+      try service.stats().ports.reduce(0) { $0 + ($1.forwarded["decapsulated"]?.packets ?? 0) }
+    }
+    let services = try ["br0", "br1"].map { bridge in
+      try overlay.start("a") {
+        $0.overlay = bridge
+        $0.tier = .tc
+        $0.avoidsTCX = true
+      }
+    }
+    #expect(try answers(overlay) == [5, 5])
+    for service in services { #expect(try carried(service) >= 4) }
+    try services[0].stop()
+    let before = try carried(services[1])
+    #expect(try answers(overlay) == [5, 5])
+    #expect(try carried(services[1]) >= before + 4)
+    #expect(try host.shell("tc qdisc show dev eth0").contains("clsact"))
+    try services[1].stop()
+    for device in ["eth0", "va1", "va3"] {
+      #expect(try !host.shell("tc qdisc show dev \(device)").contains("clsact"))
+    }
+  }
+
   /// Another VXLAN device on the same port with the same VNI on another address of the host, and one that comes late.
   @Test(arguments: Tier.allCases) func anOverlayThatComesLaterIsReachedToo(tier: Tier) throws {
     let overlay = try TestOverlay(ipv6: false)
