@@ -81,3 +81,25 @@ struct VerdictTests {
       Verdict(RatioEstimate(ratio: 3, interval: 2.9...3.1, pairs: 6), noise: nil, better: .higher) == .better)
   }
 }
+
+struct DeviceCountTests {
+  static let text = """
+    Inter-|   Receive                                                |  Transmit
+     face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
+       lo:       0       0    0    0    0     0          0         0        0       0    0    0    0     0       0          0
+      vx0: 900000      30    0    0    0     0          0         0     5000      70    0    0    0     0       0          0
+     vx01:1 2    0    0    0     0          0         0     5000      70    0    0    0     0       0          0
+    """
+
+  @Test func meanBytesOfWhatCameSince() throws {
+    let count = try #require(DeviceCount("vx0", in: Self.text))
+    #expect(count == DeviceCount("vx0", in: Self.text.replacing("vx01:", with: "vx1:")))
+    #expect((count.packets, count.bytes) == (30, 900_000))
+    #expect(DeviceCount("vx01", in: Self.text)?.packets == 2)
+    #expect(DeviceCount("eth0", in: Self.text) == nil)
+    let later = try #require(
+      DeviceCount("vx0", in: Self.text.replacing("900000      30", with: "945000      31")))
+    #expect(later.bytesEach(since: count) == 45_000)
+    #expect(count.bytesEach(since: count) == nil)
+  }
+}

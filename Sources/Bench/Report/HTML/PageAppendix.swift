@@ -61,6 +61,11 @@ struct PageAppendix {
       ["kernel", "\(environment.kernel)"], ["CPU", "\(environment.cpu), \(environment.cpus) CPUs"],
       ["baseline", "\(environment.baseline)"], ["order", "\(report.settings.order)"],
     ]
+    if let checksum = environment.outerChecksum {
+      rows.append([
+        "outer UDP checksum of the VXLAN devices", "\(checksum), where a row does not say otherwise",
+      ])
+    }
     if let distance = environment.cpuDistanceNs {
       let range = environment.cpuDistanceRangeNs?.map(Quantity.number).joined(separator: "–") ?? ""
       rows.append(["round trip of a cache line between CPUs", "\(Quantity.number(distance)) ns (\(range))"])
