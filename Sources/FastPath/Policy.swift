@@ -19,8 +19,8 @@ public struct PolicyFacts: Sendable, Equatable {
   public var encryption: [IPsecPolicy] = []
   /// Rules of the underlay's namespace that choose a routing table.
   public var rules: [RoutingRule] = []
-  /// Programs at a port's other end that the tier would not run.
-  public var endPrograms: [Int32: String] = [:]
+  /// Ports whose veth peers have a native XDP program, which whoever enters above the driver would pass by.
+  public var endPrograms: Set<Int32> = []
 
   public init() {}
 
@@ -144,10 +144,7 @@ public struct Policy: Sendable, Equatable {
       }
     }
     for port in state.ports {
-      var reasons = portState(port) + trafficControl(port, facts.overlayFilters, facts.overlayDisciplines)
-      if let program = facts.endPrograms[port.index] {
-        reasons.append(.state("has \(program) at its other end, which this tier would not run"))
-      }
+      let reasons = portState(port) + trafficControl(port, facts.overlayFilters, facts.overlayDisciplines)
       if !reasons.isEmpty { policy.ports[port.index, default: []] += reasons }
     }
     return policy

@@ -47,15 +47,15 @@ extension PolicyFacts {
   }
 
   /// Native XDP programs of the ports' other ends, asked for from here: nothing keeps their namespaces.
-  private static func endPrograms(_ ports: [Link], _ connection: Box<RouteConnection>) -> [Int32: String] {
-    var found: [Int32: String] = [:]
+  private static func endPrograms(_ ports: [Link], _ connection: Box<RouteConnection>) -> Set<Int32> {
+    var found: Set<Int32> = []
     for port in ports where port.kind == "veth" {
       // One that is about to vanish is netlink's news.
       guard let peer = port.peer, let id = port.peerNamespaceID,
         let end = try? connection.value.link(index: peer, namespaceID: id)
       else { continue }
       // XDP_ATTACHED_NONE is 0, XDP_ATTACHED_SKB 2: a generic one is run.
-      if ![0, 2].contains(end.xdpAttached) { found[port.index] = "an XDP program (\(end.name))" }
+      if ![0, 2].contains(end.xdpAttached) { found.insert(port.index) }
     }
     return found
   }

@@ -16,6 +16,8 @@ final class TCTier: TableTier {
   /// Called before a filter is made that would outlive this process, and after it is gone.
   var onFilter: (Journal.Filter) throws -> Void = { _ in }
   var onFilterRemoved: (Journal.Filter) -> Void = { _ in }
+  /// Ports that are sent to by their drivers: an XDP program at the other end is to see what arrives.
+  var sentByDriver: Set<Int32> = []
   private let hasTCX: Bool
   /// Of this overlay's filters: on an uplink that several share, each has its own.
   private let handle: UInt32
@@ -135,7 +137,8 @@ final class TCTier: TableTier {
 
   /// A veth into another namespace can be entered; what else there is, is sent to.
   private func flags(of link: Link) -> UInt32 {
-    link.kind == "veth" && link.peerNamespaceID != nil ? CULVERT_PORT_ENTER.rawValue : 0
+    let mayEnter = link.kind == "veth" && link.peerNamespaceID != nil && !sentByDriver.contains(link.index)
+    return mayEnter ? CULVERT_PORT_ENTER.rawValue : 0
   }
 
   func update(_ link: Link, slot: UInt32) throws {

@@ -54,7 +54,9 @@ struct DocumentTests {
 
   @Test func everyVerdictIsInTheTable() throws {
     let cells = Set(try Self.table().flatMap(\.cells))
-    for verdict in Verdict.allCases where verdict != .passHeadroom {
+    // What takes more than a frame to try: LifeTests, SegmentTests and StalledWorkerTests.
+    let others: Set<Verdict> = [.passHeadroom, .passUnsupported, .passWorker]
+    for verdict in Verdict.allCases where !others.contains(verdict) {
       #expect(cells.contains(Self.words(culvert_verdict(verdict.rawValue))), "\(verdict.name)")
     }
   }

@@ -33,6 +33,7 @@ struct LayoutTests {
     "culvert_burst": inSwift(
       culvert_burst.self, \.jiffy, \.generation, \.macs, \.from, \.local, \.vni_be, \.slot, \.target, \.kind,
       \.zero),
+    "culvert_ids": inSwift(culvert_ids.self, \.next),
     "culvert_counters": inSwift(culvert_counters.self, \.packets, \.bytes),
     "culvert_device_key": inSwift(culvert_device_key.self, \.ifindex, \.netns),
     "culvert_xmit_drops": inSwift(culvert_xmit_drops.self, \.not_sent, \.not_redirected, \.not_taken),

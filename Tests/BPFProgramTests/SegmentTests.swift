@@ -7,7 +7,8 @@ import Testing
 
 @testable import FastPath
 
-/// Packets of several segments (GSO), which only tier `tc` sees.
+/// Packets of several segments (GSO), which only tier `tc` sees. Test runs make none that could be forwarded: an skb whose
+/// segments are TCP's comes from a socket or from GRO alone (SegmentChecksumTests, C20).
 @Suite(.enabled(if: mayUseKernel, .init(rawValue: needsRoot)))
 struct SegmentTests {
   private static let payload = [UInt8](repeating: 7, count: 2500)
@@ -30,29 +31,5 @@ struct SegmentTests {
   func mergedDatagramsAreTheKernels(v6: Bool) throws {
     let outcome = try Self.received(Frames.udp(Self.payload), v6: v6)
     #expect(outcome.value == (try TCTier.clearsTunnelMarks() ? 7 : -1))
-  }
-
-  @Test(arguments: [false, true])
-  func mergedTCPIsDecapsulated(v6: Bool) throws {
-    let outcome = try Self.received(Frames.tcp(Self.payload), v6: v6)
-    #expect(outcome.value == 7)
-  }
-
-  /// RFC 7348 section 5: the outer checksum should be zero. Of single packets it is as the device is set.
-  @Test func outerChecksumOfSegmentsIsZero() throws {
-    let (segments, single) = try Fixture.run(.tc) { fixture in
-      try fixture.setPort(0, ifindex: 9, mtu: 9000, mac: Outer.uplink)
-      try fixture.setTunnel(0) {
-        $0.mtu = 9000
-        $0.flags = CULVERT_TUNNEL_UDP_CSUM.rawValue
-      }
-      let frame = Frames.v4(Frames.tcp(Self.payload))
-      return (
-        try fixture.port.testRunSKB(frame, ifindex: Fixture.lo, segmentSize: 500).data,
-        try fixture.port.testRunSKB(frame, ifindex: Fixture.lo).data
-      )
-    }
-    #expect(try #require(UDPHeader(segments, at: 34)).checksum == 0)
-    #expect(try #require(UDPHeader(single, at: 34)).checksum != 0)
   }
 }

@@ -16,7 +16,7 @@ struct RefreshOrderTests {
     try overlay.ping("a1", "b1", count: 2)
     let (a1, b1) = (overlay.containers["a1"]!, overlay.containers["b1"]!)
     func counts() throws -> (again: Int, late: Int) {
-      (try a1.node.counter("TcpExtTCPFastRetrans"), try b1.node.counter("TcpExtTCPOFOQueue"))
+      (try a1.node.counter("TcpRetransSegs"), try b1.node.counter("TcpExtTCPOFOQueue"))
     }
     let before = try counts()
     let transfer = try Transfer(from: a1, to: b1, seconds: 4, pacing: 25_000_000)

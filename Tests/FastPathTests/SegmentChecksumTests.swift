@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+import FastPath
+import TestSupport
+import Testing
+
+/// The kernel's default is an outer UDP checksum, which a program cannot leave to the device for segments: they go with a
+/// zero one (RFC 7348 section 5), or by the kernel where that is asked for.
+@Suite(.enabled(if: mayUseKernel, Comment(rawValue: needsRoot)))
+struct SegmentChecksumTests {
+  @Test(arguments: OuterChecksum.allCases)
+  func segmentsAreForwardedUnlessExactIsAskedFor(checksum: OuterChecksum) throws {
+    let overlay = try TestOverlay(vxlan: "udpcsum")
+    let service = try overlay.start("a") {
+      $0.tier = .tc
+      $0.outerChecksum = checksum
+    }
+    defer { try? service.stop() }
+    #expect(try service.status().outerChecksum == checksum.rawValue)
+    let bytes = 40 << 20
+    let (a1, b1) = (overlay.containers["a1"]!, overlay.containers["b1"]!)
+    #expect(try Transfer(from: a1, to: b1, bytes: bytes).finish() == .intact)
+    let port = try #require(try service.stats().ports.first { $0.name == "va1" })
+    let forwarded = port.forwarded["encapsulated"]?.bytes ?? 0
+    // A port that carries little of what it sends is given back.
+    #expect(checksum == .exact ? forwarded < UInt64(bytes) / 10 : forwarded > UInt64(bytes) * 9 / 10, "\(port)")
+  }
+}
