@@ -34,6 +34,9 @@ extension Engine {
 
   private func serveUplink() {
     do {
+      if let reason = try place.inUnderlay({ try tier.objection(toUplink: uplink.link) }) {
+        return backOffUplink(reason)
+      }
       try place.inUnderlay {
         let changed = try prepareUplink()
         try tier.attachUplink(uplink.link, endIsSeen: uplink.peer != nil)
@@ -83,7 +86,6 @@ extension Engine {
   private func prepareUplink() throws -> String {
     let link = uplink.link
     var changes = ""
-    if let reason = try tier.objection(toUplink: link) { throw Failure("serve", link.name, advice: reason) }
     if tier.uplinkEndFeatures.isEmpty { return "" }
     if link.kind == "veth" {
       let peer: VethPeer
