@@ -23,7 +23,7 @@ struct Up: CulvertCommand {
   @Option(help: "Network namespace of the uplink (default: the VXLAN device's underlay).")
   var uplinkNetns: String?
   @Option(
-    help: "Where packets are processed: \(Self.tiers); auto is xdp where the uplink's driver has it, else tc."
+    help: "Where packets are processed: \(Self.tiers); auto is tc."
   )
   var tier: String = "auto"
   @Flag(help: "Attach XDP on the skb instead of in the driver: slower, for drivers without XDP.")

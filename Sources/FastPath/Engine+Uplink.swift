@@ -28,7 +28,7 @@ extension Engine {
     let backoff = uplink.backoff.flatMap { $0.isOver(now: Clock.monotonicNanoseconds) ? nil : $0.description }
     uplink.reason =
       stopped
-      ?? (!isAnyServed ? "no port is served" : !hasRemotes ? "no remote address is known yet" : backoff)
+      ?? (ports.isEmpty ? "no container is a port of \(place.bridge.name) yet" : !isAnyServed ? "no port is served" : !hasRemotes ? "no remote address is known yet" : backoff)
     if uplink.reason != nil { giveBackUplink() } else if uplink.slot == nil { serveUplink() }
   }
 

@@ -19,6 +19,8 @@ static __always_inline void came_by(struct visit *visit, __u32 slot)
 
 static __always_inline int finish(packet_t *ctx, struct visit *visit, __u32 verdict)
 {
+	__u32 place;
+
 	if (verdict >= CULVERT_PASS_TRUNCATED)
 		visit->bytes = packet_bytes(ctx);
 	if (!visit->count) {
@@ -29,9 +31,13 @@ static __always_inline int finish(packet_t *ctx, struct visit *visit, __u32 verd
 			verdict = CULVERT_PASS_UNKNOWN_PORT;
 		came_by(visit, slot ? *slot : CULVERT_UPLINK_SLOT);
 	}
-	if (visit->count && verdict < 32) {
-		visit->count->packets[verdict]++;
-		visit->count->bytes[verdict] += visit->bytes;
+	/* A verdict may come from a map; a bound that the compiler knows by itself, Linux 6.1's verifier does not see. */
+	place = verdict;
+	barrier_var(place);
+	place &= 31;
+	if (visit->count) {
+		visit->count->packets[place]++;
+		visit->count->bytes[place] += visit->bytes;
 	}
 	if (verdict < CULVERT_PASS_TRUNCATED)
 		return ACTION_FORWARDED;
