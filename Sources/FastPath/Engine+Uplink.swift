@@ -26,9 +26,15 @@ extension Engine {
   func reconcileUplink(_ stopped: String?, hasRemotes: Bool) {
     let isAnyServed = ports.keys.contains { isServed($0) }
     let backoff = uplink.backoff.flatMap { $0.isOver(now: Clock.monotonicNanoseconds) ? nil : $0.description }
-    uplink.reason =
-      stopped
-      ?? (ports.isEmpty ? "no container is a port of \(place.bridge.name) yet" : !isAnyServed ? "no port is served" : !hasRemotes ? "no remote address is known yet" : backoff)
+    let idle: String? =
+      if ports.isEmpty {
+        "no container is a port of \(place.bridge.name) yet"
+      } else if !isAnyServed {
+        "no port is served"
+      } else {
+        hasRemotes ? nil : "no remote address is known yet"
+      }
+    uplink.reason = stopped ?? idle ?? backoff
     if uplink.reason != nil { giveBackUplink() } else if uplink.slot == nil { serveUplink() }
   }
 

@@ -47,7 +47,6 @@ struct StopTests {
   @Test(arguments: [SIGSTOP, SIGKILL]) func theKernelCarriesOnForAProcessThatStandsStill(signal: Int32) throws
   {
     let overlay = try TestOverlay(ipv6: false)
-    try overlay.inhabit()
     try overlay.ping("a1", "b1")
     let path = overlay.hosts["a"]!.path
     let process = try DeathTests().up(overlay, "a", ["--tier", "afxdp"])

@@ -116,9 +116,6 @@ public final class TestOverlay {
     if introduced { for (one, other) in zip(names, names.dropFirst()) { _ = try? ping(one, other) } }
   }
 
-  /// Namespaces are mounted: another process finds them without a process in each.
-  public func inhabit() throws {}
-
   /// The kernel's bridges learn where everybody is.
   public func ping(_ from: String, _ to: String, count: Int = 1, options: String = "") throws {
     try containers[from]!.node.shell(
