@@ -5,7 +5,7 @@
  * serve never gets there: from user space nothing can be given back.
  */
 #include <linux/futex.h>
-#include "lib/raw.h"
+#include "lib/xdp_frame.h"
 
 /* Frames longer than this do not fit into the forwarder's memory. */
 const volatile __u32 frame_limit = 1792;
@@ -93,25 +93,25 @@ static __always_inline int is_completable(const struct inner *in)
 	return 0;
 }
 
-/* CULVERT_HANDOVER_PARTIAL where what comes in by the port may have an unfinished checksum. */
-static __always_inline __u32 partial(const struct route *route)
+/* CULVERT_METADATA_PARTIAL where what comes in by the port may have an unfinished checksum. */
+static __always_inline __u32 partial(const struct decision *decision)
 {
-	struct culvert_port *from = port_at(route->slot);
+	struct culvert_port *from = port_at(decision->slot);
 
-	return from && from->flags & CULVERT_PORT_PARTIAL ? CULVERT_HANDOVER_PARTIAL : 0;
+	return from && from->flags & CULVERT_PORT_PARTIAL ? CULVERT_METADATA_PARTIAL : 0;
 }
 
 /* To the socket of the queue that the frame came by, with what to do. */
-static __always_inline __u32 hand_over(struct xdp_md *ctx, struct route *route, __u32 verdict, __u32 flags)
+static __always_inline __u32 hand_over(struct xdp_md *ctx, struct decision *decision, __u32 verdict, __u32 flags)
 {
-	struct culvert_handover *handover;
+	struct culvert_metadata *handover;
 	__u32 queue = ctx->rx_queue_index;
-	__u32 kept = route_settle(route);
+	__u32 kept = refresh_or_cache(decision);
 
 	if (kept)
 		return kept;
 	if (queue >= CULVERT_QUEUES ||
-	    bpf_redirect_map(&sockets, route->slot * CULVERT_QUEUES + queue, 0) != XDP_REDIRECT)
+	    bpf_redirect_map(&sockets, decision->slot * CULVERT_QUEUES + queue, 0) != XDP_REDIRECT)
 		return CULVERT_PASS_UNKNOWN_PORT;
 	if (bpf_xdp_adjust_meta(ctx, -(int)sizeof(*handover)))
 		return CULVERT_PASS_HEADROOM;
@@ -122,47 +122,47 @@ static __always_inline __u32 hand_over(struct xdp_md *ctx, struct route *route, 
 	handover = (void *)(long)ctx->data_meta;
 	if ((void *)(handover + 1) > (void *)(long)ctx->data)
 		return CULVERT_PASS_HEADROOM;
-	handover->target = route->target;
+	handover->target = decision->target;
 	handover->verdict = verdict | flags;
 	return verdict;
 }
 
-static __always_inline __u32 send_encapsulated(struct xdp_md *ctx, const struct inner *in, struct route *route,
-					       struct visit *visit, struct culvert_tunnel *tunnel)
+static __always_inline __u32 send_encapsulated(struct xdp_md *ctx, const struct inner *in, struct decision *decision,
+					       struct packet_context *packet, struct culvert_tunnel *tunnel)
 {
-	__u32 flags = partial(route);
+	__u32 flags = partial(decision);
 
-	return flags && !is_completable(in) ? CULVERT_PASS_CHECKSUM : hand_over(ctx, route, CULVERT_FORWARDED_ENCAP, flags);
+	return flags && !is_completable(in) ? CULVERT_PASS_CHECKSUM : hand_over(ctx, decision, CULVERT_FORWARDED_ENCAP, flags);
 }
 
-static __always_inline __u32 send_decapsulated(struct xdp_md *ctx, const struct inner *in, struct route *route,
+static __always_inline __u32 send_decapsulated(struct xdp_md *ctx, const struct inner *in, struct decision *decision,
 					       __u8 outer_tos)
 {
-	return hand_over(ctx, route, CULVERT_FORWARDED_DECAP, partial(route));
+	return hand_over(ctx, decision, CULVERT_FORWARDED_DECAP, partial(decision));
 }
 
-static __always_inline __u32 send_local(struct xdp_md *ctx, const struct inner *in, struct route *route)
+static __always_inline __u32 send_local(struct xdp_md *ctx, const struct inner *in, struct decision *decision)
 {
-	__u32 flags = partial(route);
+	__u32 flags = partial(decision);
 
-	return flags && !is_completable(in) ? CULVERT_PASS_CHECKSUM : hand_over(ctx, route, CULVERT_FORWARDED_LOCAL, flags);
+	return flags && !is_completable(in) ? CULVERT_PASS_CHECKSUM : hand_over(ctx, decision, CULVERT_FORWARDED_LOCAL, flags);
 }
 
 /* On the host's end of each container's veth. */
 SEC("xdp.frags") int culvert_port(struct xdp_md *ctx)
 {
-	struct visit visit = {};
+	struct packet_context packet = {};
 
-	return finish(ctx, &visit, from_container(ctx, &visit));
+	return account(ctx, &packet, from_container(ctx, &packet));
 }
 
 /* On the underlay's interface. */
 SEC("xdp.frags") int culvert_uplink(struct xdp_md *ctx)
 {
-	struct visit visit = {};
+	struct packet_context packet = {};
 
-	came_by(&visit, CULVERT_UPLINK_SLOT);
-	return finish(ctx, &visit, from_wire(ctx, &visit));
+	set_ingress_port(&packet, CULVERT_UPLINK_SLOT);
+	return account(ctx, &packet, from_wire(ctx, &packet));
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

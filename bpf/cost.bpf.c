@@ -4,7 +4,7 @@
  * before it does and one step more, and leaves the frame as it was, so that it can
  * run again over the same one. Nothing is redirected: that takes live frames.
  */
-#include "lib/redirect.h"
+#include "lib/xdp_send.h"
 
 /* How many remote addresses, of which each run takes another; 0: the frame's own, always. */
 volatile __u32 spread SEC(".data.spread");
@@ -95,15 +95,15 @@ SEC("xdp.frags") int cost_parse(struct xdp_md *ctx)
 SEC("xdp.frags") int cost_table(struct xdp_md *ctx)
 {
 	void *frame = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	struct visit visit = {};
-	struct route route = {};
+	struct packet_context packet = {};
+	struct decision decision = {};
 	struct inner in = {};
 
 	if (has_headers(frame, end))
 		choose_remote(frame);
-	if (parse_inner(&in, frame, end) || route_from_port(ctx, &route, &visit, frame))
+	if (parse_inner(&in, frame, end) || decide_from_port(ctx, &decision, &packet, frame))
 		return XDP_ABORTED;
-	route_settle(&route);
+	refresh_or_cache(&decision);
 	return XDP_PASS;
 }
 
@@ -111,13 +111,13 @@ SEC("xdp.frags") int cost_table(struct xdp_md *ctx)
 SEC("xdp.frags") int cost_port(struct xdp_md *ctx)
 {
 	void *frame = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	struct visit visit = {};
+	struct packet_context packet = {};
 	__u32 verdict;
 
 	if (has_headers(frame, end))
 		choose_remote(frame);
-	verdict = from_container(ctx, &visit);
-	finish(ctx, &visit, verdict);
+	verdict = from_container(ctx, &packet);
+	account(ctx, &packet, verdict);
 	if (verdict == CULVERT_FORWARDED_ENCAP && bpf_xdp_adjust_head(ctx, OUTER_BYTES))
 		return XDP_ABORTED;
 	return XDP_PASS;
@@ -137,14 +137,14 @@ SEC("xdp.frags") int cost_outer(struct xdp_md *ctx)
 SEC("xdp.frags") int cost_uplink(struct xdp_md *ctx)
 {
 	void *frame = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	struct visit visit = {};
+	struct packet_context packet = {};
 	__u32 verdict;
 
 	if (has_headers(frame, end))
 		choose_sender(frame);
-	came_by(&visit, CULVERT_UPLINK_SLOT);
-	verdict = from_wire(ctx, &visit);
-	finish(ctx, &visit, verdict);
+	set_ingress_port(&packet, CULVERT_UPLINK_SLOT);
+	verdict = from_wire(ctx, &packet);
+	account(ctx, &packet, verdict);
 	if (verdict == CULVERT_FORWARDED_DECAP && bpf_xdp_adjust_head(ctx, -OUTER_BYTES))
 		return XDP_ABORTED;
 	return XDP_PASS;

@@ -72,7 +72,7 @@ int BPF_PROG(culvert_redirect, const struct net_device *from, const void *progra
 
 	if (count)
 		count->not_redirected++;
-	count = drops_of(from, place | CULVERT_WAY_OUT);
+	count = drops_of(from, place | CULVERT_EGRESS);
 	if (count)
 		count->not_sent++;
 	return 0;

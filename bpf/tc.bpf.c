@@ -4,7 +4,7 @@
  * offloads stay what they are: a 64 KiB segment crosses the overlay whole.
  */
 #define CULVERT_SKB
-#include "lib/path.h"
+#include "lib/datapath.h"
 
 /* Not in every header that this is built with (Linux 6.3, and 7.1 for the last). */
 #define ADJ_ROOM_DECAP_L3_IPV6 (1ull << 8)
@@ -72,8 +72,8 @@ static __always_inline __u32 segments_of(struct __sk_buff *skb, const struct inn
 	return (skb->len - headers + skb->gso_size - 1) / skb->gso_size;
 }
 
-static __always_inline __u32 send_encapsulated(struct __sk_buff *skb, const struct inner *in, struct route *route,
-					       struct visit *visit, struct culvert_tunnel *tunnel)
+static __always_inline __u32 send_encapsulated(struct __sk_buff *skb, const struct inner *in, struct decision *decision,
+					       struct packet_context *packet, struct culvert_tunnel *tunnel)
 {
 	struct culvert_port *uplink = port_at(CULVERT_UPLINK_SLOT);
 	struct flow flow = { .segments = segments_of(skb, in) };
@@ -84,17 +84,17 @@ static __always_inline __u32 send_encapsulated(struct __sk_buff *skb, const stru
 	made = bpf_map_lookup_elem(&scratch, &zero);
 	if (!uplink || !made)
 		return CULVERT_PASS_UNKNOWN_PORT;
-	if (visit->bytes + OUTER_BYTES - OUTER_IP > 0xffff)
+	if (packet->bytes + OUTER_BYTES - OUTER_IP > 0xffff)
 		return CULVERT_PASS_MTU;
 	/* A full outer checksum of segments: the kernel's device has marks on the skb for it that a program cannot set. */
 	if (tunnel->flags & CULVERT_TUNNEL_UDP_CSUM && skb->gso_size && exact_checksums)
 		return CULVERT_PASS_CHECKSUM;
 	flow.hash = bpf_get_hash_recalc(skb) ?: flow_hash(in);
 	flow.port = device_source_port(flow.hash, tunnel);
-	verdict = prepare_outer(skb, &out, in, tunnel, visit->bytes, flow, !skb->gso_size);
+	verdict = prepare_outer(skb, &out, in, tunnel, packet->bytes, flow, !skb->gso_size);
 	if (verdict)
 		return verdict;
-	verdict = route_settle(route);
+	verdict = refresh_or_cache(decision);
 	if (verdict)
 		return verdict;
 	AT64((void *)made, OUTER_BYTES) = AT64(in->frame, 0);
@@ -120,10 +120,10 @@ static __always_inline void deliver(struct __sk_buff *skb, const struct culvert_
 	}
 }
 
-static __always_inline __u32 send_local(struct __sk_buff *skb, const struct inner *in, struct route *route)
+static __always_inline __u32 send_local(struct __sk_buff *skb, const struct inner *in, struct decision *decision)
 {
-	struct culvert_port *port = port_at(route->target);
-	__u32 verdict = route_settle(route);
+	struct culvert_port *port = port_at(decision->target);
+	__u32 verdict = refresh_or_cache(decision);
 
 	if (verdict)
 		return verdict;
@@ -150,10 +150,10 @@ static __always_inline void write_ecn(struct __sk_buff *skb, const int is_ip4, _
 	}
 }
 
-static __always_inline __u32 send_decapsulated(struct __sk_buff *skb, const struct inner *in, struct route *route,
+static __always_inline __u32 send_decapsulated(struct __sk_buff *skb, const struct inner *in, struct decision *decision,
 					       __u8 outer_tos)
 {
-	struct culvert_port *port = port_at(route->target);
+	struct culvert_port *port = port_at(decision->target);
 	__u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET | (decap_flags & ADJ_ROOM_DECAP_L4_UDP);
 	int tos = merged_tos(in->tos, outer_tos), may_enter = 1;
 	__u32 is_ip4 = in->is_ip4, verdict;
@@ -166,7 +166,7 @@ static __always_inline __u32 send_decapsulated(struct __sk_buff *skb, const stru
 	/* The marks of a tunnel stay on merged packets. TCP does not mind; a UDP socket cannot cut such datagrams up again. */
 	if (skb->gso_size && in->protocol != IPPROTO_TCP && !(decap_flags & ADJ_ROOM_DECAP_L4_UDP))
 		return CULVERT_PASS_UNSUPPORTED;
-	verdict = route_settle(route);
+	verdict = refresh_or_cache(decision);
 	if (verdict)
 		return verdict;
 	macs[0] = AT32(in->frame, 0);
@@ -240,24 +240,24 @@ pull:
 /* On the host's end of each container's veth. */
 SEC("tc") int culvert_port(struct __sk_buff *skb)
 {
-	struct visit visit = {};
+	struct packet_context packet = {};
 
 	if (skb->vlan_present)
-		return finish(skb, &visit, CULVERT_PASS_NOT_IP);
+		return account(skb, &packet, CULVERT_PASS_NOT_IP);
 	gather_headers(skb, 0);
-	return finish(skb, &visit, from_container(skb, &visit));
+	return account(skb, &packet, from_container(skb, &packet));
 }
 
 /* On the underlay's interface. */
 SEC("tc") int culvert_uplink(struct __sk_buff *skb)
 {
-	struct visit visit = {};
+	struct packet_context packet = {};
 
-	came_by(&visit, CULVERT_UPLINK_SLOT);
+	set_ingress_port(&packet, CULVERT_UPLINK_SLOT);
 	if (skb->vlan_present)
-		return finish(skb, &visit, CULVERT_PASS_NOT_OVERLAY);
+		return account(skb, &packet, CULVERT_PASS_NOT_OVERLAY);
 	gather_headers(skb, OUTER_BYTES);
-	return finish(skb, &visit, from_wire(skb, &visit));
+	return account(skb, &packet, from_wire(skb, &packet));
 }
 
 /*

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /* Tier `xdp`: all of it in the driver's receive path. */
-#include "lib/redirect.h"
+#include "lib/xdp_send.h"
 
 /* On the host's end of each container's veth. */
 SEC("xdp.frags") int culvert_port(struct xdp_md *ctx)
 {
-	struct visit visit = {};
+	struct packet_context packet = {};
 
-	return finish(ctx, &visit, from_container(ctx, &visit));
+	return account(ctx, &packet, from_container(ctx, &packet));
 }
 
 /* On the underlay's interface. */
 SEC("xdp.frags") int culvert_uplink(struct xdp_md *ctx)
 {
-	struct visit visit = {};
+	struct packet_context packet = {};
 
-	came_by(&visit, CULVERT_UPLINK_SLOT);
-	return finish(ctx, &visit, from_wire(ctx, &visit));
+	set_ingress_port(&packet, CULVERT_UPLINK_SLOT);
+	return account(ctx, &packet, from_wire(ctx, &packet));
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

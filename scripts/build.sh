@@ -13,7 +13,7 @@ need_packages "${build_packages[@]}"
 out=Sources/CBPFObjects/generated
 mkdir -p "$out"
 clang=$(bpf_clang)
-# The programs run on the machine that they are built for; x86 never reorders loads (bpf/lib/lookup.h).
+# The programs run on the machine that they are built for; x86 never reorders loads (bpf/lib/fdb.h).
 order=()
 [ "$(uname -m)" = x86_64 ] && order=(-DCULVERT_LOADS_IN_ORDER)
 say "compiling bpf/ with $clang"

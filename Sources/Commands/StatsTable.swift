@@ -74,12 +74,12 @@ struct StatsTable {
   private var workers: [String] {
     (stats.workers ?? []).enumerated().flatMap { index, work -> [String] in
       guard let burst = work.packetsPerBurst, let calls = work.callsPerPacket else { return [] }
-      let rests =
-        work.rests == 0
-        ? "" : "; too expensive \(counted(Int(work.rests), "time", "times")), and left for a second each"
+      let backoffs =
+        work.backoffs == 0
+        ? "" : "; too expensive \(counted(Int(work.backoffs), "time", "times")), and left for a second each"
       return [
         String(format: "  worker %d: %.1f packets a burst, %.3f system calls a packet", index, burst, calls)
-      ] + (work.redirected > 0 ? ["    sent by redirection: \(work.redirected) packets\(rests)"] : [])
+      ] + (work.redirected > 0 ? ["    sent by redirection: \(work.redirected) packets\(backoffs)"] : [])
     }
   }
 }

@@ -162,7 +162,7 @@ public final class BurstInMemory {
     for offset in offsets {
       let frame = memory + Int(offset)
       let words = frame.u64(-8)
-      if case .encapsulated = Handover.carryOut(frame, bytes: bytes, snapshot, seed: seed, identifications) {
+      if case .encapsulated = FrameMetadata.apply(frame, bytes: bytes, snapshot, seed: seed, identifications) {
         seen &+= UInt64(frame.u16(Layout.outerIP + 10 - Layout.outer))
       }
       frame.put(-8, words)

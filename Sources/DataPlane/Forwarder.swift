@@ -26,7 +26,7 @@ struct Forwarder: ~Copyable {
   private let live: LiveSender?
   private let outbox: LiveSender.Outbox?
   private var listed = 0
-  private var strain = Strain()
+  private var backoff = RedirectionBackoff()
   private let base: UnsafeMutableRawPointer
   private var pool: FramePool
   private var shares: FillShares
@@ -35,25 +35,25 @@ struct Forwarder: ~Copyable {
   private let seed: UInt64
   private let identifications: Identifications
 
-  private let lanes: UnsafeMutablePointer<Lane>
-  private let laneCapacity: Int
-  /// Lanes in use, in the order they are served.
+  private let queues: UnsafeMutablePointer<PortQueue>
+  private let queueCapacity: Int
+  /// Queues in use, in the order they are served.
   private let active: UnsafeMutablePointer<UInt16>
   private(set) var activeCount = 0
   private var isFree: [Bool]
-  /// Through which lane a slot is reached.
-  private let laneOfSlot: UnsafeMutablePointer<UInt16>
+  /// Through which queue a slot is reached.
+  private let queueOfSlot: UnsafeMutablePointer<UInt16>
   private let slotCapacity: Int
-  /// Lanes with descriptors to show to the kernel.
+  /// Queues with descriptors to show to the kernel.
   private let kicks: UnsafeMutablePointer<UInt16>
   private var kickCount = 0
   private var gathered = 0
   private var gatheredTurns = 0
   private(set) var behindCount = 0
 
-  /// - Parameter lanes: sockets at most; `slots`: ports at most, the uplink included.
+  /// - Parameter queues: sockets at most; `slots`: ports at most, the uplink included.
   init(
-    memory: consuming FrameMemory, live: consuming LiveSender?, lanes laneCapacity: Int, slots: Int,
+    memory: consuming FrameMemory, live: consuming LiveSender?, queues queueCapacity: Int, slots: Int,
     seed: UInt64, identifications blocks: IdentificationBlocks
   ) {
     base = memory.base
@@ -64,59 +64,59 @@ struct Forwarder: ~Copyable {
     self.live = live
     self.seed = seed
     identifications = Identifications(blocks)
-    self.laneCapacity = laneCapacity
+    self.queueCapacity = queueCapacity
     slotCapacity = slots
     losses = LossCounters(slots: slots)
-    lanes = .allocate(capacity: laneCapacity)
-    active = .allocate(capacity: laneCapacity)
-    kicks = .allocate(capacity: laneCapacity)
-    laneOfSlot = .allocate(capacity: slots)
-    laneOfSlot.initialize(repeating: Lane.none, count: slots)
-    isFree = Array(repeating: true, count: laneCapacity)
+    queues = .allocate(capacity: queueCapacity)
+    active = .allocate(capacity: queueCapacity)
+    kicks = .allocate(capacity: queueCapacity)
+    queueOfSlot = .allocate(capacity: slots)
+    queueOfSlot.initialize(repeating: PortQueue.none, count: slots)
+    isFree = Array(repeating: true, count: queueCapacity)
   }
 
   deinit {
-    for index in 0..<activeCount { (lanes + Int(active[index])).deinitialize(count: 1) }
-    lanes.deallocate()
+    for index in 0..<activeCount { (queues + Int(active[index])).deinitialize(count: 1) }
+    queues.deallocate()
     active.deallocate()
     kicks.deallocate()
-    laneOfSlot.deallocate()
+    queueOfSlot.deallocate()
   }
 
   // MARK: - Sockets come and go while the worker is parked
 
   /// For one more container's port, or socket of the uplink.
   var hasRoom: Bool {
-    activeCount < laneCapacity && FillShares.first(ofLeft: pool.count) >= FillShares.fewest
+    activeCount < queueCapacity && FillShares.first(ofLeft: pool.count) >= FillShares.fewest
   }
 
   /// Takes a bound socket in. The first of a slot is the one that frames for it leave by.
   mutating func add(_ socket: consuming XDPSocket, slot: UInt32) {
     let index = isFree.firstIndex(of: true)!
     isFree[index] = false
-    (lanes + index).initialize(to: Lane(socket: socket, slot: slot))
+    (queues + index).initialize(to: PortQueue(socket: socket, slot: slot))
     active[activeCount] = UInt16(index)
     activeCount += 1
-    if laneOfSlot[Int(slot)] == Lane.none { laneOfSlot[Int(slot)] = UInt16(index) }
-    lanes[index].floor = FillShares.first(ofLeft: pool.count)
+    if queueOfSlot[Int(slot)] == PortQueue.none { queueOfSlot[Int(slot)] = UInt16(index) }
+    queues[index].floor = FillShares.first(ofLeft: pool.count)
     share()
-    offer(index, lanes[index].floor)
+    offer(index, queues[index].floor)
   }
 
   /// Deals the frames out among the sockets that there are: what is offered already stays so until it comes back.
   private mutating func share() {
     let uplinks = (0..<activeCount).filter { isUplink(Int(active[$0])) }
-    for position in uplinks { lanes[Int(active[position])].floor = shares.uplink(uplinks.count) }
+    for position in uplinks { queues[Int(active[position])].floor = shares.uplink(uplinks.count) }
     shares.sockets = activeCount - uplinks.count
   }
 
   @inline(__always)
-  private func isUplink(_ index: Int) -> Bool { lanes[index].slot == UInt32(CULVERT_UPLINK_SLOT) }
+  private func isUplink(_ index: Int) -> Bool { queues[index].slot == UInt32(CULVERT_UPLINK_SLOT) }
 
   /// What the slot's device can do has changed.
   mutating func set(slot: UInt32, isRedirectTarget: Bool) {
-    for position in 0..<activeCount where lanes[Int(active[position])].slot == slot {
-      lanes[Int(active[position])].isRedirectTarget = isRedirectTarget && outbox != nil
+    for position in 0..<activeCount where queues[Int(active[position])].slot == slot {
+      queues[Int(active[position])].isRedirectTarget = isRedirectTarget && outbox != nil
     }
   }
 
@@ -134,14 +134,14 @@ struct Forwarder: ~Copyable {
   }
 
   private mutating func hasReceived(_ slot: UInt32) -> Bool {
-    for position in 0..<activeCount where lanes[Int(active[position])].slot == slot {
-      if lanes[Int(active[position])].socket.receive.available(atMost: 1) > 0 { return true }
+    for position in 0..<activeCount where queues[Int(active[position])].slot == slot {
+      if queues[Int(active[position])].socket.receive.available(atMost: 1) > 0 { return true }
     }
     return false
   }
 
   private func isBehind(_ slot: UInt32) -> Bool {
-    (0..<activeCount).contains { lanes[Int(active[$0])].slot == slot && lanes[Int(active[$0])].isBehind }
+    (0..<activeCount).contains { queues[Int(active[$0])].slot == slot && queues[Int(active[$0])].isBehind }
   }
 
   /// Serves the slot's sockets no longer; `close` and `reclaim` must follow.
@@ -149,9 +149,9 @@ struct Forwarder: ~Copyable {
     var retired: [UInt16] = []
     for position in 0..<activeCount {
       let index = active[position]
-      if lanes[Int(index)].slot == slot {
-        if lanes[Int(index)].isBehind { behindCount -= 1 }
-        if !isUplink(Int(index)) { shares.held -= lanes[Int(index)].offered }
+      if queues[Int(index)].slot == slot {
+        if queues[Int(index)].isBehind { behindCount -= 1 }
+        if !isUplink(Int(index)) { shares.held -= queues[Int(index)].offered }
         retired.append(index)
       } else {
         active[position - retired.count] = index
@@ -159,13 +159,13 @@ struct Forwarder: ~Copyable {
     }
     activeCount -= retired.count
     share()
-    laneOfSlot[Int(slot)] = Lane.none
+    queueOfSlot[Int(slot)] = PortQueue.none
     losses.reset(slot)
     return retired
   }
 
-  /// Closes a retired lane's socket, which takes milliseconds: not while the worker waits.
-  func close(_ index: UInt16) { (lanes + Int(index)).deinitialize(count: 1) }
+  /// Closes a retired queue's socket, which takes milliseconds: not while the worker waits.
+  func close(_ index: UInt16) { (queues + Int(index)).deinitialize(count: 1) }
 
   /// Takes back the frames that a closed socket held.
   mutating func reclaim(_ retired: [UInt16]) {
@@ -175,20 +175,20 @@ struct Forwarder: ~Copyable {
     }
   }
 
-  func descriptor(_ position: Int) -> Int32 { lanes[Int(active[position])].socket.descriptor.raw }
+  func descriptor(_ position: Int) -> Int32 { queues[Int(active[position])].socket.descriptor.raw }
 
   /// Frames redirected to the slot's sockets that the kernel could not hand over.
   func receiveDropped(slot: UInt32) throws(Failure) -> UInt64 {
     var sum: UInt64 = 0
-    for position in 0..<activeCount where lanes[Int(active[position])].slot == slot {
-      sum += try lanes[Int(active[position])].socket.statistics().receiveDropped
+    for position in 0..<activeCount where queues[Int(active[position])].slot == slot {
+      sum += try queues[Int(active[position])].socket.statistics().receiveDropped
     }
     return sum
   }
 
   // MARK: - The packet loop
 
-  /// One turn over all lanes. Returns whether it did anything: frames that were sent are to be offered again.
+  /// One turn over all queues. Returns whether it did anything: frames that were sent are to be offered again.
   @inline(never)
   mutating func turn(_ snapshot: TunnelTable.Snapshot) -> Bool {
     var packets = 0
@@ -196,15 +196,15 @@ struct Forwarder: ~Copyable {
     for position in 0..<activeCount {
       let index = Int(active[position])
       complete(index)
-      let count = lanes[index].socket.receive.available(atMost: Self.burst)
+      let count = queues[index].socket.receive.available(atMost: Self.burst)
       if count > 0 {
         forward(index, count, snapshot)
         packets &+= Int(count)
         bursts &+= 1
-        lanes[index].offered &-= count
+        queues[index].offered &-= count
         if !isUplink(index) { shares.held &-= count }
       }
-      if count > 0 || lanes[index].offered < lanes[index].floor { refill(index) }
+      if count > 0 || queues[index].offered < queues[index].floor { refill(index) }
     }
     gathered &+= packets
     gatheredTurns &+= 1
@@ -218,12 +218,12 @@ struct Forwarder: ~Copyable {
     return packets > 0 || hasSent
   }
 
-  /// Also before lanes come or go: what is listed must be there.
+  /// Also before queues come or go: what is listed must be there.
   @inline(__always)
   mutating func sendGathered() {
     if listed > 0 { redirect() }
     for position in 0..<kickCount {
-      lanes[Int(kicks[position])].isListed = false
+      queues[Int(kicks[position])].isListed = false
       transmit(Int(kicks[position]))
     }
     kickCount = 0
@@ -234,20 +234,20 @@ struct Forwarder: ~Copyable {
   @inline(__always)
   private mutating func forward(_ index: Int, _ count: UInt32, _ snapshot: TunnelTable.Snapshot) {
     for place in 0..<count {
-      let frame = base + Int(XDPSocket.offset(ofReceived: lanes[index].socket.receive[place].addr))
+      let frame = base + Int(XDPSocket.offset(ofReceived: queues[index].socket.receive[place].addr))
       culvert_prefetch(frame - Layout.outer)
       culvert_prefetch(frame)
       culvert_prefetch(frame + 64)
     }
-    let uplink = laneOfSlot[Int(CULVERT_UPLINK_SLOT)]
+    let uplink = queueOfSlot[Int(CULVERT_UPLINK_SLOT)]
     for place in 0..<count {
-      let received = lanes[index].socket.receive[place]
+      let received = queues[index].socket.receive[place]
       let address = XDPSocket.offset(ofReceived: received.addr)
       let frame = base + Int(address)
       var leaving = xdp_desc(addr: address, len: received.len, options: 0)
-      let done = Handover.carryOut(
+      let done = FrameMetadata.apply(
         frame, bytes: Int(received.len), snapshot, seed: seed, identifications)
-      var out = Lane.none
+      var out = PortQueue.none
       switch done {
       case .encapsulated:
         leaving.addr &-= UInt64(Layout.outer)
@@ -256,28 +256,28 @@ struct Forwarder: ~Copyable {
       case .decapsulated(let slot):
         leaving.addr &+= UInt64(Layout.outer)
         leaving.len &-= UInt32(Layout.outer)
-        if slot < slotCapacity { out = laneOfSlot[slot] }
+        if slot < slotCapacity { out = queueOfSlot[slot] }
       case .local(let slot):
-        if slot < slotCapacity { out = laneOfSlot[slot] }
+        if slot < slotCapacity { out = queueOfSlot[slot] }
       case .stale: break
       }
-      if out == Lane.none {
-        losses.addNotForwarded(lanes[index].slot)
+      if out == PortQueue.none {
+        losses.addNotForwarded(queues[index].slot)
         pool.give(back: address)
-      } else if lanes[Int(out)].mayRedirect {
+      } else if queues[Int(out)].mayRedirect {
         list(leaving, for: Int(out))
       } else {
         append(leaving, to: Int(out))
       }
     }
-    lanes[index].socket.receive.release(count)
+    queues[index].socket.receive.release(count)
   }
 
-  /// A listed frame stays in the hands of the lane that received it until it is sent.
+  /// A listed frame stays in the hands of the queue that received it until it is sent.
   @inline(__always)
   private mutating func list(_ descriptor: xdp_desc, for out: Int) {
     if listed == LiveSender.capacity { redirect() }
-    outbox![listed] = culvert_send(address: descriptor.addr, bytes: descriptor.len, slot: lanes[out].slot)
+    outbox![listed] = culvert_send(address: descriptor.addr, bytes: descriptor.len, slot: queues[out].slot)
     listed &+= 1
   }
 
@@ -288,14 +288,14 @@ struct Forwarder: ~Copyable {
     let count = listed
     listed = 0
     var place = 0
-    if count >= Self.leastRedirected && strain.allows {
-      let isOwnTime = strain.wantsOwnTime
+    if count >= Self.leastRedirected && backoff.allows {
+      let isOwnTime = backoff.wantsOwnTime
       let start = isOwnTime ? culvert_thread_cpu_ns() : culvert_monotonic_ns()
       let (done, refused) = outbox!.send(count, calls: work)
       let took = (isOwnTime ? culvert_thread_cpu_ns() : culvert_monotonic_ns()) &- start
-      strain.add(frames: count, nanoseconds: took, isWhole: done == count, isOwnTime: isOwnTime)
+      backoff.add(frames: count, nanoseconds: took, isWhole: done == count, isOwnTime: isOwnTime)
       work.add(redirected: done)
-      if !strain.allows { work.addRest() }
+      if !backoff.allows { work.addBackoff() }
       while place < done {
         let sent = outbox![place]
         if refused > 0 && sent.bytes == 0 { losses.addNotSent(sent.slot) }
@@ -305,27 +305,27 @@ struct Forwarder: ~Copyable {
     }
     while place < count {
       let one = outbox![place]
-      append(xdp_desc(addr: one.address, len: one.bytes, options: 0), to: Int(laneOfSlot[Int(one.slot)]))
+      append(xdp_desc(addr: one.address, len: one.bytes, options: 0), to: Int(queueOfSlot[Int(one.slot)]))
       place &+= 1
     }
   }
 
-  /// Hands a frame over to a lane's transmit ring; a full one is a counted loss.
+  /// Hands a frame over to a queue's transmit ring; a full one is a counted loss.
   @inline(__always)
   private mutating func append(_ descriptor: xdp_desc, to out: Int) {
-    if lanes[out].socket.transmit.free(wanted: 1) == 0 {
+    if queues[out].socket.transmit.free(wanted: 1) == 0 {
       transmit(out)
       complete(out)
-      if lanes[out].socket.transmit.free(wanted: 1) == 0 {
-        losses.addNotSent(lanes[out].slot)
+      if queues[out].socket.transmit.free(wanted: 1) == 0 {
+        losses.addNotSent(queues[out].slot)
         pool.give(back: descriptor.addr)
         return
       }
     }
-    lanes[out].socket.transmit.append(descriptor)
+    queues[out].socket.transmit.append(descriptor)
     pool.move(descriptor.addr, to: UInt16(truncatingIfNeeded: out))
-    if !lanes[out].isListed {
-      lanes[out].isListed = true
+    if !queues[out].isListed {
+      queues[out].isListed = true
       kicks[kickCount] = UInt16(truncatingIfNeeded: out)
       kickCount &+= 1
     }
@@ -334,55 +334,55 @@ struct Forwarder: ~Copyable {
   /// Frames that the kernel has sent are the pool's again.
   @inline(__always)
   private mutating func complete(_ index: Int) {
-    let count = lanes[index].socket.completion.available(atMost: Self.ringSize)
+    let count = queues[index].socket.completion.available(atMost: Self.ringSize)
     if count == 0 { return }
-    for place in 0..<count { pool.give(back: lanes[index].socket.completion[place]) }
-    lanes[index].socket.completion.release(count)
+    for place in 0..<count { pool.give(back: queues[index].socket.completion[place]) }
+    queues[index].socket.completion.release(count)
   }
 
   /// Gives frames to the kernel to receive into.
   @inline(__always)
   private mutating func refill(_ index: Int) {
-    let offered = lanes[index].offered
-    let most = isUplink(index) ? lanes[index].floor : shares.limit(lanes[index].floor)
+    let offered = queues[index].offered
+    let most = isUplink(index) ? queues[index].floor : shares.limit(queues[index].floor)
     if offered &+ min(32, most / 2) <= most { offer(index, most &- offered) }
   }
 
   @inline(__always)
   private mutating func offer(_ index: Int, _ wanted: UInt32) {
     let wanted = min(wanted, UInt32(truncatingIfNeeded: pool.count))
-    let count = min(wanted, lanes[index].socket.fill.free(wanted: wanted))
+    let count = min(wanted, queues[index].socket.fill.free(wanted: wanted))
     if count == 0 { return }
-    for _ in 0..<count { lanes[index].socket.fill.append(pool.take(for: UInt16(truncatingIfNeeded: index))) }
-    lanes[index].socket.fill.submit()
-    lanes[index].offered &+= count
+    for _ in 0..<count { queues[index].socket.fill.append(pool.take(for: UInt16(truncatingIfNeeded: index))) }
+    queues[index].socket.fill.submit()
+    queues[index].offered &+= count
     if !isUplink(index) { shares.held &+= count }
-    if lanes[index].socket.fill.needsWakeup {
+    if queues[index].socket.fill.needsWakeup {
       work.addReceiveCall()
-      culvert_xsk_kick_receive(lanes[index].socket.descriptor.raw)
+      culvert_xsk_kick_receive(queues[index].socket.descriptor.raw)
     }
   }
 
-  /// Shows a lane's descriptors to the kernel and makes it send them.
+  /// Shows a queue's descriptors to the kernel and makes it send them.
   @inline(never)
   private mutating func transmit(_ index: Int) {
-    lanes[index].socket.transmit.submit()
-    let descriptor = lanes[index].socket.descriptor.raw
+    queues[index].socket.transmit.submit()
+    let descriptor = queues[index].socket.descriptor.raw
     var tries = 0
     // One call sends a bounded number; each frame that the device refuses ends a call.
     while tries < 128 {
-      if !lanes[index].socket.transmit.needsWakeup { break }
+      if !queues[index].socket.transmit.needsWakeup { break }
       let status = culvert_xsk_kick_transmit(descriptor)
       work.addTransmitCall()
       tries &+= 1
-      if status == -EBUSY { losses.addNotSent(lanes[index].slot) }
-      if status == 0 || lanes[index].socket.transmit.isDrained { break }
+      if status == -EBUSY { losses.addNotSent(queues[index].slot) }
+      if status == 0 || queues[index].socket.transmit.isDrained { break }
       if status == -EAGAIN { complete(index) }
       if status != -EAGAIN && status != -EBUSY { break }
     }
-    let isBehind = !lanes[index].socket.transmit.isDrained
-    if isBehind != lanes[index].isBehind {
-      lanes[index].isBehind = isBehind
+    let isBehind = !queues[index].socket.transmit.isDrained
+    if isBehind != queues[index].isBehind {
+      queues[index].isBehind = isBehind
       behindCount &+= isBehind ? 1 : -1
     }
   }
@@ -392,7 +392,7 @@ struct Forwarder: ~Copyable {
   private mutating func catchUp() {
     for position in 0..<activeCount {
       let index = Int(active[position])
-      if lanes[index].isBehind {
+      if queues[index].isBehind {
         complete(index)
         transmit(index)
       }

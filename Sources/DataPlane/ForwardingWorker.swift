@@ -50,7 +50,7 @@ public final class ForwardingWorker: @unchecked Sendable {
   ///   - seed: of the flow hash, and `identifications`: the same for all workers of a tier, so that they send as one.
   ///   - namespace: that the thread lives in; nil is the caller's.
   public init(
-    memory: consuming FrameMemory, live: consuming LiveSender? = nil, lanes: Int, slots: Int, seed: UInt64,
+    memory: consuming FrameMemory, live: consuming LiveSender? = nil, queues: Int, slots: Int, seed: UInt64,
     identifications: IdentificationBlocks, pulses: Pulses, index: Int, wait: WaitMode, cpu: Int?,
     namespace: Box<NetworkNamespace>? = nil
   ) throws(Failure) {
@@ -66,7 +66,7 @@ public final class ForwardingWorker: @unchecked Sendable {
     forwarder = .allocate(capacity: 1)
     forwarder.initialize(
       to: Forwarder(
-        memory: memory, live: live, lanes: lanes, slots: slots, seed: seed, identifications: identifications))
+        memory: memory, live: live, queues: queues, slots: slots, seed: seed, identifications: identifications))
     let pinned = Mutex<Failure?>(nil)
     let isReady = DispatchSemaphore(value: 0)
     thread = try DedicatedThread { [self] in

@@ -3,10 +3,10 @@ import CBPFObjects
 
 /// What the forwarder does to one frame, without sockets: for tests and for measuring single steps.
 public enum FrameInMemory {
-  /// - Parameter data: the program's words (struct culvert_handover), then the frame.
+  /// - Parameter data: the program's words (struct culvert_metadata), then the frame.
   /// Returns the frame as it would be sent; nil where it would be dropped.
-  public static func carryOut(_ data: [UInt8], tunnels: [culvert_tunnel], seed: UInt64 = 1) -> [UInt8]? {
-    let words = MemoryLayout<culvert_handover>.size
+  public static func apply(_ data: [UInt8], tunnels: [culvert_tunnel], seed: UInt64 = 1) -> [UInt8]? {
+    let words = MemoryLayout<culvert_metadata>.size
     let bytes = data.count - words
     let room = UnsafeMutableRawPointer.allocate(byteCount: 64 + data.count, alignment: 64)
     defer { room.deallocate() }
@@ -16,7 +16,7 @@ public enum FrameInMemory {
     let identifications = Identifications(IdentificationBlocks())
     return tunnels.withUnsafeMutableBufferPointer { tunnels in
       let snapshot = TunnelTable.Snapshot(count: tunnels.count, tunnels: tunnels.baseAddress!)
-      switch Handover.carryOut(frame, bytes: bytes, snapshot, seed: seed, identifications) {
+      switch FrameMetadata.apply(frame, bytes: bytes, snapshot, seed: seed, identifications) {
       case .encapsulated:
         return Array(UnsafeRawBufferPointer(start: frame - Layout.outer, count: bytes + Layout.outer))
       case .decapsulated:

@@ -10,7 +10,7 @@ struct FramePool: ~Copyable {
   private(set) var count: Int
   let capacity: Int
   private let frameShift: UInt64
-  /// The lane whose rings hold the frame; meaningless for frames in the pool.
+  /// The queue whose rings hold the frame; meaningless for frames in the pool.
   private let holder: UnsafeMutablePointer<UInt16>
   static let nobody = UInt16.max
 
@@ -30,12 +30,12 @@ struct FramePool: ~Copyable {
     holder.deallocate()
   }
 
-  /// Takes a frame for the lane; `count` must not be 0. Returns its address in the memory.
+  /// Takes a frame for the queue; `count` must not be 0. Returns its address in the memory.
   @inline(__always)
-  mutating func take(for lane: UInt16) -> UInt64 {
+  mutating func take(for queue: UInt16) -> UInt64 {
     count &-= 1
     let index = free[count]
-    holder[Int(index)] = lane
+    holder[Int(index)] = queue
     return UInt64(index) << frameShift
   }
 
@@ -49,11 +49,11 @@ struct FramePool: ~Copyable {
   }
 
   @inline(__always)
-  func move(_ address: UInt64, to lane: UInt16) { holder[Int(address >> frameShift)] = lane }
+  func move(_ address: UInt64, to queue: UInt16) { holder[Int(address >> frameShift)] = queue }
 
-  /// Takes back everything that a lane held, after its socket is closed.
-  mutating func reclaim(from lane: UInt16) {
-    for index in 0..<capacity where holder[index] == lane {
+  /// Takes back everything that a queue held, after its socket is closed.
+  mutating func reclaim(from queue: UInt16) {
+    for index in 0..<capacity where holder[index] == queue {
       holder[index] = Self.nobody
       free[count] = UInt32(index)
       count += 1

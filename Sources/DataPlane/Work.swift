@@ -12,18 +12,18 @@ public struct Work: Sendable, Equatable, Codable {
   /// Packets handed over for redirection; the others left by the sockets.
   public var redirected: UInt64 = 0
   /// How often redirection became too dear or failed, and the sockets sent everything for a second.
-  public var rests: UInt64 = 0
+  public var backoffs: UInt64 = 0
 
   public init(
     packets: UInt64 = 0, bursts: UInt64 = 0, transmitCalls: UInt64 = 0, receiveCalls: UInt64 = 0,
-    redirected: UInt64 = 0, rests: UInt64 = 0
+    redirected: UInt64 = 0, backoffs: UInt64 = 0
   ) {
     self.packets = packets
     self.bursts = bursts
     self.transmitCalls = transmitCalls
     self.receiveCalls = receiveCalls
     self.redirected = redirected
-    self.rests = rests
+    self.backoffs = backoffs
   }
 
   public static func + (a: Work, b: Work) -> Work { a.combined(b, &+) }
@@ -34,7 +34,7 @@ public struct Work: Sendable, Equatable, Codable {
       packets: by(packets, other.packets), bursts: by(bursts, other.bursts),
       transmitCalls: by(transmitCalls, other.transmitCalls),
       receiveCalls: by(receiveCalls, other.receiveCalls), redirected: by(redirected, other.redirected),
-      rests: by(rests, other.rests))
+      backoffs: by(backoffs, other.backoffs))
   }
 
   enum CodingKeys: String, CodingKey {
@@ -42,7 +42,7 @@ public struct Work: Sendable, Equatable, Codable {
     case transmitCalls = "transmit_calls"
     case receiveCalls = "receive_calls"
     case redirected
-    case rests = "redirection_rests"
+    case backoffs = "redirection_rests"
   }
 
   /// Of the rings; waiting is not among them.
@@ -58,7 +58,7 @@ struct WorkCounters: ~Copyable {
   private let transmitCalls = Atomic<UInt64>(0)
   private let receiveCalls = Atomic<UInt64>(0)
   private let redirected = Atomic<UInt64>(0)
-  private let rests = Atomic<UInt64>(0)
+  private let backoffs = Atomic<UInt64>(0)
 
   @inline(__always)
   func add(packets count: Int, bursts turns: Int) {
@@ -72,7 +72,7 @@ struct WorkCounters: ~Copyable {
   @inline(__always)
   func add(redirected count: Int) { Self.add(redirected, UInt64(truncatingIfNeeded: count)) }
   @inline(__always)
-  func addRest() { Self.add(rests, 1) }
+  func addBackoff() { Self.add(backoffs, 1) }
 
   /// One writer: no locked instruction is needed.
   @inline(__always)
@@ -85,6 +85,6 @@ struct WorkCounters: ~Copyable {
       packets: packets.load(ordering: .relaxed), bursts: bursts.load(ordering: .relaxed),
       transmitCalls: transmitCalls.load(ordering: .relaxed),
       receiveCalls: receiveCalls.load(ordering: .relaxed),
-      redirected: redirected.load(ordering: .relaxed), rests: rests.load(ordering: .relaxed))
+      redirected: redirected.load(ordering: .relaxed), backoffs: backoffs.load(ordering: .relaxed))
   }
 }

@@ -38,8 +38,8 @@ final class AFXDPTier: TableTier {
   /// Modes obtained, by slot.
   private var modes: [UInt32: String] = [:]
 
-  /// One lane per queue of each port.
-  private static let laneCapacity = 4096
+  /// One queue per queue of each port.
+  private static let queueCapacity = 4096
   /// Of a frame as received that LiveSender can send with outer headers on it.
   private static let liveLimit = LiveSender.frameLimit - Int(CULVERT_OUTER_BYTES)
 
@@ -79,7 +79,7 @@ final class AFXDPTier: TableTier {
       let index = workers.count
       workers.append(
         try ForwardingWorker(
-          memory: memory, live: sender, lanes: Self.laneCapacity, slots: Int(options.portCapacity),
+          memory: memory, live: sender, queues: Self.queueCapacity, slots: Int(options.portCapacity),
           seed: seed, identifications: identifications, pulses: pulses, index: index,
           wait: options.wait,
           cpu: options.cpus.isEmpty ? nil : options.cpus[index], namespace: home?.namespace))

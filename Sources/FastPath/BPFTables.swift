@@ -13,7 +13,7 @@ final class BPFTables {
   private let fdb: ForwardingMap
   private let ports: BPFMap<UInt32, culvert_port>
   private let tunnels: BPFMap<UInt32, culvert_tunnel>
-  private let vniMap: BPFMap<culvert_vni_key, culvert_segment>
+  private let vniMap: BPFMap<culvert_vni_key, culvert_domain>
   private let vtepMap: BPFMap<culvert_vtep_key, UInt32>
   private let slotOfIndex: BPFMap<UInt32, UInt32>
   private let counterMap: BPFMap<UInt32, culvert_counters>
@@ -23,8 +23,8 @@ final class BPFTables {
   private var vnis: Set<VNIKey> = []
   private var vteps: Set<IPv4Address> = []
 
-  /// The one layer 2 segment of this object's overlay.
-  private static let segment: UInt32 = 1
+  /// The one bridge domain of this object's overlay.
+  private static let domain: UInt32 = 1
 
   /// Sizes and loads the object.
   /// - Parameters:
@@ -44,7 +44,7 @@ final class BPFTables {
     try object.resize("vteps", to: options.strict ? ForwardingTable.tunnelCapacity : 1)
     for (map, size) in sizes { try object.resize(map, to: size) }
     var config = culvert_config()
-    config.segment = Self.segment
+    config.domain = Self.domain
     config.udp_port = vxlanPort.bigEndian
     config.hash_seed = .random(in: 0 ... .max)
     config.fdb_seed = .random(in: 0 ... .max)
@@ -92,7 +92,7 @@ final class BPFTables {
     var port = culvert_port()
     port.ifindex = UInt32(link.index)
     port.mtu = link.mtu
-    port.segment = Self.segment
+    port.domain = Self.domain
     port.flags = flags
     if let mac = link.mac { setOctets(&port.mac, mac) }
     try ports.update(slot, port)
@@ -111,12 +111,12 @@ final class BPFTables {
   // MARK: - Table
 
   func set(_ entry: ForwardingEntry, for mac: MACAddress) throws {
-    try fdb.set(entry.way, for: mac.forwardingKey(segment: Self.segment))
+    try fdb.set(entry.nexthop, for: mac.forwardingKey(domain: Self.domain))
     try changed()
   }
 
   func remove(_ mac: MACAddress) throws {
-    fdb.remove(mac.forwardingKey(segment: Self.segment))
+    fdb.remove(mac.forwardingKey(domain: Self.domain))
     try changed()
   }
 
@@ -128,9 +128,9 @@ final class BPFTables {
 
   func setVNIs(_ keys: Set<VNIKey>) throws {
     for key in vnis.subtracting(keys) { try vniMap.delete(culvert_vni_key(key)) }
-    let flags = strict ? CULVERT_SEGMENT_STRICT.rawValue : 0
+    let flags = strict ? CULVERT_DOMAIN_STRICT.rawValue : 0
     for key in keys.subtracting(vnis) {
-      try vniMap.update(culvert_vni_key(key), culvert_segment(segment: Self.segment, flags: flags))
+      try vniMap.update(culvert_vni_key(key), culvert_domain(domain: Self.domain, flags: flags))
     }
     vnis = keys
     try changed()
@@ -138,7 +138,7 @@ final class BPFTables {
 
   func setVTEPs(_ remotes: Set<IPv4Address>) throws {
     func key(_ remote: IPv4Address) -> culvert_vtep_key {
-      culvert_vtep_key(segment: Self.segment, remote: remote.bigEndian)
+      culvert_vtep_key(domain: Self.domain, remote: remote.bigEndian)
     }
     for remote in vteps.subtracting(remotes) { try vtepMap.delete(key(remote)) }
     for remote in remotes.subtracting(vteps) { try vtepMap.update(key(remote), 1) }
@@ -146,7 +146,7 @@ final class BPFTables {
     try changed()
   }
 
-  func reader() throws -> TableReader { try TableReader(fdb.view, object: object, segment: Self.segment) }
+  func reader() throws -> TableReader { try TableReader(fdb.view, object: object, domain: Self.domain) }
 
   // MARK: - Counters
 

@@ -49,8 +49,8 @@ extension Engine {
   /// the veth peers, and whether the devices still take redirected frames. What no
   /// longer fits goes to the kernel.
   func checkEnds() throws {
-    if !hasReportedRests, tier.work?.contains(where: { $0.rests > 0 }) == true {
-      hasReportedRests = true
+    if !hasReportedBackoff, tier.work?.contains(where: { $0.backoffs > 0 }) == true {
+      hasReportedBackoff = true
       report(
         "redirecting bursts takes longer than the sockets do (containers leave thousands of packets unread?), or fails: "
           + "they leave by the sockets for a second each time; `culvert stats` counts it")

@@ -39,7 +39,7 @@ final class Engine {
   var watchedAt: UInt64 = 0
 
   /// That redirection became too dear was said.
-  var hasReportedRests = false
+  var hasReportedBackoff = false
   /// Whether the overlay as a whole was served when entries were last written.
   var wasServed = false
 

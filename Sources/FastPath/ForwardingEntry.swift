@@ -2,7 +2,7 @@
 import CBPFObjects
 import PacketHeaders
 
-/// Where the fast path sends a MAC of the segment, or that it must not.
+/// Where the fast path sends a MAC of the domain, or that it must not.
 public struct ForwardingEntry: Hashable, Sendable {
   public enum Target: Hashable, Sendable {
     /// A container's port on this host.
@@ -25,7 +25,7 @@ public struct ForwardingEntry: Hashable, Sendable {
 
 extension ForwardingEntry {
   /// As map `fdb` has it.
-  var way: UInt32 {
+  var nexthop: UInt32 {
     let ticks = (UInt64(refreshMilliseconds) * 1_000_000) >> CULVERT_TICK_SHIFT
     // Rounded down to eight bits that count: rather too often than too rarely.
     let exponent = min(15, max(0, ticks.bitWidth - ticks.leadingZeroBitCount - 8))
@@ -36,13 +36,13 @@ extension ForwardingEntry {
       case .remote(let tunnel): (CULVERT_FDB_REMOTE, tunnel)
       case .kernel(let reason): (CULVERT_FDB_KERNEL, reason.rawValue)
       }
-    return culvert_fdb_way(kind.rawValue, target, mantissa, UInt32(exponent))
+    return culvert_fdb_nexthop(kind.rawValue, target, mantissa, UInt32(exponent))
   }
 }
 
 extension MACAddress {
   /// Its entry's key in map `fdb`.
-  func forwardingKey(segment: UInt32) -> UInt64 {
-    culvert_fdb_key(segment, UInt32(value >> 16).bigEndian, UInt16(truncatingIfNeeded: value).bigEndian)
+  func forwardingKey(domain: UInt32) -> UInt64 {
+    culvert_fdb_key(domain, UInt32(value >> 16).bigEndian, UInt16(truncatingIfNeeded: value).bigEndian)
   }
 }

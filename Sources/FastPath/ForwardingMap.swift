@@ -19,16 +19,16 @@ final class ForwardingMap {
   }
 
   /// Fails when the table holds all that it was made for.
-  func set(_ way: UInt32, for key: UInt64) throws(Failure) {
+  func set(_ nexthop: UInt32, for key: UInt64) throws(Failure) {
     if let place = view.find(key) {
-      place.change(way: way)
+      place.change(nexthop: nexthop)
       return
     }
     guard count < capacity, let place = room(for: key) else {
       throw Failure(
         "update BPF map", "fdb", errno: .argListTooLong, advice: "It holds \(capacity) entries at most.")
     }
-    place.write(way: way, refreshed: 0, key: key)
+    place.write(nexthop: nexthop, refreshed: 0, key: key)
     count += 1
   }
 
@@ -68,7 +68,7 @@ final class ForwardingMap {
         else { continue }
         // The deeper moves may have come by here.
         guard place.key == key else { return place.isFree ? place : nil }
-        target.write(way: place.way, refreshed: place.refreshed, key: key)
+        target.write(nexthop: place.nexthop, refreshed: place.refreshed, key: key)
         place.free()
         return place
       }

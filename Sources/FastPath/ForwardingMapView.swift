@@ -50,10 +50,10 @@ struct ForwardingMapView: Sendable {
   }
 
   /// Where an entry leads; nil where there is none.
-  func way(of key: UInt64) -> UInt32? {
+  func nexthop(of key: UInt64) -> UInt32? {
     guard let place = find(key) else { return nil }
-    let way = place.way
-    return place.key == key ? way : nil
+    let nexthop = place.nexthop
+    return place.key == key ? nexthop : nil
   }
 }
 
@@ -62,20 +62,20 @@ struct ForwardingPlace {
   let address: UnsafeMutableRawPointer
 
   var key: UInt64 { keyWord.pointee.load(ordering: .acquiring) }
-  var way: UInt32 { wayWord.pointee.load(ordering: .acquiring) }
+  var nexthop: UInt32 { nexthopWord.pointee.load(ordering: .acquiring) }
   var refreshed: UInt32 { refreshedWord.pointee.load(ordering: .relaxed) }
   var isFree: Bool { key == 0 }
 
   /// Of a free one.
-  func write(way: UInt32, refreshed: UInt32, key: UInt64) {
-    wayWord.pointee.store(way, ordering: .relaxed)
+  func write(nexthop: UInt32, refreshed: UInt32, key: UInt64) {
+    nexthopWord.pointee.store(nexthop, ordering: .relaxed)
     refreshedWord.pointee.store(refreshed, ordering: .relaxed)
     keyWord.pointee.store(key, ordering: .releasing)
   }
 
   /// Of one in use: as if no packet had refreshed it yet.
-  func change(way: UInt32, refreshed: UInt32 = 0) {
-    wayWord.pointee.store(way, ordering: .releasing)
+  func change(nexthop: UInt32, refreshed: UInt32 = 0) {
+    nexthopWord.pointee.store(nexthop, ordering: .releasing)
     refreshedWord.pointee.store(refreshed, ordering: .relaxed)
   }
 
@@ -86,7 +86,7 @@ struct ForwardingPlace {
   }
 
   private var keyWord: UnsafeMutablePointer<Atomic<UInt64>> { word(\.key) }
-  private var wayWord: UnsafeMutablePointer<Atomic<UInt32>> { word(\.way) }
+  private var nexthopWord: UnsafeMutablePointer<Atomic<UInt32>> { word(\.nexthop) }
   private var refreshedWord: UnsafeMutablePointer<Atomic<UInt32>> { word(\.refreshed) }
 
   private func word<Value>(_ field: KeyPath<culvert_fdb_entry, Value>) -> UnsafeMutablePointer<Atomic<Value>>

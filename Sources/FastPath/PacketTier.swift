@@ -33,7 +33,7 @@ protocol PacketTier: TableSink {
   func update(_ link: Link, slot: UInt32) throws
   /// Lets go of a device; also when it is gone already.
   func detach(slot: UInt32)
-  /// Which segment the received VNI is, per address it may be sent to.
+  /// Which domain the received VNI is, per address it may be sent to.
   func setVNIs(_ keys: Set<VNIKey>) throws
   /// --strict: the VTEPs that were configured rather than learned.
   func setVTEPs(_ remotes: Set<IPv4Address>) throws

@@ -8,19 +8,19 @@ import PacketHeaders
 public final class TableReader: Sendable {
   private let fdb: ForwardingMapView
   private let tunnels: BPFMap<UInt32, culvert_tunnel>
-  private let segment: UInt32
+  private let domain: UInt32
 
-  init(_ fdb: ForwardingMapView, object: borrowing BPFObject, segment: UInt32) throws {
+  init(_ fdb: ForwardingMapView, object: borrowing BPFObject, domain: UInt32) throws {
     self.fdb = fdb
     tunnels = try object.map("tunnels")
-    self.segment = segment
+    self.domain = domain
   }
 
   /// The VTEP that frames to `mac` are encapsulated to; nil where they are not.
   public func remote(of mac: MACAddress) throws -> IPv4Address? {
-    guard let way = fdb.way(of: mac.forwardingKey(segment: segment)),
-      culvert_way_kind(way) == CULVERT_FDB_REMOTE.rawValue,
-      let tunnel = try tunnels.lookup(culvert_way_target(way))
+    guard let nexthop = fdb.nexthop(of: mac.forwardingKey(domain: domain)),
+      culvert_nexthop_kind(nexthop) == CULVERT_FDB_REMOTE.rawValue,
+      let tunnel = try tunnels.lookup(culvert_nexthop_target(nexthop))
     else { return nil }
     return IPv4Address(value: UInt32(bigEndian: tunnel.remote))
   }

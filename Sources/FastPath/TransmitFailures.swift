@@ -53,7 +53,7 @@ final class TransmitFailures {
   func follow(_ link: Link, slot: UInt32) throws {
     let inode = try NetworkNamespace.current().identity.inode
     let key = culvert_device_key(ifindex: UInt32(link.index), netns: UInt32(truncatingIfNeeded: inode))
-    let places = sender.map { [culvert_device_key(ifindex: CULVERT_WAY_OUT | slot, netns: $0)] } ?? []
+    let places = sender.map { [culvert_device_key(ifindex: CULVERT_EGRESS | slot, netns: $0)] } ?? []
     keys[slot] = [key] + places
     for key in keys[slot]! { try map.updatePerCPU(key, culvert_xmit_drops()) }
     if link.kind == "veth" {

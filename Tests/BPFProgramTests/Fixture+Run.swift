@@ -68,7 +68,7 @@ extension Fixture {
   private func forwarded(_ data: [UInt8]) throws -> [UInt8] {
     var slots: [culvert_tunnel] = []
     while let tunnel = try tunnels.lookup(UInt32(slots.count)), slots.count < 4 { slots.append(tunnel) }
-    return try #require(FrameInMemory.carryOut(data, tunnels: slots))
+    return try #require(FrameInMemory.apply(data, tunnels: slots))
   }
 
   /// One frame through one program; fails unless exactly one counter went up by exactly one.

@@ -33,7 +33,7 @@ enum Family: String, CaseIterable, Sendable {
 /// tunnel 0 and b2 behind tunnel 1. Frames of `testRun` come in by `lo`, which is a1's port; `lo`
 /// also stands for every way out, as nothing is sent.
 final class Fixture {
-  static let segment: UInt32 = 7
+  static let domain: UInt32 = 7
   static let lo: UInt32 = 1
   /// Of tier `afxdp`, as in the program.
   static let frameLimit = 1792
@@ -44,7 +44,7 @@ final class Fixture {
   let fdb: ForwardingMap
   let ports: BPFMap<UInt32, culvert_port>
   let tunnels: BPFMap<UInt32, culvert_tunnel>
-  let vnis: BPFMap<culvert_vni_key, culvert_segment>
+  let vnis: BPFMap<culvert_vni_key, culvert_domain>
   let vteps: BPFMap<culvert_vtep_key, UInt32>
   let portByIfindex: BPFMap<UInt32, UInt32>
   let devices: BPFMap<UInt32, UInt32>
@@ -62,7 +62,7 @@ final class Fixture {
     try object.resize("devices", to: 8)
     let capacity: UInt32 = 64
     var config = culvert_config()
-    config.segment = Self.segment
+    config.domain = Self.domain
     config.udp_port = VXLANHeader.port.bigEndian
     config.hash_seed = 0x1234_5678_9abc
     config.fdb_seed = 0x5eed
@@ -112,7 +112,7 @@ final class Fixture {
   /// Now, as entries have it.
   static var tick: UInt32 { UInt32(truncatingIfNeeded: Clock.monotonicNanoseconds >> CULVERT_TICK_SHIFT) }
 
-  static func key(_ mac: MACAddress) -> UInt64 { mac.forwardingKey(segment: segment) }
+  static func key(_ mac: MACAddress) -> UInt64 { mac.forwardingKey(domain: domain) }
 
   /// - Parameter refreshed: tick of CLOCK_MONOTONIC.
   func setFDB(
@@ -121,8 +121,8 @@ final class Fixture {
     throws
   {
     let entry = ForwardingEntry(target: target, refreshMilliseconds: milliseconds)
-    try fdb.set(entry.way, for: Self.key(mac))
-    fdb.view.find(Self.key(mac))?.change(way: entry.way, refreshed: refreshed)
+    try fdb.set(entry.nexthop, for: Self.key(mac))
+    fdb.view.find(Self.key(mac))?.change(nexthop: entry.nexthop, refreshed: refreshed)
   }
 
   func setPort(
@@ -131,7 +131,7 @@ final class Fixture {
     try ports.update(
       slot,
       culvert_port(
-        ifindex: ifindex, mtu: mtu, flags: flags, segment: Self.segment, mac: mac.tuple, zero: 0))
+        ifindex: ifindex, mtu: mtu, flags: flags, domain: Self.domain, mac: mac.tuple, zero: 0))
   }
 
   func setTunnel(_ slot: UInt32, _ change: (inout culvert_tunnel) -> Void = { _ in }) throws {
@@ -151,11 +151,11 @@ final class Fixture {
     try tunnels.update(slot, tunnel)
   }
 
-  func setSegment(flags: culvert_segment_flags.RawValue) throws {
+  func setSegment(flags: culvert_domain_flags.RawValue) throws {
     let key = culvert_vni_key(
       vni_be: (Outer.vni << 8).bigEndian, local: Outer.local.bigEndian,
       udp_port: VXLANHeader.port.bigEndian, zero: 0)
-    try vnis.update(key, culvert_segment(segment: Self.segment, flags: flags))
+    try vnis.update(key, culvert_domain(domain: Self.domain, flags: flags))
   }
 
   /// Runs `body` with a fixture in a network namespace of its own, on a thread of its own: a failed

@@ -24,7 +24,7 @@ struct ForwardingMapTests {
   }
 
   private static func key(_ number: Int) -> UInt64 {
-    MACAddress(value: 0x0200_0000_0000 + UInt64(number)).forwardingKey(segment: 1)
+    MACAddress(value: 0x0200_0000_0000 + UInt64(number)).forwardingKey(domain: 1)
   }
 
   private static func failure(_ body: () throws -> Void) -> Failure? {
@@ -43,13 +43,13 @@ struct ForwardingMapTests {
       if Bool.random(using: &random) || model.count > 200 {
         #expect(map.remove(key) == (model.removeValue(forKey: key) != nil))
       } else {
-        let way = UInt32(turn)
-        try map.set(way, for: key)
-        model[key] = way
+        let nexthop = UInt32(turn)
+        try map.set(nexthop, for: key)
+        model[key] = nexthop
       }
       #expect(map.count == model.count)
       if turn % 500 == 0 {
-        for number in 0..<300 { #expect(map.view.way(of: Self.key(number)) == model[Self.key(number)]) }
+        for number in 0..<300 { #expect(map.view.nexthop(of: Self.key(number)) == model[Self.key(number)]) }
         #expect(Set(map.view.keys) == Set(model.keys) && map.view.keys.count == model.count)
       }
     }
@@ -60,16 +60,16 @@ struct ForwardingMapTests {
   func holdsItsCapacity(capacity: UInt32) throws {
     let map = try Self.map(buckets: ForwardingMap.buckets(for: capacity), capacity: capacity)
     for number in 0..<Int(capacity) { try map.set(UInt32(number), for: Self.key(number)) }
-    for number in 0..<Int(capacity) { #expect(map.view.way(of: Self.key(number)) == UInt32(number)) }
+    for number in 0..<Int(capacity) { #expect(map.view.nexthop(of: Self.key(number)) == UInt32(number)) }
     let full = Self.failure { try map.set(0, for: Self.key(Int(capacity))) }
     #expect(full?.errno == .argListTooLong)
     #expect(full?.advice?.contains("\(capacity) entries") == true)
     // A change needs no room; and what goes makes some.
     try map.set(9, for: Self.key(0))
-    #expect(map.view.way(of: Self.key(0)) == 9)
+    #expect(map.view.nexthop(of: Self.key(0)) == 9)
     #expect(map.remove(Self.key(0)))
     try map.set(0, for: Self.key(Int(capacity)))
-    #expect(map.view.way(of: Self.key(0)) == nil)
+    #expect(map.view.nexthop(of: Self.key(0)) == nil)
   }
 
   /// Entries that stand in each other's way move, several in a row where they must.
@@ -79,7 +79,7 @@ struct ForwardingMapTests {
     while Self.failure({ try map.set(UInt32(number), for: Self.key(number)) }) == nil { number += 1 }
     #expect(number >= 230, "of 256 places")
     #expect(map.count == number)
-    for one in 0..<number { #expect(map.view.way(of: Self.key(one)) == UInt32(one)) }
+    for one in 0..<number { #expect(map.view.nexthop(of: Self.key(one)) == UInt32(one)) }
   }
 
   /// A reader meets an entry as it is, or none: never another's.
@@ -92,9 +92,9 @@ struct ForwardingMapTests {
     let reader = try DedicatedThread {
       while !isOver.load(ordering: .relaxed) {
         for number in 0..<40 {
-          guard let way = view.way(of: Self.key(number)) else { continue }
+          guard let nexthop = view.nexthop(of: Self.key(number)) else { continue }
           seen.add(1, ordering: .relaxed)
-          if way != UInt32(number) { wrong.add(1, ordering: .relaxed) }
+          if nexthop != UInt32(number) { wrong.add(1, ordering: .relaxed) }
         }
       }
     }
@@ -131,21 +131,21 @@ struct ForwardingMapTests {
   ])
   func waysAreWhole(target: ForwardingEntry.Target) {
     for milliseconds in [0, 1, 2, 333, 3333, 100_000, 3_600_000] as [UInt32] {
-      let way = ForwardingEntry(target: target, refreshMilliseconds: milliseconds).way
+      let nexthop = ForwardingEntry(target: target, refreshMilliseconds: milliseconds).nexthop
       switch target {
       case .local(let slot):
-        #expect(culvert_way_kind(way) == CULVERT_FDB_LOCAL.rawValue && culvert_way_target(way) == slot)
+        #expect(culvert_nexthop_kind(nexthop) == CULVERT_FDB_LOCAL.rawValue && culvert_nexthop_target(nexthop) == slot)
       case .remote(let tunnel):
-        #expect(culvert_way_kind(way) == CULVERT_FDB_REMOTE.rawValue && culvert_way_target(way) == tunnel)
-      case .kernel: #expect(culvert_way_kind(way) == CULVERT_FDB_KERNEL.rawValue)
+        #expect(culvert_nexthop_kind(nexthop) == CULVERT_FDB_REMOTE.rawValue && culvert_nexthop_target(nexthop) == tunnel)
+      case .kernel: #expect(culvert_nexthop_kind(nexthop) == CULVERT_FDB_KERNEL.rawValue)
       }
-      let ticks = culvert_way_ticks(way)
+      let ticks = culvert_nexthop_ticks(nexthop)
       let exact = Double(milliseconds) * 1e6 / Double(1 << CULVERT_TICK_SHIFT)
       #expect(Double(ticks) <= max(exact, milliseconds == 0 ? 0 : 1))
       #expect(Double(ticks) >= exact * 0.99 - 1)
       #expect((ticks == 0) == (milliseconds == 0))
     }
     // The longest that there is, rather than none.
-    #expect(culvert_way_ticks(ForwardingEntry(target: target, refreshMilliseconds: .max).way) == 255 << 15)
+    #expect(culvert_nexthop_ticks(ForwardingEntry(target: target, refreshMilliseconds: .max).nexthop) == 255 << 15)
   }
 }

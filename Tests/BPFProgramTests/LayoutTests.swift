@@ -19,19 +19,19 @@ struct LayoutTests {
 
   /// Fields in the header's order; a missing one makes the lists differ.
   static let expected: [String: Layout] = [
-    "culvert_fdb_entry": inSwift(culvert_fdb_entry.self, \.key, \.way, \.refreshed),
+    "culvert_fdb_entry": inSwift(culvert_fdb_entry.self, \.key, \.nexthop, \.refreshed),
     "culvert_fdb_bucket": inSwift(culvert_fdb_bucket.self, \.entries),
-    "culvert_port": inSwift(culvert_port.self, \.ifindex, \.mtu, \.flags, \.segment, \.mac, \.zero),
+    "culvert_port": inSwift(culvert_port.self, \.ifindex, \.mtu, \.flags, \.domain, \.mac, \.zero),
     "culvert_config": inSwift(
-      culvert_config.self, \.segment, \.udp_port, \.zero, \.hash_seed, \.fdb_seed, \.fdb_buckets, \.zero2),
+      culvert_config.self, \.domain, \.udp_port, \.zero, \.hash_seed, \.fdb_seed, \.fdb_buckets, \.zero2),
     "culvert_tunnel": inSwift(
       culvert_tunnel.self, \.dst_mac, \.src_mac, \.local, \.remote, \.vni_be, \.udp_port, \.source_min,
       \.source_max, \.ttl, \.tos, \.flags, \.mtu, \.reason, \.valid),
     "culvert_vni_key": inSwift(culvert_vni_key.self, \.vni_be, \.local, \.udp_port, \.zero),
-    "culvert_segment": inSwift(culvert_segment.self, \.segment, \.flags),
-    "culvert_vtep_key": inSwift(culvert_vtep_key.self, \.segment, \.remote),
-    "culvert_burst": inSwift(
-      culvert_burst.self, \.jiffy, \.generation, \.macs, \.from, \.local, \.vni_be, \.slot, \.target, \.kind,
+    "culvert_domain": inSwift(culvert_domain.self, \.domain, \.flags),
+    "culvert_vtep_key": inSwift(culvert_vtep_key.self, \.domain, \.remote),
+    "culvert_cached_flow": inSwift(
+      culvert_cached_flow.self, \.jiffy, \.generation, \.macs, \.from, \.local, \.vni_be, \.slot, \.target, \.kind,
       \.zero),
     "culvert_ids": inSwift(culvert_ids.self, \.next),
     "culvert_counters": inSwift(culvert_counters.self, \.packets, \.bytes),

@@ -99,7 +99,7 @@ struct LifeTests {
   @Test func segmentsAreApart() throws {
     try Fixture.run { fixture in
       try fixture.fdb.set(
-        ForwardingEntry(target: .remote(tunnel: 0)).way, for: Frames.unknown.forwardingKey(segment: 8))
+        ForwardingEntry(target: .remote(tunnel: 0)).nexthop, for: Frames.unknown.forwardingKey(domain: 8))
       let frame = Frames.v4(to: Frames.unknown)
       #expect(try fixture.run(.port, frame).verdict == CULVERT_PASS_UNKNOWN_DEST.rawValue)
     }

@@ -148,7 +148,7 @@ struct LiveTests {
       let na = try Self.index("na")
       let inode = UInt32(try NetworkNamespace.current().identity.inode)
       func key(_ ifindex: UInt32) -> culvert_device_key { culvert_device_key(ifindex: ifindex, netns: inode) }
-      for ifindex in [na, Fixture.lo, CULVERT_WAY_OUT] {
+      for ifindex in [na, Fixture.lo, CULVERT_EGRESS] {
         try map.updatePerCPU(key(ifindex), culvert_xmit_drops())
       }
       let xmit = try TracepointLink(attaching: try drops.program("culvert_xmit"))
@@ -169,7 +169,7 @@ struct LiveTests {
       try fixture.port.runLiveFrames(Frames.v4(), ingress: Fixture.lo, repetitions: 100)
       #expect(try total(Fixture.lo).notRedirected == came.notRedirected + 100)
       // By the place of the way out, too: 0 of `devices`.
-      #expect(try total(CULVERT_WAY_OUT).notSent == came.notRedirected + 100)
+      #expect(try total(CULVERT_EGRESS).notSent == came.notRedirected + 100)
       #expect(try total(na).notSent == refused.notSent)
       // A far end that is down: its device still seems to take frames.
       try shell("ethtool", "-K", "nb", "gro", "on")

@@ -67,7 +67,7 @@ struct LoaderTests {
     try object.resize("vteps", to: 1000)
     try object.load()
     let map: BPFMap<culvert_vtep_key, UInt32> = try object.map("vteps")
-    func key(_ n: Int) -> culvert_vtep_key { culvert_vtep_key(segment: 1, remote: UInt32(n)) }
+    func key(_ n: Int) -> culvert_vtep_key { culvert_vtep_key(domain: 1, remote: UInt32(n)) }
     #expect(map.maxEntries == 1000)
     for n in 0..<900 { try map.update(key(n), UInt32(n)) }
     #expect(try map.memory() > 900 * 12)

@@ -45,7 +45,7 @@ extension Case {
   }
 
   private static func strict(_ fixture: Fixture) throws {
-    try fixture.setSegment(flags: CULVERT_SEGMENT_STRICT.rawValue)
+    try fixture.setSegment(flags: CULVERT_DOMAIN_STRICT.rawValue)
   }
 
   static let uplinkForwarded: [Case] = [
@@ -80,7 +80,7 @@ extension Case {
       Frames.v4(Frames.udp([UInt8](repeating: 1, count: 1450 - 28)), from: Frames.b1, to: Frames.a1)),
     uplink("strict, a VTEP", Outer().around(inner), CULVERT_FORWARDED_DECAP, out: .exactly(inner)) {
       try strict($0)
-      try $0.vteps.update(culvert_vtep_key(segment: Fixture.segment, remote: Outer.remote.bigEndian), 1)
+      try $0.vteps.update(culvert_vtep_key(domain: Fixture.domain, remote: Outer.remote.bigEndian), 1)
     },
     uplink(
       "several buffers to a port that takes them", Outer().around(largeInner), CULVERT_FORWARDED_DECAP,

@@ -69,10 +69,10 @@ enum Parser: String, CaseIterable {
     var tunnel = culvert_tunnel()
     tunnel.flags = flags
     tunnel.valid = 1
-    var words = culvert_handover()
+    var words = culvert_metadata()
     words.verdict = CULVERT_FORWARDED_ENCAP.rawValue
     let data = withUnsafeBytes(of: words) { Array($0) } + frame
-    guard let sent = FrameInMemory.carryOut(data, tunnels: [tunnel]) else { return }
+    guard let sent = FrameInMemory.apply(data, tunnels: [tunnel]) else { return }
     precondition(sent.count == frame.count + 50)
     // Only a checksum may differ inside.
     precondition(zip(sent.dropFirst(50), frame).filter { $0 != $1 }.count <= 2)

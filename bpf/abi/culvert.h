@@ -37,7 +37,7 @@ enum culvert_verdict {
 	CULVERT_PASS_UNKNOWN_DEST,    /* destination MAC not in the FDB: the kernel floods */
 	CULVERT_PASS_SAME_PORT,       /* destination lies where the frame came from */
 	CULVERT_PASS_REFRESH,         /* keeps the kernel's entries from ageing */
-	CULVERT_PASS_MTU,             /* would exceed the MTU of the way out */
+	CULVERT_PASS_MTU,             /* would exceed the MTU of the egress device */
 	CULVERT_PASS_CHECKSUM,        /* outer checksum not to be had, or not to be trusted, without the payload */
 	CULVERT_PASS_ECN,             /* outer ECN that RFC 6040 makes the kernel's decision */
 	CULVERT_PASS_NOT_OVERLAY,     /* uplink: not VXLAN to this VTEP */
@@ -62,11 +62,11 @@ enum culvert_verdict {
 /*
  * Map `fdb`: entries in buckets of one cache line, so that a look-up costs one miss. User space writes them
  * through mmap(2) while programs read: an entry is in one of the two buckets that its hash tells, or for a moment
- * in both. `key` is written last and taken away first; who has read `way` looks at `key` once more.
+ * in both. `key` is written last and taken away first; who has read `nexthop` looks at `key` once more.
  */
 struct culvert_fdb_entry {
 	__u64 key;       /* culvert_fdb_key; 0: free */
-	__u32 way;       /* culvert_fdb_way */
+	__u32 nexthop;       /* culvert_fdb_nexthop */
 	__u32 refreshed; /* written by BPF: the tick when a packet of this source last went to the kernel */
 };
 CULVERT_LAYOUT(struct culvert_fdb_entry, 16);
@@ -77,11 +77,11 @@ struct culvert_fdb_bucket {
 };
 CULVERT_LAYOUT(struct culvert_fdb_bucket, 64);
 
-/* An entry belongs to a layer 2 segment, from 1 on: one bridge and its VNI. The MAC as it is read from a frame,
+/* An entry belongs to a bridge domain, from 1 on: one bridge and its VNI. The MAC as it is read from a frame,
  * its first four octets and its last two. */
-static CULVERT_INLINE __u64 culvert_fdb_key(__u32 segment, __u32 first, __u16 last)
+static CULVERT_INLINE __u64 culvert_fdb_key(__u32 domain, __u32 first, __u16 last)
 {
-	return first | (__u64)last << 32 | (__u64)segment << 48;
+	return first | (__u64)last << 32 | (__u64)domain << 48;
 }
 
 /* Its upper and its lower half tell one bucket each. Who may choose addresses cannot choose buckets. */
@@ -111,24 +111,24 @@ enum culvert_fdb_kind {
 
 /* Kind and target, and how often a packet must reach the kernel, as `mantissa` << `exponent` ticks; 0 where the
  * entry does not age. */
-static CULVERT_INLINE __u32 culvert_fdb_way(__u32 kind, __u32 target, __u32 mantissa, __u32 exponent)
+static CULVERT_INLINE __u32 culvert_fdb_nexthop(__u32 kind, __u32 target, __u32 mantissa, __u32 exponent)
 {
 	return kind | target << 2 | mantissa << 20 | exponent << 28;
 }
 
-static CULVERT_INLINE __u32 culvert_way_kind(__u32 way)
+static CULVERT_INLINE __u32 culvert_nexthop_kind(__u32 nexthop)
 {
-	return way & 3;
+	return nexthop & 3;
 }
 
-static CULVERT_INLINE __u32 culvert_way_target(__u32 way)
+static CULVERT_INLINE __u32 culvert_nexthop_target(__u32 nexthop)
 {
-	return way >> 2 & (CULVERT_TARGETS - 1);
+	return nexthop >> 2 & (CULVERT_TARGETS - 1);
 }
 
-static CULVERT_INLINE __u32 culvert_way_ticks(__u32 way)
+static CULVERT_INLINE __u32 culvert_nexthop_ticks(__u32 nexthop)
 {
-	return (way >> 20 & 0xff) << (way >> 28);
+	return (nexthop >> 20 & 0xff) << (nexthop >> 28);
 }
 
 enum culvert_port_flags {
@@ -142,7 +142,7 @@ struct culvert_port {
 	__u32 ifindex; /* 0: slot not in use */
 	__u32 mtu;     /* of layer 3, as the kernel has it */
 	__u32 flags;
-	__u32 segment;
+	__u32 domain;
 	__u8 mac[6];   /* the uplink's own address; not used for containers' ports */
 	__u16 zero;
 };
@@ -150,7 +150,7 @@ CULVERT_LAYOUT(struct culvert_port, 24);
 
 /* Read-only variable `config`, set before the object is loaded. */
 struct culvert_config {
-	__u32 segment;   /* of the container ports that this object's culvert_port is attached to */
+	__u32 domain;   /* of the container ports that this object's culvert_port is attached to */
 	__be16 udp_port; /* VXLAN's, as `vnis` has it */
 	__u16 zero;
 	__u64 hash_seed; /* any: keeps source ports from being guessed */
@@ -168,7 +168,7 @@ enum culvert_tunnel_flags {
 	CULVERT_TUNNEL_DF_SET = 16,
 };
 
-/* A way to one remote VTEP on one VNI and port. */
+/* How packets reach one remote VTEP on one VNI and port. */
 struct culvert_tunnel {
 	__u8 dst_mac[6]; /* the next hop's */
 	__u8 src_mac[6]; /* the uplink's */
@@ -200,7 +200,7 @@ struct culvert_ids {
 };
 CULVERT_LAYOUT(struct culvert_ids, 1024);
 
-/* Which segment a received VNI is; key of map `vnis`. */
+/* Which domain a received VNI is; key of map `vnis`. */
 struct culvert_vni_key {
 	__be32 vni_be;   /* as in the header: VNI << 8 */
 	__be32 local;    /* outer destination address */
@@ -209,33 +209,33 @@ struct culvert_vni_key {
 };
 CULVERT_LAYOUT(struct culvert_vni_key, 12);
 
-enum culvert_segment_flags {
-	CULVERT_SEGMENT_STRICT = 1,
+enum culvert_domain_flags {
+	CULVERT_DOMAIN_STRICT = 1,
 };
 
-struct culvert_segment {
-	__u32 segment;
+struct culvert_domain {
+	__u32 domain;
 	__u32 flags;
 };
-CULVERT_LAYOUT(struct culvert_segment, 8);
+CULVERT_LAYOUT(struct culvert_domain, 8);
 
 /* --strict: the VTEPs that were configured (not learned); key of map `vteps`. */
 struct culvert_vtep_key {
-	__u32 segment;
+	__u32 domain;
 	__be32 remote;
 };
 CULVERT_LAYOUT(struct culvert_vtep_key, 8);
 
 /*
  * Map `generation`, one entry. User space adds one after every change of fdb, ports,
- * tunnels, vnis or vteps: what a CPU remembers of them (map `bursts`) is then forgotten at once.
+ * tunnels, vnis or vteps: what a CPU remembers of them (map `flow_cache`) is then forgotten at once.
  * While it is 0 nothing is remembered.
  */
 typedef __u64 culvert_generation;
 
-/* Value of per-CPU map `bursts`: the outcome of look-ups, for the frames that follow. */
-#define CULVERT_BURSTS 64
-struct culvert_burst {
+/* Value of per-CPU map `flow_cache`: the outcome of look-ups, for the frames that follow. */
+#define CULVERT_CACHED_FLOWS 64
+struct culvert_cached_flow {
 	__u64 jiffy;      /* good only within it: refresh is looked at that often */
 	__u64 generation;
 	__u32 macs[3];    /* destination and source */
@@ -247,7 +247,7 @@ struct culvert_burst {
 	__u32 kind;       /* … enum culvert_fdb_kind */
 	__u32 zero[3];
 };
-CULVERT_LAYOUT(struct culvert_burst, 64);
+CULVERT_LAYOUT(struct culvert_cached_flow, 64);
 
 /* Value of per-CPU map `counters`, by port slot. */
 struct culvert_counters {
@@ -261,13 +261,13 @@ _Static_assert(CULVERT_VERDICTS <= 32, "counters are full");
  * Tier `afxdp`: what the program decided, in the metadata right before the frame that it
  * hands to the forwarder. The forwarder carries it out; it never decides anew.
  */
-struct culvert_handover {
+struct culvert_metadata {
 	__u32 target;  /* slot of `ports`, or with CULVERT_FORWARDED_ENCAP of `tunnels` */
-	__u32 verdict; /* a CULVERT_FORWARDED_…, perhaps with CULVERT_HANDOVER_PARTIAL */
+	__u32 verdict; /* a CULVERT_FORWARDED_…, perhaps with CULVERT_METADATA_PARTIAL */
 };
-CULVERT_LAYOUT(struct culvert_handover, 8);
+CULVERT_LAYOUT(struct culvert_metadata, 8);
 /* The sender may have left the inner checksum to its device. */
-#define CULVERT_HANDOVER_PARTIAL 0x80000000u
+#define CULVERT_METADATA_PARTIAL 0x80000000u
 /*
  * Tier `afxdp`: a sign of life of each worker; value of map `pulses`. What was handed over and not looked at for
  * CULVERT_STALL_NS is a worker that has stopped: packets are the kernel's until it goes on. Shorter, and a worker that
@@ -323,9 +323,9 @@ CULVERT_LAYOUT(struct culvert_sending, 16);
 #define CULVERT_COST_VTEP 0xc6120002u
 
 /* A device of any namespace; key of map `xmit_drops` (drops.bpf.c). */
-#define CULVERT_WAY_OUT 0x80000000u
+#define CULVERT_EGRESS 0x80000000u
 struct culvert_device_key {
-	__u32 ifindex; /* with CULVERT_WAY_OUT: instead, what a map of devices has at that place for frames that come
+	__u32 ifindex; /* with CULVERT_EGRESS: instead, what a map of devices has at that place for frames that come
 			* from within the namespace */
 	__u32 netns; /* inode of its network namespace */
 };
@@ -333,8 +333,8 @@ CULVERT_LAYOUT(struct culvert_device_key, 8);
 
 /* Frames that were counted as forwarded and did not leave; value of per-CPU map `xmit_drops`. */
 struct culvert_xmit_drops {
-	__u64 not_sent;       /* on the way out by this device: ring full, device down */
-	__u64 not_redirected; /* come in by this device: the way out took no frames */
+	__u64 not_sent;       /* on the egress device by this device: ring full, device down */
+	__u64 not_redirected; /* come in by this device: the egress device took no frames */
 	__u64 not_taken;      /* of not_sent: whole bulks that ended in an error, which a veth does not count itself */
 };
 CULVERT_LAYOUT(struct culvert_xmit_drops, 24);

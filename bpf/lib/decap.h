@@ -3,8 +3,8 @@
 #ifndef CULVERT_DECAP_H
 #define CULVERT_DECAP_H
 
-#include "lib/checksum.h"
-#include "lib/lookup.h"
+#include "lib/csum.h"
+#include "lib/fdb.h"
 
 /* Checks down to UDP. Returns 0 when `frame` may be VXLAN for us, else the verdict. */
 static __always_inline __u32 check_outer(packet_t *ctx, void *frame, void *end)

@@ -3,7 +3,7 @@
 #ifndef CULVERT_ENCAP_H
 #define CULVERT_ENCAP_H
 
-#include "lib/checksum.h"
+#include "lib/csum.h"
 #include "lib/hash.h"
 #include "lib/identification.h"
 

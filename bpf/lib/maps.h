@@ -35,7 +35,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 64);
 	__type(key, struct culvert_vni_key);
-	__type(value, struct culvert_segment);
+	__type(value, struct culvert_domain);
 } vnis SEC(".maps");
 
 struct {
@@ -75,10 +75,10 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, CULVERT_BURSTS);
+	__uint(max_entries, CULVERT_CACHED_FLOWS);
 	__type(key, __u32);
-	__type(value, struct culvert_burst);
-} bursts SEC(".maps");
+	__type(value, struct culvert_cached_flow);
+} flow_cache SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -5,7 +5,7 @@
 
 #include "abi/culvert.h"
 #include "lib/headers.h"
-#include "lib/packet.h"
+#include "lib/ctx.h"
 
 struct inner {
 	void *frame;     /* its Ethernet header */

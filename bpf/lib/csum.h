@@ -5,8 +5,8 @@
  * offload (Documentation/networking/checksum-offloads.rst) where the inner one
  * is still to be made, else over every byte, as the kernel's device does.
  */
-#ifndef CULVERT_CHECKSUM_H
-#define CULVERT_CHECKSUM_H
+#ifndef CULVERT_CSUM_H
+#define CULVERT_CSUM_H
 
 #include "lib/parse.h"
 

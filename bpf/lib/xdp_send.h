@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /* How packets leave in tier `xdp`: the outer headers are written or taken off in place, then a redirect. */
-#ifndef CULVERT_REDIRECT_H
-#define CULVERT_REDIRECT_H
+#ifndef CULVERT_XDP_SEND_H
+#define CULVERT_XDP_SEND_H
 
-#include "lib/raw.h"
+#include "lib/xdp_frame.h"
 
 static __always_inline __u32 check_shape(struct xdp_md *ctx, const struct culvert_port *port, __u32 bytes)
 {
@@ -13,17 +13,17 @@ static __always_inline __u32 check_shape(struct xdp_md *ctx, const struct culver
 }
 
 /* Notes where to; the frame is still as it came when there is no such device. */
-static __always_inline __u32 redirect(struct route *route, __u32 slot)
+static __always_inline __u32 redirect(struct decision *decision, __u32 slot)
 {
-	__u32 verdict = route_settle(route);
+	__u32 verdict = refresh_or_cache(decision);
 
 	if (verdict)
 		return verdict;
 	return bpf_redirect_map(&devices, slot, 0) == XDP_REDIRECT ? 0 : CULVERT_PASS_UNKNOWN_PORT;
 }
 
-static __always_inline __u32 send_encapsulated(struct xdp_md *ctx, const struct inner *in, struct route *route,
-					       struct visit *visit, struct culvert_tunnel *tunnel)
+static __always_inline __u32 send_encapsulated(struct xdp_md *ctx, const struct inner *in, struct decision *decision,
+					       struct packet_context *packet, struct culvert_tunnel *tunnel)
 {
 	struct flow flow = { .hash = flow_hash(in), .segments = 1 };
 	struct outer out;
@@ -31,10 +31,10 @@ static __always_inline __u32 send_encapsulated(struct xdp_md *ctx, const struct 
 	void *frame;
 
 	flow.port = source_port(flow.hash, tunnel);
-	verdict = prepare_outer(ctx, &out, in, tunnel, visit->bytes, flow, 1);
+	verdict = prepare_outer(ctx, &out, in, tunnel, packet->bytes, flow, 1);
 	if (verdict)
 		return verdict;
-	verdict = redirect(route, CULVERT_UPLINK_SLOT);
+	verdict = redirect(decision, CULVERT_UPLINK_SLOT);
 	if (verdict)
 		return verdict;
 	if (bpf_xdp_adjust_head(ctx, -OUTER_BYTES))
@@ -69,10 +69,10 @@ static __always_inline void write_ecn(struct xdp_md *ctx, __u8 outer)
 		AT8(ip, 1) = (AT8(ip, 1) & 0xf) | tos << 4;
 }
 
-static __always_inline __u32 send_decapsulated(struct xdp_md *ctx, const struct inner *in, struct route *route,
+static __always_inline __u32 send_decapsulated(struct xdp_md *ctx, const struct inner *in, struct decision *decision,
 					       __u8 outer_tos)
 {
-	__u32 verdict = redirect(route, route->target);
+	__u32 verdict = redirect(decision, decision->target);
 
 	if (verdict)
 		return verdict;
@@ -83,9 +83,9 @@ static __always_inline __u32 send_decapsulated(struct xdp_md *ctx, const struct 
 	return CULVERT_FORWARDED_DECAP;
 }
 
-static __always_inline __u32 send_local(struct xdp_md *ctx, const struct inner *in, struct route *route)
+static __always_inline __u32 send_local(struct xdp_md *ctx, const struct inner *in, struct decision *decision)
 {
-	__u32 verdict = redirect(route, route->target);
+	__u32 verdict = redirect(decision, decision->target);
 
 	return verdict ? verdict : CULVERT_FORWARDED_LOCAL;
 }

@@ -2,7 +2,7 @@
 import XDPSocket
 
 /// One socket, on one queue of one device, and what the forwarder keeps beside it.
-struct Lane: ~Copyable {
+struct PortQueue: ~Copyable {
   var socket: XDPSocket
   /// Of the port that the device is.
   let slot: UInt32

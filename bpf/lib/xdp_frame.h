@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /* Raw frames: of one buffer or of several, and never of several segments. */
-#ifndef CULVERT_RAW_H
-#define CULVERT_RAW_H
+#ifndef CULVERT_XDP_FRAME_H
+#define CULVERT_XDP_FRAME_H
 
-#include "lib/path.h"
+#include "lib/datapath.h"
 
 static __always_inline __u32 wire_l3_bytes(packet_t *ctx, const struct inner *in, __u32 bytes)
 {

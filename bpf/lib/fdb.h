@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /* The forwarding table, and what keeps the kernel's copy of it from ageing. */
-#ifndef CULVERT_LOOKUP_H
-#define CULVERT_LOOKUP_H
+#ifndef CULVERT_FDB_H
+#define CULVERT_FDB_H
 
 #include "lib/headers.h"
 #include "lib/maps.h"
@@ -52,9 +52,9 @@ static __always_inline struct culvert_fdb_entry *fdb_find(__u32 place, __u64 key
 }
 
 /* The entry of a MAC, and where it leads; 0 where there is none. */
-static __always_inline struct culvert_fdb_entry *fdb_lookup(__u32 segment, void *mac, __u32 *way)
+static __always_inline struct culvert_fdb_entry *fdb_lookup(__u32 domain, void *mac, __u32 *nexthop)
 {
-	__u64 key = culvert_fdb_key(segment, AT32(mac, 0), AT16(mac, 4));
+	__u64 key = culvert_fdb_key(domain, AT32(mac, 0), AT16(mac, 4));
 	__u64 hash = culvert_fdb_hash(key, config.fdb_seed);
 	struct culvert_fdb_entry *entry = fdb_find(culvert_fdb_place(hash >> 32, config.fdb_buckets), key);
 
@@ -62,8 +62,8 @@ static __always_inline struct culvert_fdb_entry *fdb_lookup(__u32 segment, void 
 		entry = fdb_find(culvert_fdb_place(hash, config.fdb_buckets), key);
 	if (!entry)
 		return 0;
-	*way = *(volatile __u32 *)&entry->way;
-	entry = after(entry, *way);
+	*nexthop = *(volatile __u32 *)&entry->nexthop;
+	entry = after(entry, *nexthop);
 	return *(volatile __u64 *)&entry->key == key ? entry : 0;
 }
 
@@ -79,9 +79,9 @@ static __always_inline struct culvert_tunnel *tunnel_at(__u32 slot)
 
 /* True once per refresh interval: this packet goes to the kernel, so that it sees the
  * source alive. Two CPUs at once may both say so: one packet too many does no harm. */
-static __always_inline int refresh_due(struct culvert_fdb_entry *source, __u32 way)
+static __always_inline int refresh_due(struct culvert_fdb_entry *source, __u32 nexthop)
 {
-	__u32 now, ticks = culvert_way_ticks(way);
+	__u32 now, ticks = culvert_nexthop_ticks(nexthop);
 
 	if (!ticks)
 		return 0;

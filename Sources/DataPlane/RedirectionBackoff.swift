@@ -3,18 +3,18 @@ import CLinuxSystem
 
 /// Whether redirection still pays. Each call makes a page pool, which the kernel keeps until the last packet out of it
 /// was read: where containers leave thousands of packets unread, calls become slower than the sockets.
-struct Strain {
-  /// Calls that are dear weigh four times those that are not.
+struct RedirectionBackoff {
+  /// Calls that are expensive weigh four times those that are not.
   private static let limit = 64
-  private static let restNanoseconds: UInt64 = 1_000_000_000
+  private static let pause: UInt64 = 1_000_000_000
   /// Calls whose own time is measured after one that took long by the clock.
   private static let watched = 64
   private var weight = 0
   private var suspicion = 0
-  private var restsUntil: UInt64 = 0
+  private var until: UInt64 = 0
 
   var allows: Bool {
-    @inline(__always) get { restsUntil == 0 || culvert_monotonic_ns() >= restsUntil }
+    @inline(__always) get { until == 0 || culvert_monotonic_ns() >= until }
   }
 
   /// The next call's CPU time is to be measured, which takes a system call more: a worker that has to give its CPU to
@@ -37,7 +37,7 @@ struct Strain {
     if weight >= Self.limit {
       weight = 0
       suspicion = 0
-      restsUntil = culvert_monotonic_ns() &+ Self.restNanoseconds
+      until = culvert_monotonic_ns() &+ Self.pause
     }
   }
 }

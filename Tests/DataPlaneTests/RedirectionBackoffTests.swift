@@ -3,12 +3,12 @@ import Testing
 
 @testable import DataPlane
 
-struct StrainTests {
+struct RedirectionBackoffTests {
   @Test func callsThatStayDearAreLeftForAWhile() {
-    var strain = Strain()
+    var backoff = RedirectionBackoff()
     var calls = 0
-    while strain.allows && calls < 1000 {
-      strain.add(frames: 64, nanoseconds: 500_000, isWhole: true, isOwnTime: strain.wantsOwnTime)
+    while backoff.allows && calls < 1000 {
+      backoff.add(frames: 64, nanoseconds: 500_000, isWhole: true, isOwnTime: backoff.wantsOwnTime)
       calls += 1
     }
     // The first only says that a closer look is due.
@@ -16,30 +16,30 @@ struct StrainTests {
   }
 
   @Test func callsThatFailAreLeftForAWhile() {
-    var strain = Strain()
-    for _ in 0..<16 { strain.add(frames: 64, nanoseconds: 3_000, isWhole: false, isOwnTime: false) }
-    #expect(!strain.allows)
+    var backoff = RedirectionBackoff()
+    for _ in 0..<16 { backoff.add(frames: 64, nanoseconds: 3_000, isWhole: false, isOwnTime: false) }
+    #expect(!backoff.allows)
   }
 
   /// A worker that loses its CPU now and then, or whose frames' receivers take their time.
   @Test func aDearCallNowAndThenIsNothing() {
-    var strain = Strain()
+    var backoff = RedirectionBackoff()
     for call in 0..<10_000 {
-      strain.add(
+      backoff.add(
         frames: 64, nanoseconds: call % 8 == 0 ? 4_000_000 : 300_000, isWhole: true,
-        isOwnTime: strain.wantsOwnTime)
+        isOwnTime: backoff.wantsOwnTime)
     }
-    #expect(strain.allows)
+    #expect(backoff.allows)
   }
 
   /// By the sockets a worker that others keep from its CPU would do less still.
   @Test func callsThatWaitForACPUAreNotDear() {
-    var strain = Strain()
+    var backoff = RedirectionBackoff()
     for _ in 0..<10_000 {
-      let isOwnTime = strain.wantsOwnTime
-      strain.add(
+      let isOwnTime = backoff.wantsOwnTime
+      backoff.add(
         frames: 64, nanoseconds: isOwnTime ? 30_000 : 4_000_000, isWhole: true, isOwnTime: isOwnTime)
     }
-    #expect(strain.allows)
+    #expect(backoff.allows)
   }
 }

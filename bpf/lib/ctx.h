@@ -3,8 +3,8 @@
  * The packet as a family of programs sees it: a raw frame (XDP) or an skb (tc). A
  * program that is of tc defines CULVERT_SKB before it includes anything.
  */
-#ifndef CULVERT_PACKET_H
-#define CULVERT_PACKET_H
+#ifndef CULVERT_CTX_H
+#define CULVERT_CTX_H
 
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>

@@ -2,8 +2,8 @@
 import CBPFObjects
 
 /// What a program decided for a frame, carried out on it in place. The program's words lie right before it
-/// (struct culvert_handover).
-enum Handover {
+/// (struct culvert_metadata).
+enum FrameMetadata {
   case encapsulated
   /// To the port of a slot.
   case decapsulated(slot: Int)
@@ -14,14 +14,14 @@ enum Handover {
   /// Reads the words and does the work. An encapsulated frame begins 50 bytes earlier afterwards, a
   /// decapsulated one 50 later.
   @inline(__always)
-  static func carryOut(
+  static func apply(
     _ frame: UnsafeMutableRawPointer, bytes: Int, _ snapshot: TunnelTable.Snapshot, seed: UInt64,
     _ identifications: borrowing Identifications
-  ) -> Handover {
+  ) -> FrameMetadata {
     let target = Int(frame.u32(-8))
     let verdict = frame.u32(-4)
-    let mayBePartial = verdict & CULVERT_HANDOVER_PARTIAL != 0
-    switch verdict & ~CULVERT_HANDOVER_PARTIAL {
+    let mayBePartial = verdict & CULVERT_METADATA_PARTIAL != 0
+    switch verdict & ~CULVERT_METADATA_PARTIAL {
     case CULVERT_FORWARDED_ENCAP.rawValue:
       guard target < snapshot.count, snapshot.tunnels[target].valid != 0 else { return .stale }
       let inner = InnerFrame(frame, bytes: bytes)

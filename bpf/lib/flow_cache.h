@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Frames come in bursts of the same two ends. What the hash tables said of one
+ * is kept per CPU for those that follow: until the next jiffy (1 to 10 ms), and
+ * not beyond the next change of the tables (`generation`). It spares the hash
+ * look-ups and the clock; everything an array look-up tells is still asked.
+ */
+#ifndef CULVERT_FLOW_CACHE_H
+#define CULVERT_FLOW_CACHE_H
+
+#include "lib/headers.h"
+#include "lib/maps.h"
+
+struct flow_key {
+	__u64 macs0;
+	__u32 macs1;
+	__u32 from;
+	__u32 local;
+	__u32 vni_be;
+};
+
+struct flow_cache_slot {
+	struct culvert_cached_flow *flow; /* 0: nothing may be remembered */
+	__u64 jiffy;
+	__u64 generation;
+};
+
+/* True when `cache->flow` is this flow's and still good. */
+static __always_inline int flow_cache_lookup(struct flow_cache_slot *cache, const struct flow_key *key)
+{
+	__u32 zero = 0, place;
+	__u64 *now = bpf_map_lookup_elem(&generation, &zero);
+	struct culvert_cached_flow *flow;
+
+	if (!now || !*now)
+		return 0;
+	place = ((__u32)key->macs0 ^ (__u32)(key->macs0 >> 32) ^ key->macs1 ^ key->from) * 0x9e3779b1u;
+	place /= (1ull << 32) / CULVERT_CACHED_FLOWS;
+	flow = bpf_map_lookup_elem(&flow_cache, &place);
+	if (!flow)
+		return 0;
+	cache->flow = flow;
+	cache->generation = *now;
+	cache->jiffy = bpf_jiffies64();
+	return flow->jiffy == cache->jiffy && flow->generation == cache->generation &&
+	       AT64((void *)flow->macs, 0) == key->macs0 && flow->macs[2] == key->macs1 &&
+	       flow->from == key->from && flow->local == key->local && flow->vni_be == key->vni_be;
+}
+
+static __always_inline void flow_cache_store(const struct flow_cache_slot *cache, const struct flow_key *key, __u32 slot,
+				     __u32 target, __u32 kind)
+{
+	struct culvert_cached_flow *flow = cache->flow;
+
+	if (!flow)
+		return;
+	flow->jiffy = cache->jiffy;
+	flow->generation = cache->generation;
+	AT64((void *)flow->macs, 0) = key->macs0;
+	flow->macs[2] = key->macs1;
+	flow->from = key->from;
+	flow->local = key->local;
+	flow->vni_be = key->vni_be;
+	flow->slot = slot;
+	flow->target = target;
+	flow->kind = kind;
+}
+
+#endif
