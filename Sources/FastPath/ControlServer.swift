@@ -5,15 +5,21 @@ import LinuxSystem
 import Synchronization
 import SystemPackage
 
-/// Answers at an overlay's control socket on a thread of its own: a client that says nothing, says it byte by byte or
+/// Answers at the control sockets of overlays on a thread of its own: a client that says nothing, says it byte by byte or
 /// does not take its answer holds up neither the fast path nor another client.
 final class ControlServer: Sendable {
-  /// A client's request; `reply` may be called from any thread, once.
-  typealias Handler = @Sendable (ControlRequest, _ reply: @escaping @Sendable ([UInt8]) -> Void) -> Void
+  /// A client's request at the socket `path`; `reply` may be called from any thread, once.
+  typealias Handler =
+    @Sendable (_ path: String, ControlRequest, _ reply: @escaping @Sendable ([UInt8]) -> Void) -> Void
 
   private struct State {
     var replies: [(client: UInt64, line: [UInt8])] = []
+    var listeners: [String: Listening] = [:]
     var isStopping = false
+  }
+  private final class Listening: Sendable {
+    let listener: ControlListener
+    init(_ path: String) throws { listener = try ControlListener(path: path) }
   }
   private let state: Shared
   private let thread: DedicatedThread
@@ -30,25 +36,34 @@ final class ControlServer: Sendable {
   }
 
   /// - Parameter patience: nanoseconds that a client may take to ask, and to take its answer.
-  init(path: String, patience: UInt64 = 5_000_000_000, handler: @escaping Handler) throws {
+  init(patience: UInt64 = 5_000_000_000, handler: @escaping Handler) throws {
     let shared = try Shared()
-    let listener = Box(try ControlListener(path: path))
-    nonisolated(unsafe) let listening = listener
     state = shared
     thread = try DedicatedThread {
-      var loop = Loop(shared, listening, handler, patience)
+      var loop = Loop(shared, handler, patience)
       loop.run()
     }
   }
+
+  func listen(at path: String) throws {
+    let listening = try Listening(path)
+    state.change { $0.listeners[path] = listening }
+  }
+
+  /// Who has asked there already is answered.
+  func close(_ path: String) { state.change { $0.listeners[path] = nil } }
 
   /// Sends what has been answered, closes the socket and returns.
   func stop() {
     state.change { $0.isStopping = true }
     thread.join()
+    state.change { $0.listeners = [:] }
   }
 
   private struct Client {
     let descriptor: Box<OwnedDescriptor>
+    /// Of the socket that it asks at.
+    let path: String
     let isRoot: Bool
     var received: [UInt8] = []
     var toSend: [UInt8] = []
@@ -65,17 +80,14 @@ final class ControlServer: Sendable {
     static let lastPatience: UInt64 = 1_000_000_000
 
     let shared: Shared
-    let listener: Box<ControlListener>
     let handler: Handler
     let patience: UInt64
     var clients: [UInt64: Client] = [:]
     var next: UInt64 = 0
 
-    init(_ shared: Shared, _ listener: Box<ControlListener>, _ handler: @escaping Handler, _ patience: UInt64)
-    {
+    init(_ shared: Shared, _ handler: @escaping Handler, _ patience: UInt64) {
       self.shared = shared
       self.patience = patience
-      self.listener = listener
       self.handler = handler
     }
 
@@ -83,9 +95,9 @@ final class ControlServer: Sendable {
       var stopBy: UInt64?
       while true {
         shared.bell.silence()
-        let (replies, isStopping) = shared.state.withLock { state in
+        let (replies, listeners, isStopping) = shared.state.withLock { state in
           defer { state.replies = [] }
-          return (state.replies, state.isStopping)
+          return (state.replies, state.listeners, state.isStopping)
         }
         for reply in replies { queue(reply.line, for: reply.client) }
         let now = Clock.monotonicNanoseconds
@@ -95,7 +107,7 @@ final class ControlServer: Sendable {
           clients = clients.filter { !$0.value.toSend.isEmpty }
           if clients.isEmpty || now >= stopBy! { return }
         }
-        wait(accepts: !isStopping, until: stopBy)
+        wait(for: isStopping ? [:] : listeners, until: stopBy)
       }
     }
 
@@ -105,12 +117,14 @@ final class ControlServer: Sendable {
       send(id)
     }
 
-    private mutating func wait(accepts: Bool, until stopBy: UInt64?) {
+    private mutating func wait(for listeners: [String: Listening], until stopBy: UInt64?) {
+      let paths = mayAccept ? Array(listeners.keys) : []
       let ids = Array(clients.keys)
       var waiting = [pollfd(fd: shared.bell.descriptor, events: Int16(POLLIN), revents: 0)]
-      // A negative descriptor is not looked at (poll(2)).
-      let listening = accepts && mayAccept ? listener.value.descriptor.raw : -1
-      waiting.append(pollfd(fd: listening, events: Int16(POLLIN), revents: 0))
+      for path in paths {
+        let raw = listeners[path]!.listener.descriptor.raw
+        waiting.append(pollfd(fd: raw, events: Int16(POLLIN), revents: 0))
+      }
       for id in ids {
         let client = clients[id]!
         let events = client.toSend.isEmpty ? (client.isServed ? 0 : POLLIN) : POLLOUT
@@ -120,7 +134,7 @@ final class ControlServer: Sendable {
       let now = Clock.monotonicNanoseconds
       let milliseconds = deadlines.min().map { $0 <= now ? 0 : Int32(($0 - now) / 1_000_000) + 1 } ?? -1
       guard poll(&waiting, nfds_t(waiting.count), milliseconds) > 0 else { return }
-      for (id, state) in zip(ids, waiting.dropFirst(2)) where state.revents != 0 {
+      for (id, state) in zip(ids, waiting.dropFirst(1 + paths.count)) where state.revents != 0 {
         let client = clients[id]!
         if !client.toSend.isEmpty {
           send(id)
@@ -131,7 +145,9 @@ final class ControlServer: Sendable {
           receive(id)
         }
       }
-      if waiting[1].revents != 0 { accept() }
+      for (path, state) in zip(paths, waiting.dropFirst()) where state.revents != 0 {
+        accept(listeners[path]!, path)
+      }
     }
 
     /// Clients that are still to say what they want give way to a new one; those that wait for an answer do not.
@@ -139,8 +155,8 @@ final class ControlServer: Sendable {
       clients.count < Self.mostClients || clients.values.contains { !$0.isServed }
     }
 
-    private mutating func accept() {
-      guard let descriptor = listener.value.accept() else { return }
+    private mutating func accept(_ listening: Listening, _ path: String) {
+      guard let descriptor = listening.listener.accept() else { return }
       if clients.count >= Self.mostClients {
         let silent = clients.filter { !$0.value.isServed }
         let victim = silent.min { ($0.value.isRoot ? 1 : 0, $0.key) < ($1.value.isRoot ? 1 : 0, $1.key) }
@@ -148,7 +164,7 @@ final class ControlServer: Sendable {
       }
       let isRoot = [0, Int64(geteuid())].contains(culvert_peer_uid(descriptor.value.raw))
       clients[next] = Client(
-        descriptor: descriptor, isRoot: isRoot, deadline: Clock.monotonicNanoseconds + patience)
+        descriptor: descriptor, path: path, isRoot: isRoot, deadline: Clock.monotonicNanoseconds + patience)
       next += 1
     }
 
@@ -179,7 +195,7 @@ final class ControlServer: Sendable {
         clients[id]!.isServed = true
         clients[id]!.deadline = nil
         let shared = self.shared
-        handler(request) { line in shared.change { $0.replies.append((id, line)) } }
+        handler(clients[id]!.path, request) { line in shared.change { $0.replies.append((id, line)) } }
       }
     }
 

@@ -6,11 +6,6 @@ import PacketHeaders
 
 /// The kernel's state: dumped, then followed; what it changes is computed again.
 extension Engine {
-  /// A device without which there is nothing to carry.
-  struct Gone: Error {
-    var device: String
-  }
-
   /// Dumps everything, as at the start and after an overrun.
   func readKernel() throws {
     let links = try place.overlayConnection.value.links()
@@ -103,7 +98,7 @@ extension Engine {
   /// Deleted by their owner, the namespaces live on only as long as this process is in them.
   func checkNamespaces() throws {
     if place.isAbandoned(named: options.namespace) {
-      throw Gone(device: "the namespace of \(place.bridge.name)")
+      throw OverlayGone(device: "the namespace of \(place.bridge.name)")
     }
   }
 
@@ -111,7 +106,7 @@ extension Engine {
     let devices = [
       (place.bridge, overlay.bridge), (place.vxlan, overlay.vxlan), (place.uplink, underlay.uplink),
     ]
-    for (device, now) in devices where now == nil { throw Gone(device: device.name) }
+    for (device, now) in devices where now == nil { throw OverlayGone(device: device.name) }
   }
 
   var context: TableContext {

@@ -19,13 +19,6 @@ extension Engine {
     following.end(start: start, now: Clock.monotonicNanoseconds)
   }
 
-  /// How long may be waited until changed routes must be asked for.
-  func milliseconds(atMost limit: Int32) -> Int32 {
-    guard let due = following.due else { return limit }
-    let now = Clock.monotonicNanoseconds
-    return due <= now ? 0 : min(limit, Int32(clamping: (due - now + 999_999) / 1_000_000))
-  }
-
   /// Once a second: routes of which ICMP told something, until that expires, and a part of the others, since
   /// what the kernel learned it announces to nobody.
   func checkRoutes() throws {

@@ -37,6 +37,8 @@ final class Engine {
 
   /// When traffic was last looked at.
   var watchedAt: UInt64 = 0
+  /// When what is not announced was last looked at.
+  var checkedAt = Clock.monotonicNanoseconds
 
   /// That redirection became too dear was said.
   var hasReportedBackoff = false

@@ -39,8 +39,9 @@ public final class FastPathService: Sendable {
         do {
           try engine.start()
           defer { mailbox.close() }
-          var loop = try EngineLoop(engine, mailbox)
-          try loop.run {
+          let agent = try Agent(mailbox, report: report)
+          try agent.add(engine)
+          try agent.run {
             obtained.finish(.success("\(engine.tier.tier.rawValue) \(engine.tier.mode)"))
             started.finish(nil)
           }
@@ -68,7 +69,7 @@ public final class FastPathService: Sendable {
 
   /// Detaches and restores what was changed; returns when that is done.
   public func stop() throws {
-    _ = mailbox.post(.stop { _ in })
+    _ = mailbox.post(.stop(nil) { _ in })
     thread.join()
     try ended.check()
   }
@@ -79,7 +80,7 @@ public final class FastPathService: Sendable {
     try ended.check()
   }
 
-  public func status() throws -> Status { try ask { $0.status() } }
+  public func status() throws -> Status { try ask { try $0.status() } }
   public func stats() throws -> Stats { try ask { try $0.stats() } }
 
   /// Reads the maps beside the service's thread, without waiting for it.
@@ -101,11 +102,13 @@ public final class FastPathService: Sendable {
   /// As after an overrun; for tests.
   func resynchronise() throws { try ask { try $0.resynchronise(because: "asked to") } }
 
+  /// Of the first bridged overlay.
   private func ask<T: Sendable>(_ question: @escaping @Sendable (Engine) throws -> T) throws -> T {
     let answer = Answer<T>()
     let over = Failure("ask", "the fast path", advice: "It has ended.")
     let posted = mailbox.post(
-      .ask { engine in
+      .ask { agent in
+        let engine = agent?.sessions.lazy.compactMap { $0 as? Engine }.first
         answer.finish(Result { if let engine { try question(engine) } else { throw over } })
       })
     guard posted else { throw over }

@@ -6,9 +6,10 @@ import Synchronization
 final class Mailbox: Sendable {
   enum Message: Sendable {
     /// Called with nil where the loop has ended.
-    case ask(@Sendable (Engine?) -> Void)
-    /// Told what was restored once all is given back; nil where the loop has ended.
-    case stop(@Sendable ([String]?) -> Void)
+    case ask(@Sendable (Agent?) -> Void)
+    /// Ends the session of a control socket, or all where there is none. Told what was restored once all is given back;
+    /// nil where the loop has ended.
+    case stop(String?, @Sendable ([String]?) -> Void)
   }
 
   private struct State {
@@ -52,7 +53,7 @@ final class Mailbox: Sendable {
     for message in left {
       switch message {
       case .ask(let question): question(nil)
-      case .stop(let tell): tell(nil)
+      case .stop(_, let tell): tell(nil)
       }
     }
   }

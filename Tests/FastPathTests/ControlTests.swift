@@ -20,10 +20,11 @@ struct ControlTests {
       let path = FileManager.default.temporaryDirectory.path + "/culvert-control-\(UUID().uuidString)"
       try Folder.make(path)
       directory = RuntimeDirectory(path: path)
-      server = try ControlServer(path: directory.socketPath, patience: patience, handler: handler)
+      server = try ControlServer(patience: patience, handler: handler)
+      try server.listen(at: directory.socketPath)
     }
 
-    static let echo: ControlServer.Handler = { request, reply in
+    static let echo: ControlServer.Handler = { _, request, reply in
       reply(ControlProtocol.line(ControlReply(.success(request.rawValue))))
     }
 
@@ -121,7 +122,7 @@ struct ControlTests {
   /// An answer that nobody takes, larger than any socket's buffer.
   @Test func oneThatDoesNotTakeItsAnswerHoldsNobodyUp() throws {
     let large = String(repeating: "x", count: 8 << 20)
-    let server = try Server { request, reply in
+    let server = try Server { _, request, reply in
       reply(ControlProtocol.line(ControlReply(.success(request == .stats ? large : "short"))))
     }
     let client = try server.connect(sending: ControlRequest.stats.line)
@@ -134,7 +135,7 @@ struct ControlTests {
   /// The engine is busy with one client's question while another's is answered.
   @Test func answersMayComeInAnyOrder() throws {
     let kept = Answer<@Sendable () -> Void>()
-    let server = try Server { request, reply in
+    let server = try Server { _, request, reply in
       let answer: @Sendable () -> Void = {
         reply(ControlProtocol.line(ControlReply(.success(request.rawValue))))
       }

@@ -26,7 +26,7 @@ struct MailboxTests {
     let mailbox = try Mailbox()
     let (asked, stopped) = (Answer<Bool>(), Answer<Bool>())
     #expect(mailbox.post(.ask { asked.finish(.success($0 == nil)) }))
-    #expect(mailbox.post(.stop { stopped.finish(.success($0 == nil)) }))
+    #expect(mailbox.post(.stop(nil) { stopped.finish(.success($0 == nil)) }))
     mailbox.close()
     #expect(try asked.wait())
     #expect(try stopped.wait())

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+import LinuxSystem
+import Netlink
+
+/// What the agent's loop asks of an overlay.
+extension Engine: OverlaySession {
+  /// Nanoseconds between two looks at what ports pass: so long a port is in the way of what it does not carry.
+  private static let trafficInterval: UInt64 = 100_000_000
+  private static let checkInterval: UInt64 = 1_000_000_000
+
+  var name: String { place.bridge.name }
+
+  var descriptors: [Int32] {
+    [place.overlayMonitor.value.descriptor]
+      + (place.isSplit ? [place.underlayMonitor.value.descriptor] : [])
+      + [place.errors.value.descriptor]
+      + (place.encryption.map { [$0.value.descriptor] } ?? [])
+  }
+
+  func handle(readable descriptor: Int32) throws {
+    if descriptor == place.overlayMonitor.value.descriptor {
+      try follow(place.overlayMonitor, fromUnderlay: false)
+    } else if descriptor == place.underlayMonitor.value.descriptor {
+      try follow(place.underlayMonitor, fromUnderlay: true)
+    } else if descriptor == place.errors.value.descriptor {
+      try noteErrors()
+    } else if let encryption = place.encryption, descriptor == encryption.value.descriptor {
+      // Not a second in the clear.
+      encryption.value.drain()
+      try checkPolicy()
+    }
+    try tier.commit()
+  }
+
+  private func follow(_ monitor: Box<RouteMonitor>, fromUnderlay: Bool) throws {
+    var events: [NetlinkEvent] = []
+    // A storm is taken in portions: the descriptor stays readable for the rest.
+    if case .overrun = try monitor.value.receive(into: &events) {
+      return try resynchronise(because: "announcements were lost")
+    }
+    try apply(events, fromUnderlay: fromUnderlay)
+  }
+
+  var deadline: UInt64 {
+    min(
+      following.due ?? .max, checkedAt &+ Self.checkInterval,
+      watchesTraffic ? watchedAt &+ Self.trafficInterval : .max)
+  }
+
+  func tick(now: UInt64) throws {
+    try askChangedRoutes()
+    if watchesTraffic { try watchTraffic() }
+    if now >= checkedAt &+ Self.checkInterval {
+      checkedAt = now
+      try checkNamespaces()
+      try checkEnds()
+      try checkPolicy()
+      try confirmNextHops()
+      try checkSysctls()
+      try checkRoutes()
+    }
+    try tier.commit()
+  }
+}
