@@ -101,52 +101,79 @@ static __always_inline __u32 partial(const struct decision *decision)
 	return from && from->flags & CULVERT_PORT_PARTIAL ? CULVERT_METADATA_PARTIAL : 0;
 }
 
-/* To the socket of the queue that the frame came by, with what to do. */
-static __always_inline __u32 hand_over(struct xdp_md *ctx, struct decision *decision, __u32 verdict, __u32 flags)
-{
-	struct culvert_metadata *handover;
-	__u32 queue = ctx->rx_queue_index;
-	__u32 kept = refresh_or_cache(decision);
+struct tx {
+	struct culvert_metadata metadata;
+};
 
-	if (kept)
-		return kept;
+/* To the socket of the queue that the frame came by, with what to do. */
+static __always_inline __u32 prepare(struct xdp_md *ctx, const struct inner *in, const struct decision *decision,
+				     __u32 verdict, const int is_sent_here, struct tx *tx)
+{
+	__u32 queue = ctx->rx_queue_index, flags = partial(decision);
+
+	if (is_sent_here && flags && !is_completable(in))
+		return CULVERT_PASS_CHECKSUM;
 	if (queue >= CULVERT_QUEUES ||
 	    bpf_redirect_map(&sockets, decision->slot * CULVERT_QUEUES + queue, 0) != XDP_REDIRECT)
 		return CULVERT_PASS_UNKNOWN_PORT;
-	if (bpf_xdp_adjust_meta(ctx, -(int)sizeof(*handover)))
+	tx->metadata.target = decision->target;
+	tx->metadata.verdict = verdict | flags;
+	return 0;
+}
+
+static __always_inline __u32 commit(struct xdp_md *ctx, const struct tx *tx)
+{
+	struct culvert_metadata *metadata;
+
+	if (bpf_xdp_adjust_meta(ctx, -(int)sizeof(*metadata)))
 		return CULVERT_PASS_HEADROOM;
-	if (is_stalled(queue)) {
-		bpf_xdp_adjust_meta(ctx, sizeof(*handover));
+	/* Last of all: what is asked here counts as given to the worker. */
+	if (is_stalled(ctx->rx_queue_index)) {
+		bpf_xdp_adjust_meta(ctx, sizeof(*metadata));
 		return CULVERT_PASS_WORKER;
 	}
-	handover = (void *)(long)ctx->data_meta;
-	if ((void *)(handover + 1) > (void *)(long)ctx->data)
+	metadata = (void *)(long)ctx->data_meta;
+	if ((void *)(metadata + 1) > (void *)(long)ctx->data) /* the verifier's case, never so */
 		return CULVERT_PASS_HEADROOM;
-	handover->target = decision->target;
-	handover->verdict = verdict | flags;
-	return verdict;
+	*metadata = tx->metadata;
+	return tx->metadata.verdict & ~CULVERT_METADATA_PARTIAL;
 }
 
-static __always_inline __u32 send_encapsulated(struct xdp_md *ctx, const struct inner *in, struct decision *decision,
-					       struct packet_context *packet, struct culvert_tunnel *tunnel)
+static __always_inline __u32 prepare_encap(struct xdp_md *ctx, const struct inner *in, struct decision *decision,
+					   struct packet_context *packet, struct culvert_tunnel *tunnel, struct tx *tx)
 {
-	__u32 flags = partial(decision);
-
-	return flags && !is_completable(in) ? CULVERT_PASS_CHECKSUM : hand_over(ctx, decision, CULVERT_FORWARDED_ENCAP, flags);
+	return prepare(ctx, in, decision, CULVERT_FORWARDED_ENCAP, 1, tx);
 }
 
-static __always_inline __u32 send_decapsulated(struct xdp_md *ctx, const struct inner *in, struct decision *decision,
-					       __u8 outer_tos)
+static __always_inline __u32 commit_encap(struct xdp_md *ctx, const struct inner *in, struct culvert_tunnel *tunnel,
+					  struct tx *tx)
 {
-	return hand_over(ctx, decision, CULVERT_FORWARDED_DECAP, partial(decision));
+	return commit(ctx, tx);
 }
 
-static __always_inline __u32 send_local(struct xdp_md *ctx, const struct inner *in, struct decision *decision)
+static __always_inline __u32 prepare_decap(struct xdp_md *ctx, const struct inner *in, struct decision *decision,
+					   __u8 outer_tos, struct tx *tx)
 {
-	__u32 flags = partial(decision);
-
-	return flags && !is_completable(in) ? CULVERT_PASS_CHECKSUM : hand_over(ctx, decision, CULVERT_FORWARDED_LOCAL, flags);
+	return prepare(ctx, in, decision, CULVERT_FORWARDED_DECAP, 0, tx);
 }
+
+static __always_inline __u32 commit_decap(struct xdp_md *ctx, const struct inner *in, __u8 outer_tos, struct tx *tx)
+{
+	return commit(ctx, tx);
+}
+
+static __always_inline __u32 prepare_local(struct xdp_md *ctx, const struct inner *in, struct decision *decision,
+					   struct tx *tx)
+{
+	return prepare(ctx, in, decision, CULVERT_FORWARDED_LOCAL, 1, tx);
+}
+
+static __always_inline __u32 commit_local(struct xdp_md *ctx, struct tx *tx)
+{
+	return commit(ctx, tx);
+}
+
+#include "lib/datapath.h"
 
 /* On the host's end of each container's veth. */
 SEC("xdp.frags") int culvert_port(struct xdp_md *ctx)

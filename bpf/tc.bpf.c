@@ -4,7 +4,10 @@
  * offloads stay what they are: a 64 KiB segment crosses the overlay whole.
  */
 #define CULVERT_SKB
-#include "lib/datapath.h"
+#include "lib/bridge.h"
+#include "lib/decap.h"
+#include "lib/encap.h"
+#include "lib/parse.h"
 
 /* Not in every header that this is built with (Linux 6.3, and 7.1 for the last). */
 #define ADJ_ROOM_DECAP_L3_IPV6 (1ull << 8)
@@ -72,17 +75,21 @@ static __always_inline __u32 segments_of(struct __sk_buff *skb, const struct inn
 	return (skb->len - headers + skb->gso_size - 1) / skb->gso_size;
 }
 
-static __always_inline __u32 send_encapsulated(struct __sk_buff *skb, const struct inner *in, struct decision *decision,
-					       struct packet_context *packet, struct culvert_tunnel *tunnel)
-{
-	struct culvert_port *uplink = port_at(CULVERT_UPLINK_SLOT);
-	struct flow flow = { .segments = segments_of(skb, in) };
-	struct scratch *made;
+struct tx {
 	struct outer out;
-	__u32 verdict, zero = 0;
+	struct culvert_port *port;
+	struct scratch *made;
+};
 
-	made = bpf_map_lookup_elem(&scratch, &zero);
-	if (!uplink || !made)
+static __always_inline __u32 prepare_encap(struct __sk_buff *skb, const struct inner *in, struct decision *decision,
+					   struct packet_context *packet, struct culvert_tunnel *tunnel, struct tx *tx)
+{
+	struct flow flow = { .segments = segments_of(skb, in) };
+	__u32 zero = 0;
+
+	tx->port = port_at(CULVERT_UPLINK_SLOT);
+	tx->made = bpf_map_lookup_elem(&scratch, &zero);
+	if (!tx->port || !tx->made)
 		return CULVERT_PASS_UNKNOWN_PORT;
 	if (packet->bytes + OUTER_BYTES - OUTER_IP > 0xffff)
 		return CULVERT_PASS_MTU;
@@ -91,20 +98,22 @@ static __always_inline __u32 send_encapsulated(struct __sk_buff *skb, const stru
 		return CULVERT_PASS_CHECKSUM;
 	flow.hash = bpf_get_hash_recalc(skb) ?: flow_hash(in);
 	flow.port = device_source_port(flow.hash, tunnel);
-	verdict = prepare_outer(skb, &out, in, tunnel, packet->bytes, flow, !skb->gso_size);
-	if (verdict)
-		return verdict;
-	verdict = refresh_or_cache(decision);
-	if (verdict)
-		return verdict;
-	AT64((void *)made, OUTER_BYTES) = AT64(in->frame, 0);
-	AT32((void *)made, OUTER_BYTES + 8) = AT32(in->frame, 8);
-	AT16((void *)made, OUTER_BYTES + 12) = AT16(in->frame, 12);
-	write_outer(made, &out, tunnel);
+	return prepare_outer(skb, &tx->out, in, tunnel, packet->bytes, flow, !skb->gso_size);
+}
+
+static __always_inline __u32 commit_encap(struct __sk_buff *skb, const struct inner *in, struct culvert_tunnel *tunnel,
+					  struct tx *tx)
+{
+	void *made = tx->made;
+
+	AT64(made, OUTER_BYTES) = AT64(in->frame, 0);
+	AT32(made, OUTER_BYTES + 8) = AT32(in->frame, 8);
+	AT16(made, OUTER_BYTES + 12) = AT16(in->frame, 12);
+	write_outer(made, &tx->out, tunnel);
 	if (bpf_skb_adjust_room(skb, OUTER_BYTES, BPF_ADJ_ROOM_MAC, ADJ_ROOM_ENCAP))
 		return CULVERT_PASS_HEADROOM;
-	bpf_skb_store_bytes(skb, 0, made, sizeof(*made), 0);
-	bpf_redirect(uplink->ifindex, 0);
+	bpf_skb_store_bytes(skb, 0, made, sizeof(*tx->made), 0);
+	bpf_redirect(tx->port->ifindex, 0);
 	return CULVERT_FORWARDED_ENCAP;
 }
 
@@ -120,16 +129,16 @@ static __always_inline void deliver(struct __sk_buff *skb, const struct culvert_
 	}
 }
 
-static __always_inline __u32 send_local(struct __sk_buff *skb, const struct inner *in, struct decision *decision)
+static __always_inline __u32 prepare_local(struct __sk_buff *skb, const struct inner *in, struct decision *decision,
+					   struct tx *tx)
 {
-	struct culvert_port *port = port_at(decision->target);
-	__u32 verdict = refresh_or_cache(decision);
+	tx->port = port_at(decision->target);
+	return tx->port ? 0 : CULVERT_PASS_UNKNOWN_PORT;
+}
 
-	if (verdict)
-		return verdict;
-	if (!port)
-		return CULVERT_PASS_UNKNOWN_PORT;
-	deliver(skb, port, 1);
+static __always_inline __u32 commit_local(struct __sk_buff *skb, struct tx *tx)
+{
+	deliver(skb, tx->port, 1);
 	return CULVERT_FORWARDED_LOCAL;
 }
 
@@ -150,29 +159,27 @@ static __always_inline void write_ecn(struct __sk_buff *skb, const int is_ip4, _
 	}
 }
 
-static __always_inline __u32 send_decapsulated(struct __sk_buff *skb, const struct inner *in, struct decision *decision,
-					       __u8 outer_tos)
+static __always_inline __u32 prepare_decap(struct __sk_buff *skb, const struct inner *in, struct decision *decision,
+					   __u8 outer_tos, struct tx *tx)
 {
-	struct culvert_port *port = port_at(decision->target);
-	__u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET | (decap_flags & ADJ_ROOM_DECAP_L4_UDP);
-	int tos = merged_tos(in->tos, outer_tos), may_enter = 1;
-	__u32 is_ip4 = in->is_ip4, verdict;
-	__u8 before = in->tos;
-	__u32 macs[3];
-	__u16 type;
-
-	if (!port)
+	tx->port = port_at(decision->target);
+	if (!tx->port)
 		return CULVERT_PASS_UNKNOWN_PORT;
 	/* The marks of a tunnel stay on merged packets. TCP does not mind; a UDP socket cannot cut such datagrams up again. */
 	if (skb->gso_size && in->protocol != IPPROTO_TCP && !(decap_flags & ADJ_ROOM_DECAP_L4_UDP))
 		return CULVERT_PASS_UNSUPPORTED;
-	verdict = refresh_or_cache(decision);
-	if (verdict)
-		return verdict;
-	macs[0] = AT32(in->frame, 0);
-	macs[1] = AT32(in->frame, 4);
-	macs[2] = AT32(in->frame, 8);
-	type = AT16(in->frame, ETH_TYPE);
+	return 0;
+}
+
+static __always_inline __u32 commit_decap(struct __sk_buff *skb, const struct inner *in, __u8 outer_tos, struct tx *tx)
+{
+	__u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET | (decap_flags & ADJ_ROOM_DECAP_L4_UDP);
+	int tos = merged_tos(in->tos, outer_tos), may_enter = 1;
+	__u32 macs[3] = { AT32(in->frame, 0), AT32(in->frame, 4), AT32(in->frame, 8) };
+	__u16 type = AT16(in->frame, ETH_TYPE);
+	__u32 is_ip4 = in->is_ip4;
+	__u8 before = in->tos;
+
 	if (!is_ip4) {
 		flags |= decap_flags & ADJ_ROOM_DECAP_L3_IPV6;
 		/* Without it the skb goes on as IPv4: the port's device looks again. */
@@ -186,9 +193,11 @@ static __always_inline __u32 send_decapsulated(struct __sk_buff *skb, const stru
 	bpf_skb_store_bytes(skb, ETH_TYPE, &type, sizeof(type), 0);
 	if (tos >= 0)
 		write_ecn(skb, is_ip4, before, tos);
-	deliver(skb, port, may_enter);
+	deliver(skb, tx->port, may_enter);
 	return CULVERT_FORWARDED_DECAP;
 }
+
+#include "lib/datapath.h"
 
 /* skb->data in a register of 64 bits: left to itself the compiler here copies half of it, which is no pointer. */
 static __always_inline void *first_byte(struct __sk_buff *skb)

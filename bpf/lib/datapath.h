@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * The two ways through a host: what the kernel's bridge and VXLAN device would do
+ * The two paths through a host: what the kernel's bridge and VXLAN device would do
  * with a packet whose both ends they know. Everything is decided before the first
  * byte changes: a packet that is passed is the packet that came.
  *
- * A family of programs says how packets leave: the functions declared here.
+ * A family of programs says how packets leave, and includes this when it has:
+ *   struct tx                         what it keeps of a packet from prepare to commit
+ *   wire_l3_bytes, check_shape        what of the packet its egress must be able to take
+ *   prepare_encap, _decap, _local     may refuse: 0, or why the packet is the kernel's; changes nothing of it
+ *   commit_encap, _decap, _local      may not: what it was forwarded as (or no headroom, the packet as it came)
  */
 #ifndef CULVERT_DATAPATH_H
 #define CULVERT_DATAPATH_H
@@ -12,18 +16,6 @@
 #include "lib/decap.h"
 #include "lib/encap.h"
 #include "lib/bridge.h"
-
-/* Layer 3 bytes that the packet, or each of its segments, has on the wire. `bytes` is the inner frame's. */
-static __always_inline __u32 wire_l3_bytes(packet_t *ctx, const struct inner *in, __u32 bytes);
-/* Whether the device behind the port can take the packet, of `bytes` as it came. Returns 0, or why not. */
-static __always_inline __u32 check_shape(packet_t *ctx, const struct culvert_port *port, __u32 bytes);
-
-/* Each returns what it forwarded the packet as, or why it left it as it was. */
-static __always_inline __u32 send_encapsulated(packet_t *ctx, const struct inner *in, struct decision *decision,
-					       struct packet_context *packet, struct culvert_tunnel *tunnel);
-static __always_inline __u32 send_decapsulated(packet_t *ctx, const struct inner *in, struct decision *decision,
-					       __u8 outer_tos);
-static __always_inline __u32 send_local(packet_t *ctx, const struct inner *in, struct decision *decision);
 
 /* The egress port; `bytes` is the inner frame's, `outer` what is in front of it. Returns 0, or why not. */
 static __always_inline __u32 check_port(packet_t *ctx, const struct inner *in, __u32 slot, __u32 bytes, __u32 outer)
@@ -43,6 +35,7 @@ static __always_inline __u32 encapsulate(packet_t *ctx, const struct inner *in, 
 	struct culvert_tunnel *tunnel = tunnel_at(decision->target);
 	struct culvert_port *uplink = port_at(CULVERT_UPLINK_SLOT);
 	__u32 verdict;
+	struct tx tx;
 
 	if (!packet->count)
 		return CULVERT_PASS_UNKNOWN_PORT;
@@ -55,7 +48,13 @@ static __always_inline __u32 encapsulate(packet_t *ctx, const struct inner *in, 
 	if (!uplink || !uplink->ifindex)
 		return CULVERT_PASS_UNKNOWN_PORT;
 	verdict = check_shape(ctx, uplink, packet->bytes);
-	return verdict ? verdict : send_encapsulated(ctx, in, decision, packet, tunnel);
+	if (verdict)
+		return verdict;
+	verdict = prepare_encap(ctx, in, decision, packet, tunnel, &tx);
+	if (verdict)
+		return verdict;
+	verdict = refresh_or_cache(decision);
+	return verdict ? verdict : commit_encap(ctx, in, tunnel, &tx);
 }
 
 static __always_inline __u32 from_container(packet_t *ctx, struct packet_context *packet)
@@ -64,6 +63,7 @@ static __always_inline __u32 from_container(packet_t *ctx, struct packet_context
 	struct decision decision = {};
 	struct inner in = {};
 	__u32 verdict;
+	struct tx tx;
 
 	verdict = parse_inner(&in, frame, end);
 	if (verdict)
@@ -79,7 +79,13 @@ static __always_inline __u32 from_container(packet_t *ctx, struct packet_context
 	if (decision.target == decision.slot)
 		return CULVERT_PASS_SAME_PORT;
 	verdict = check_port(ctx, &in, decision.target, packet->bytes, 0);
-	return verdict ? verdict : send_local(ctx, &in, &decision);
+	if (verdict)
+		return verdict;
+	verdict = prepare_local(ctx, &in, &decision, &tx);
+	if (verdict)
+		return verdict;
+	verdict = refresh_or_cache(&decision);
+	return verdict ? verdict : commit_local(ctx, &tx);
 }
 
 static __always_inline __u32 from_wire(packet_t *ctx, struct packet_context *packet)
@@ -88,6 +94,7 @@ static __always_inline __u32 from_wire(packet_t *ctx, struct packet_context *pac
 	__u32 verdict, domain = 0, recalled;
 	struct decision decision = {};
 	struct inner in = {};
+	struct tx tx;
 	__u8 tos;
 
 	verdict = check_outer(ctx, frame, end);
@@ -126,7 +133,13 @@ static __always_inline __u32 from_wire(packet_t *ctx, struct packet_context *pac
 	if (decision.kind != CULVERT_FDB_LOCAL)
 		return decision.kind == CULVERT_FDB_REMOTE ? CULVERT_PASS_SAME_PORT : pass_reason(decision.target);
 	verdict = check_port(ctx, &in, decision.target, packet->bytes - OUTER_BYTES, OUTER_BYTES);
-	return verdict ? verdict : send_decapsulated(ctx, &in, &decision, tos);
+	if (verdict)
+		return verdict;
+	verdict = prepare_decap(ctx, &in, &decision, tos, &tx);
+	if (verdict)
+		return verdict;
+	verdict = refresh_or_cache(&decision);
+	return verdict ? verdict : commit_decap(ctx, &in, tos, &tx);
 }
 
 #endif

@@ -3,7 +3,10 @@
 #ifndef CULVERT_XDP_FRAME_H
 #define CULVERT_XDP_FRAME_H
 
-#include "lib/datapath.h"
+#include "lib/bridge.h"
+#include "lib/decap.h"
+#include "lib/encap.h"
+#include "lib/parse.h"
 
 static __always_inline __u32 wire_l3_bytes(packet_t *ctx, const struct inner *in, __u32 bytes)
 {

@@ -12,36 +12,37 @@ static __always_inline __u32 check_shape(struct xdp_md *ctx, const struct culver
 	return CULVERT_PASS_MULTI_BUFFER;
 }
 
-/* Notes where to; the frame is still as it came when there is no such device. */
-static __always_inline __u32 redirect(struct decision *decision, __u32 slot)
-{
-	__u32 verdict = refresh_or_cache(decision);
+struct tx {
+	struct outer out;
+};
 
-	if (verdict)
-		return verdict;
+/* Notes where to; the frame is still as it came when there is no such device, and where it is not redirected after all. */
+static __always_inline __u32 redirect(__u32 slot)
+{
 	return bpf_redirect_map(&devices, slot, 0) == XDP_REDIRECT ? 0 : CULVERT_PASS_UNKNOWN_PORT;
 }
 
-static __always_inline __u32 send_encapsulated(struct xdp_md *ctx, const struct inner *in, struct decision *decision,
-					       struct packet_context *packet, struct culvert_tunnel *tunnel)
+static __always_inline __u32 prepare_encap(struct xdp_md *ctx, const struct inner *in, struct decision *decision,
+					   struct packet_context *packet, struct culvert_tunnel *tunnel, struct tx *tx)
 {
 	struct flow flow = { .hash = flow_hash(in), .segments = 1 };
-	struct outer out;
 	__u32 verdict;
-	void *frame;
 
 	flow.port = source_port(flow.hash, tunnel);
-	verdict = prepare_outer(ctx, &out, in, tunnel, packet->bytes, flow, 1);
-	if (verdict)
-		return verdict;
-	verdict = redirect(decision, CULVERT_UPLINK_SLOT);
-	if (verdict)
-		return verdict;
+	verdict = prepare_outer(ctx, &tx->out, in, tunnel, packet->bytes, flow, 1);
+	return verdict ? verdict : redirect(CULVERT_UPLINK_SLOT);
+}
+
+static __always_inline __u32 commit_encap(struct xdp_md *ctx, const struct inner *in, struct culvert_tunnel *tunnel,
+					  struct tx *tx)
+{
+	void *frame;
+
 	if (bpf_xdp_adjust_head(ctx, -OUTER_BYTES))
 		return CULVERT_PASS_HEADROOM;
 	frame = (void *)(long)ctx->data;
 	if (frame + OUTER_BYTES <= (void *)(long)ctx->data_end) /* the verifier's case, always so */
-		write_outer(frame, &out, tunnel);
+		write_outer(frame, &tx->out, tunnel);
 	return CULVERT_FORWARDED_ENCAP;
 }
 
@@ -69,13 +70,14 @@ static __always_inline void write_ecn(struct xdp_md *ctx, __u8 outer)
 		AT8(ip, 1) = (AT8(ip, 1) & 0xf) | tos << 4;
 }
 
-static __always_inline __u32 send_decapsulated(struct xdp_md *ctx, const struct inner *in, struct decision *decision,
-					       __u8 outer_tos)
+static __always_inline __u32 prepare_decap(struct xdp_md *ctx, const struct inner *in, struct decision *decision,
+					   __u8 outer_tos, struct tx *tx)
 {
-	__u32 verdict = redirect(decision, decision->target);
+	return redirect(decision->target);
+}
 
-	if (verdict)
-		return verdict;
+static __always_inline __u32 commit_decap(struct xdp_md *ctx, const struct inner *in, __u8 outer_tos, struct tx *tx)
+{
 	if (bpf_xdp_adjust_head(ctx, OUTER_BYTES))
 		return CULVERT_PASS_HEADROOM;
 	if (outer_tos & ECN_MASK)
@@ -83,11 +85,17 @@ static __always_inline __u32 send_decapsulated(struct xdp_md *ctx, const struct 
 	return CULVERT_FORWARDED_DECAP;
 }
 
-static __always_inline __u32 send_local(struct xdp_md *ctx, const struct inner *in, struct decision *decision)
+static __always_inline __u32 prepare_local(struct xdp_md *ctx, const struct inner *in, struct decision *decision,
+					   struct tx *tx)
 {
-	__u32 verdict = redirect(decision, decision->target);
-
-	return verdict ? verdict : CULVERT_FORWARDED_LOCAL;
+	return redirect(decision->target);
 }
+
+static __always_inline __u32 commit_local(struct xdp_md *ctx, struct tx *tx)
+{
+	return CULVERT_FORWARDED_LOCAL;
+}
+
+#include "lib/datapath.h"
 
 #endif
