@@ -17,6 +17,9 @@ final class OverlayPlace {
   let underlayConnection: Box<RouteConnection>
   /// The overlay's own where both are in one namespace.
   let underlayMonitor: Box<RouteMonitor>
+  /// netfilter's rules in each of the two namespaces.
+  let overlayRules = NetfilterReader()
+  let underlayRules = NetfilterReader()
   /// ICMP errors about what the overlay sends.
   let errors: Box<ErrorMonitor>
   /// Changes of IPsec's policies; nil where the kernel has none.

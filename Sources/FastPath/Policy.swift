@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 import Netlink
+import PacketHeaders
 
 /// What could make the kernel decide otherwise than the fast path, as found on
 /// the system. Gathered by `PolicyFacts.gather`, judged by `Policy`.
 public struct PolicyFacts: Sendable, Equatable {
-  /// net.bridge.bridge-nf-call-{ip,ip6,arp}tables of the overlay's namespace that are 1.
+  /// net.bridge.bridge-nf-call-{ip,ip6}tables of the overlay's namespace that are 1.
   public var bridgeNetfilter: [String] = []
-  /// Base chains of nftables that see packets, and iptables' own tables.
-  public var chains: [PacketChain] = []
+  /// netfilter's rules in each namespace.
+  public var overlayRules = Ruleset()
+  public var underlayRules = Ruleset()
+  /// IPv4 addresses of the uplink.
+  public var uplinkAddresses: Set<IPv4Address> = []
   /// tc filters and programs, by device of the overlay's namespace.
   public var overlayFilters: [Int32: [String]] = [:]
   /// The same for the underlay's namespace.
@@ -23,35 +27,6 @@ public struct PolicyFacts: Sendable, Equatable {
   public var endPrograms: Set<Int32> = []
 
   public init() {}
-
-  public struct PacketChain: Sendable, Equatable, Hashable {
-    public enum Place: Sendable, Equatable, Hashable { case overlay, underlay }
-    public var place: Place
-    /// "ip", "ip6", "inet", "bridge", "netdev".
-    public var family: String
-    public var name: String
-    /// NF_INET_* where the family is "ip" or "inet".
-    public var hook: UInt32?
-    /// The devices that it is bound to; "eth*" is every one that begins so.
-    public var devices: [String]
-    public init(place: Place, family: String, name: String, hook: UInt32? = nil, devices: [String] = []) {
-      self.place = place
-      self.family = family
-      self.name = name
-      self.hook = hook
-      self.devices = devices
-    }
-
-    /// At a device's ingress or egress, whichever family it is of.
-    var isBound: Bool { family == "netdev" || (family == "inet" && hook == 5) }
-    /// Of a layer 3 family, where it may set the marks of what the host sends.
-    var seesOutput: Bool { ["ip", "inet"].contains(family) && (hook == 3 || hook == nil) }
-
-    func isBound(to device: String) -> Bool {
-      isBound
-        && devices.contains { $0.last == "*" ? device.hasPrefix($0.dropLast()) : device == $0 }
-    }
-  }
 }
 
 /// Judges which ports the fast path may serve. Every reason names the thing and
@@ -93,43 +68,15 @@ public struct Policy: Sendable, Equatable {
     if attributes.ageingSeconds == 0 {
       policy.overlay.append(.state("\(bridge.name) forgets at once (ageing_time 0)"))
     }
-    for sysctl in facts.bridgeNetfilter {
-      policy.overlay.append("netfilter sees bridged packets (net.bridge.\(sysctl) = 1; set it to 0)")
-    }
-    let calls = [
-      ("nf_call_iptables", attributes.nfCallIPTables), ("nf_call_ip6tables", attributes.nfCallIP6Tables),
-      ("nf_call_arptables", attributes.nfCallARPTables),
-    ]
-    for (name, isOn) in calls where isOn {
-      policy.overlay.append("netfilter sees bridged packets (\(bridge.name) \(name) 1)")
-    }
-    for chain in facts.chains where chain.place == .overlay && chain.family == "bridge" {
-      policy.overlay.append("nftables chain bridge \(chain.name) sees bridged packets")
-    }
-    for chain in facts.chains
-    where chain.place == .underlay && ["ip", "inet"].contains(chain.family) && !chain.isBound {
-      policy.uplink.append("\(chain.family) chain \(chain.name) sees the overlay's packets")
-    }
-    policy.uplink += encryption(state, facts) + routing(vxlan, facts)
+    let outside = outsideObjections(state, underlay, facts)
+    policy.uplink += encryption(state, facts, marking: outside.first { $0.hook == nil || $0.hook == 3 })
+    policy.uplink += routing(vxlan, facts)
     for device in [bridge, vxlan] where device.xdpAttached != 0 {
       policy.overlay.append("\(device.name) has an XDP program")
     }
-    for chain in facts.chains where chain.isBound {
-      let what = "nftables chain \(chain.family) \(chain.name) is bound to"
-      switch chain.place {
-      case .underlay:
-        if let uplink = underlay.uplink, chain.isBound(to: uplink.name) {
-          policy.uplink.append("\(what) \(uplink.name)")
-        }
-      case .overlay:
-        for device in [vxlan, bridge] where chain.isBound(to: device.name) {
-          policy.overlay.append("\(what) \(device.name)")
-        }
-        for port in state.ports where chain.isBound(to: port.name) {
-          policy.ports[port.index, default: []].append("\(what) it")
-        }
-      }
-    }
+    policy.uplink += outside.map { "\($0.name) sees the overlay's packets: \($0.description)" }
+    policy.overlay += insideReasons(bridge, attributes, state, facts)
+    policy.addBoundChains(state, underlay, facts)
     for device in [vxlan, bridge] {
       policy.overlay += trafficControl(device, facts.overlayFilters, facts.overlayDisciplines)
         .map { $0.about(device.name) }
@@ -164,7 +111,10 @@ public struct Policy: Sendable, Equatable {
 
   /// What IPsec decides about the overlay's packets. No option makes them leave in the clear: who set policies
   /// up relies on them. A mark can stand for a policy, or choose a table that leads into a tunnel.
-  private static func encryption(_ state: OverlayState, _ facts: PolicyFacts) -> [Reason] {
+  /// - Parameter marking: a chain that does something to what the host sends.
+  private static func encryption(
+    _ state: OverlayState, _ facts: PolicyFacts, marking: Ruleset.Objection?
+  ) -> [Reason] {
     var reasons: [Reason] = []
     if let config = state.vxlan?.vxlan {
       let concerned = facts.encryption.filter { policy in
@@ -178,12 +128,10 @@ public struct Policy: Sendable, Equatable {
             "IPsec protects the overlay's packets (\(concerned.count) transform policies; `ip xfrm policy`)"))
       }
     }
-    if let rule = facts.rules.first(where: \.byMark),
-      let chain = facts.chains.first(where: { $0.place == .underlay && $0.seesOutput })
-    {
+    if let rule = facts.rules.first(where: \.byMark), let chain = marking {
       reasons.append(
         .state(
-          "\(chain.family) chain \(chain.name) may set the mark by which rule \(rule.priority) chooses a way (a tunnel's?)"
+          "\(chain.name) may set the mark by which rule \(rule.priority) chooses a way (a tunnel's?)"
         ))
     }
     return reasons

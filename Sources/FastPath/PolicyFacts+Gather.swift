@@ -12,23 +12,26 @@ extension PolicyFacts {
   ) throws -> PolicyFacts {
     var facts = PolicyFacts()
     facts.bridgeNetfilter = [
-      "bridge-nf-call-iptables", "bridge-nf-call-ip6tables", "bridge-nf-call-arptables",
+      "bridge-nf-call-iptables", "bridge-nf-call-ip6tables",
     ]
     .filter { Sysctl.read("net/bridge/\($0)") == "1" }
-    facts.chains = try chains(.overlay)
+    facts.overlayRules = try place.overlayRules.rules()
     let links = try place.overlayConnection.value.links()
     facts.overlayFilters = try filters(place.overlayConnection, on: links.map(\.index), own)
     facts.overlayDisciplines = try disciplines(place.overlayConnection)
     facts.rules = try place.underlayConnection.value.rules()
     if entersEnds { facts.endPrograms = endPrograms(ports, place.overlayConnection) }
     try place.inUnderlay {
-      facts.chains += try chains(.underlay)
       facts.encryption = try IPsec.policies()
       guard place.isSplit else { return }
+      facts.underlayRules = try place.underlayRules.rules()
       facts.underlayFilters = try filters(place.underlayConnection, on: [place.uplink.index], own)
       facts.underlayDisciplines = try disciplines(place.underlayConnection)
     }
+    facts.uplinkAddresses = Set(
+      try place.underlayConnection.value.addresses().filter { $0.link == place.uplink.index }.map(\.address))
     if !place.isSplit {
+      facts.underlayRules = facts.overlayRules
       facts.underlayFilters = facts.overlayFilters
       facts.underlayDisciplines = facts.overlayDisciplines
     }
@@ -75,20 +78,6 @@ extension PolicyFacts {
       }
     }
     return found
-  }
-
-  private static func chains(_ place: PacketChain.Place) throws -> [PacketChain] {
-    var chains = try Netfilter.chains()
-      // Forwarding (2) concerns neither what the host encapsulates nor what it receives for itself.
-      .filter { !$0.isEmpty && !(["ip", "inet"].contains($0.family) && $0.hook == 2) }
-      .map {
-        PacketChain(
-          place: place, family: $0.family, name: "\($0.table) \($0.name)", hook: $0.hook, devices: $0.devices)
-      }
-    for table in Sysctl.lines("/proc/thread-self/net/ip_tables_names") {
-      chains.append(PacketChain(place: place, family: "ip", name: "\(table) (iptables-legacy)"))
-    }
-    return chains
   }
 }
 

@@ -177,9 +177,7 @@ struct DeathTests {
     #expect(try exit("up") == 64)
     #expect(try exit("probe", "eth0", "--netns", namespace) == 0)
     #expect(try exit("probe", "eth9", "--netns", namespace) == 1)
-    try overlay.hosts["a"]!.run {
-      try FileText.write("1", to: "/proc/sys/net/bridge/bridge-nf-call-iptables")
-    }
+    try overlay.filterBridged(true, on: "a")
     #expect(try exit("up", "--overlay", "br0", "--netns", namespace, "--detach") == 69)
     #expect(try exit("up", "--overlay", "br0", "--netns", namespace, "--detach", "--wait-for-traffic") == 0)
     #expect(try exit("down", "--netns", namespace) == 0)

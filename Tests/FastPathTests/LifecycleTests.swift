@@ -78,10 +78,7 @@ struct LifecycleTests {
 
   @Test func bridgeNetfilterKeepsTheOverlayWithTheKernelUntilBypassed() throws {
     let overlay = try TestOverlay()
-    try overlay.hosts["a"]!.run {
-      try "1".write(
-        toFile: "/proc/sys/net/bridge/bridge-nf-call-iptables", atomically: false, encoding: .utf8)
-    }
+    try overlay.filterBridged(true, on: "a")
     try overlay.ping("a1", "b1")
     var service = try overlay.start("a")
     try overlay.ping("a1", "b1", count: 3)
@@ -96,6 +93,8 @@ struct LifecycleTests {
 
   @Test func aPolicyThatAppearsWhileRunningIsNoticed() throws {
     let overlay = try TestOverlay()
+    try overlay.filterBridged(true, on: "a")
+    try overlay.setNetfilter(false, on: "a")
     let service = try overlay.start("a")
     try overlay.ping("a1", "b1", count: 3)
     func setNetfilter(_ value: String) throws {

@@ -1,8 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 import PacketHeaders
 import Testing
 
 @testable import FastPath
-// SPDX-License-Identifier: Apache-2.0
 @testable import Netlink
 
 @Suite struct PolicyTests {
@@ -17,25 +17,68 @@ import Testing
 
   @Test func aPlainOverlayIsServed() { #expect(judge() == Policy()) }
 
-  @Test func bridgeNetfilterIsNamedWithItsRemedy() {
-    let policy = judge { facts, _ in facts.bridgeNetfilter = ["bridge-nf-call-iptables"] }
+  /// A rule that drops all that gets to its chain.
+  private func rules(_ family: String, hook: UInt32, devices: [String] = []) -> Ruleset {
+    var chain = Ruleset.Chain(name: "c", hook: hook, devices: devices)
+    chain.rules = [FilterRule(handle: 4, expressions: [.verdict(.drop)])]
+    var rules = Ruleset()
+    rules.tables[Ruleset.Table(family: family, name: "t")] = .init(chains: ["c": chain])
+    return rules
+  }
+
+  @Test func bridgeNetfilterWithoutARuleIsNoReason() {
+    #expect(judge { facts, _ in facts.bridgeNetfilter = ["bridge-nf-call-iptables"] } == Policy())
+  }
+
+  @Test func bridgeNetfilterIsNamedWithTheRuleAndItsRemedy() {
+    let forwarded = rules("ip", hook: 2)
+    #expect(judge { facts, _ in facts.overlayRules = forwarded } == Policy(), "not handed to it")
+    let policy = judge { facts, _ in
+      facts.bridgeNetfilter = ["bridge-nf-call-iptables"]
+      facts.overlayRules = forwarded
+    }
     #expect(
       policy.overlay.map(\.description) == [
-        "netfilter sees bridged packets (net.bridge.bridge-nf-call-iptables = 1; set it to 0)"
+        "netfilter sees bridged packets (net.bridge.bridge-nf-call-iptables = 1; set it to 0): ip chain t c: "
+          + "its rule 4 drops (`nft delete rule ip t c handle 4`)"
       ])
     #expect(policy.bypassed().overlay.isEmpty)
+    let ofTheBridge = judge { facts, overlay in
+      facts.overlayRules = rules("inet", hook: 2)
+      var bridge = Link.br0
+      bridge.bridge!.nfCallIP6Tables = true
+      _ = overlay.apply(.link(bridge))
+    }
+    #expect(ofTheBridge.overlay.first?.description.contains("br0 nf_call_ip6tables 1") == true)
+  }
+
+  @Test func chainsOfTheBridgesOwnFamilyCountAlways() {
+    #expect(judge { facts, _ in facts.overlayRules = rules("bridge", hook: 2) }.overlay.count == 1)
+    #expect(judge { facts, _ in facts.overlayRules = rules("bridge", hook: 1) } == Policy(), "the host's own")
   }
 
   @Test func aFirewallOnTheUnderlayCountsAgainstTheUplink() {
-    let chain = PolicyFacts.PacketChain(place: .underlay, family: "inet", name: "filter input")
-    #expect(judge { facts, _ in facts.chains = [chain] }.uplink.count == 1)
-    let bridge = PolicyFacts.PacketChain(place: .underlay, family: "bridge", name: "filter forward")
-    #expect(judge { facts, _ in facts.chains = [bridge] } == Policy())
+    func judged(_ rules: Ruleset, remote: Bool = true) -> Policy {
+      judge { facts, overlay in
+        facts.underlayRules = rules
+        if remote { _ = overlay.apply(.fdb(.tunnelled(world.far, world.vtep))) }
+      }
+    }
+    for hook in [0, 1, 3, 4] as [UInt32] {
+      #expect(
+        judged(rules("inet", hook: hook)).uplink.map(\.description) == [
+          "inet chain t c sees the overlay's packets: its rule 4 drops (`nft delete rule inet t c handle 4`)"
+        ])
+    }
+    #expect(judged(rules("inet", hook: 1), remote: false) == Policy(), "nobody to send to")
+    #expect(judged(rules("ip", hook: 2)) == Policy(), "forwarded packets are none of it")
+    #expect(judged(rules("bridge", hook: 2)) == Policy())
+    #expect(judged(rules("netdev", hook: 0, devices: ["eth0"])).uplink.count == 1)
+    #expect(judged(rules("netdev", hook: 0, devices: ["eth1"])) == Policy())
   }
 
   @Test func aNetdevChainCountsAgainstItsDevice() {
-    let chain = PolicyFacts.PacketChain(place: .overlay, family: "netdev", name: "t c", devices: ["va1"])
-    let policy = judge { facts, _ in facts.chains = [chain] }
+    let policy = judge { facts, _ in facts.overlayRules = rules("netdev", hook: 0, devices: ["va1"]) }
     #expect(policy.ports[3]?.count == 1 && policy.overlay.isEmpty && policy.uplink.isEmpty)
   }
 

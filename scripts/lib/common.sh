@@ -22,7 +22,7 @@ need_packages() {
 
 build_packages=(libbpf-dev libxdp-dev libelf-dev zlib1g-dev libnl-3-dev libnftables-dev linux-libc-dev libc6-dev pkg-config)
 # iproute2 and the others are the tests' second opinion; Culvert itself runs none of them.
-test_packages=(iproute2 ethtool tcpdump iputils-ping bpftool procps nftables chromium)
+test_packages=(iproute2 ethtool tcpdump iputils-ping bpftool procps nftables iptables chromium)
 
 # A clang that compiles for BPF: the Swift toolchain's, or Debian's.
 bpf_clang() {

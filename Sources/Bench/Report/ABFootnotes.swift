@@ -122,8 +122,8 @@ struct ABFootnotes {
     }
     if report.settings.bypassPolicy {
       remarks.append(
-        "As shipped, netfilter sees bridged packets: `culvert up` leaves such an overlay to the kernel unless it is "
-          + "told --bypass-policy, as here.")
+        "As shipped, netfilter sees bridged packets; without rules it decides nothing, and what `culvert up` forwards "
+          + "passes it by.")
     }
     if !report.complete { remarks.append("INTERRUPTED: what is missing was not measured.") }
     return remarks

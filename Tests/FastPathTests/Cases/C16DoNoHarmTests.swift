@@ -29,10 +29,10 @@ struct C16DoNoHarmTests {
     return try now == before && !overlay.hosts["a"]!.shell("ip link").contains("xdp")
   }
 
-  /// Bridge netfilter is on where Linux starts: nothing is carried, so nothing is changed.
+  /// Bridge netfilter is on, and a rule behind it: nothing is carried, so nothing is changed.
   @Test(arguments: Tier.allCases) func withNetfilterOnNothingIsTouched(tier: Tier) throws {
     let overlay = try TestOverlay(vxlan: "udpcsum", wire: .partialChecksums, ipv6: false)
-    try overlay.setNetfilter(true, on: "a")
+    try overlay.filterBridged(true, on: "a")
     let before = try overlay.containers["a1"]!.node.features(of: "eth0")
     let service = try overlay.start("a") { $0.tier = tier }
     try known(Self.case16, in: [.xdp, .afxdp], tier) {
@@ -40,12 +40,12 @@ struct C16DoNoHarmTests {
       #expect(untouched)
     }
     // Taken when the reason is gone, given back when it returns.
-    try overlay.setNetfilter(false, on: "a")
+    try overlay.filterBridged(false, on: "a")
     let isServed = try eventually {
       try service.status().ports.contains { $0.role == "container" && $0.tier != nil }
     }
     #expect(isServed)
-    try overlay.setNetfilter(true, on: "a")
+    try overlay.filterBridged(true, on: "a")
     try known(Self.case16, in: [.xdp, .afxdp], tier) {
       let isGivenBack = try eventually(3) { try isUntouched(overlay, before) }
       #expect(isGivenBack)

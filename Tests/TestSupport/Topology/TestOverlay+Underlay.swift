@@ -81,6 +81,17 @@ extension TestOverlay {
     }
   }
 
+  /// Whether bridged packets go through netfilter and find a rule there that could drop some of them.
+  public func filterBridged(_ on: Bool, on host: String) throws {
+    let commands =
+      on
+      ? "add table ip filtered; add chain ip filtered c { type filter hook forward priority 0; }; "
+        + "add rule ip filtered c tcp dport 9 drop"
+      : "delete table ip filtered"
+    try hosts[host]!.run { try TestSupport.shell("nft", commands) }
+    try setNetfilter(on, on: host)
+  }
+
   /// Whether bridged packets go through netfilter, which new namespaces have on; no such key without the module.
   public func setNetfilter(_ on: Bool, on host: String) throws {
     for family in ["ip", "ip6", "arp"] {
