@@ -25,7 +25,7 @@ struct LabList: CulvertCommand {
 
   /// As `lab up` takes it: with the tier that serves both hosts.
   private static func network(_ lab: LabSummary, _ spec: LabSpec) throws -> String {
-    guard lab.state == .up, spec.network == .vxlan else { return spec.network.rawValue }
+    guard lab.state == .up, spec.network.served != nil else { return spec.network.rawValue }
     let served = try LabTier.served(on: try Lab.open(name: lab.name))
     guard served.count == LabHost.allCases.count, Set(served.map(\.tier)).count == 1 else {
       let some = served.map { "\($0.tier) on \($0.host)" }.joined(separator: ", ")
@@ -84,7 +84,7 @@ struct LabList: CulvertCommand {
       offloads = lab.spec.map { $0.offloads ? "on" : "off" }
       udpcsum = lab.spec.map { $0.udpChecksum ? "on" : "off" }
       queues = lab.spec?.queues
-      let isOverlay = lab.state == .up && lab.spec?.network == .vxlan
+      let isOverlay = lab.state == .up && lab.spec?.network.served != nil
       let served = isOverlay ? try LabTier.served(on: try Lab.open(name: lab.name)) : []
       tiers = Dictionary(served.map { ($0.host, $0.tier) }, uniquingKeysWith: { $1 })
       nodes = lab.nodes.map {

@@ -11,6 +11,8 @@ extension Status {
 /// The `+TIER` of a lab: `culvert up --detach` on both hosts.
 struct LabTier {
   private let name: String
+  /// As `culvert up` is given it.
+  private let overlay: String
 
   /// Fails before anything is built where there is no such tier for the network.
   init(_ name: String, on network: LabSpec.Network) throws(Failure) {
@@ -19,12 +21,14 @@ struct LabTier {
       throw Failure(
         "start", "tier \(name)", advice: "Give one of \(known.joined(separator: ", ")).", status: .usage)
     }
-    guard network == .vxlan else {
+    guard let overlay = network.served else {
       throw Failure(
-        "start", "tier \(name) on \(network.rawValue)", advice: "A tier serves an overlay: vxlan+\(name).",
+        "start", "tier \(name) on \(network.rawValue)",
+        advice: "A tier serves an overlay: vxlan+\(name), flannel+\(name) or calico+\(name).",
         status: .usage)
     }
     self.name = name
+    self.overlay = overlay
   }
 
   /// A host that is already served is left as it is.
@@ -42,7 +46,8 @@ struct LabTier {
         continue
       }
       try Background.spawn([
-        "culvert", "up", "--overlay", LabNames.bridge, "--netns", host.reference, "--tier", name, "--wait-for-traffic",
+        "culvert", "up", "--overlay", overlay, "--netns", host.reference, "--tier", name,
+        "--wait-for-traffic",
       ])
     }
   }

@@ -7,7 +7,7 @@ struct LabUp: CulvertCommand {
   static let configuration = CommandConfiguration(
     commandName: "up", abstract: "Build a lab, or find it as it was built.")
 
-  @Argument(help: "bare, none, host, container, bridge, nat or vxlan; vxlan optionally with +TIER.")
+  @Argument(help: "bare, none, host, container, bridge, nat, vxlan, flannel or calico; the last three optionally with +TIER.")
   var network: String
   @Option(help: "Containers per host (default: 1; on bridge and container, which are of one host, 2).")
   var containers: Int?
@@ -15,7 +15,7 @@ struct LabUp: CulvertCommand {
   var mtu: UInt32 = 1500
   @Option(help: "Checksum, segmentation and receive offloads: on or off.")
   var offloads: Switch = .on
-  @Option(help: "Outer UDP checksums: on or off (default: off, with --as-shipped on).")
+  @Option(help: "Outer UDP checksums: on or off (default: off; with --as-shipped, and on flannel and calico, on).")
   var udpcsum: Switch?
   @Flag(help: "The kernel's defaults in place of the tuned baseline: outer checksums, netfilter on bridges.")
   var asShipped = false

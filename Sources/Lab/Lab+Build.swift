@@ -10,10 +10,11 @@ extension Lab {
     for node in nodes { try Quiet.prepare(node, spec) }
     try buildWire()
     for host in LabHost.allCases {
-      if spec.network.isBridged { try buildBridge(host) }
+      if let bridge = spec.network.bridge { try buildBridge(host, bridge) }
       if spec.network == .vxlan { try buildOverlay(host) }
       for container in containers(of: host) { try attach(container, to: self.host(host)) }
       if spec.network == .nat { try buildTranslation(host) }
+      if spec.network.isRouted { try buildRouting(host) }
     }
     try setOffloads()
     try Quiet.settle(nodes)
@@ -39,15 +40,19 @@ extension Lab {
       name, mtu: mtu, mac: mac, namespace: namespace, transmitQueues: queues, receiveQueues: queues)
   }
 
-  private func buildBridge(_ host: LabHost) throws {
+  private func buildBridge(_ host: LabHost, _ name: String) throws {
     let node = self.host(host)
     try node.run {
       let route = try RouteConnection()
       let settings = BridgeSettings(multicastSnooping: false, stp: false)
       try route.createBridge(
-        LinkSettings(LabNames.bridge, mtu: spec.containerMTU, mac: node.identity.bridgeMAC), settings)
-      let bridge = try route.link(named: LabNames.bridge).index
-      if spec.hostAddress { try route.addAddress(bridge, .v4(node.identity.bridgeAddress), prefix: 16) }
+        LinkSettings(name, mtu: spec.containerMTU, mac: node.identity.bridgeMAC), settings)
+      let bridge = try route.link(named: name).index
+      // On flannel's the host is always its containers' gateway.
+      if spec.network == .flannel || spec.hostAddress {
+        let prefix: UInt8 = spec.network == .flannel ? 24 : 16
+        try route.addAddress(bridge, .v4(node.identity.bridgeAddress), prefix: prefix)
+      }
       try route.setUp(bridge)
     }
   }
@@ -87,10 +92,18 @@ extension Lab {
     try host.run {
       let route = try RouteConnection()
       try route.createVeth(
-        settings(port, container.mtu, container.identity.hostPortMAC),
+        settings(port, container.mtu, container.hostPortMAC),
         settings(container.interface, container.mtu, container.mac, namespace: inside))
       let index = try route.link(named: port).index
-      try route.setMaster(index, try route.link(named: LabNames.bridge).index)
+      if let bridge = spec.network.bridge {
+        try route.setMaster(index, try route.link(named: bridge).index)
+      }
+      if spec.network == .flannel {
+        var port = BridgePortSettings()
+        // flannel has the bridge plugin set it, so that a container reaches itself through a service.
+        port.hairpin = true
+        try route.changeBridgePort(index, port)
+      }
       try route.setUp(index)
     }
     try address(container)
@@ -102,7 +115,7 @@ extension Lab {
       let index = try route.link(named: node.interface).index
       try route.addAddress(index, .v4(node.address), prefix: node.prefix)
       if let six = node.address6 {
-        try route.addAddress(index, .v6(six), prefix: node.interface == "lo" ? 128 : 64)
+        try route.addAddress(index, .v6(six), prefix: node.prefix6)
       }
       try route.setUp(index)
     }
@@ -118,8 +131,9 @@ extension Lab {
 extension LabNode {
   /// Of a host, with its rules; its containers' ends go with their ports.
   func removeDevices(_ spec: LabSpec) throws {
-    let ports = spec.identities.filter { $0.host == host }.compactMap(\.hostPort)
-    let names = ports + [LabNames.vxlan, LabNames.bridge, LabNames.uplink]
+    let ports = spec.identities.filter { $0.host == host }.compactMap(spec.hostPort)
+    let names =
+      ports + [spec.network.overlay?.device, spec.network.bridge, LabNames.uplink].compactMap { $0 }
     try run {
       let route = try RouteConnection()
       for link in try route.links() where names.contains(link.name) {
@@ -130,7 +144,7 @@ extension LabNode {
           guard error.errno == .operationNotSupportedByDevice else { throw error }
         }
       }
-      if spec.network == .nat { try NFTables.remove(table: LabNames.table, on: name) }
+      try NFTables.remove(spec.network.tables, on: name)
     }
   }
 }

@@ -16,8 +16,14 @@ public final class LabNode: Sendable {
   let prefix: UInt8
   /// Nil where IPv6 is off: hosts that only carry an overlay, and all of `nat`.
   public let address6: IPv6Address?
+  let prefix6: UInt8
+  /// Also where the node has no address of its own: a host that routes.
+  let usesIPv6: Bool
   /// Where other hosts meet a container of `nat`: its host's address.
   public let published: IPv4Address?
+  /// A service that leads to a container (a ClusterIP), with `LabNames.publishedPorts`; by destination NAT on the
+  /// host of who asks.
+  public let service: IPv4Address?
   /// Of `interface`; zero of loopback.
   public let mac: MACAddress
   /// The container's port in its host's namespace.
@@ -40,13 +46,28 @@ public final class LabNode: Sendable {
     // Loopback's own default.
     mtu = isOnLoopback ? 65_536 : isContainer ? spec.containerMTU : spec.mtu
     address = isContainer && network == .none ? .loopback : reached.address
-    prefix = isOnLoopback ? 32 : isContainer ? (network == .nat ? 17 : 16) : 24
+    let containerPrefix: UInt8 =
+      switch network {
+      case .nat: 17
+      case .flannel: 24
+      case .calico: 32
+      default: 16
+      }
+    prefix = isOnLoopback ? 32 : isContainer ? containerPrefix : 24
     let hasSix = isContainer ? network != .nat && network != .none : network == .bare || network == .host
     address6 = hasSix ? reached.address6 : nil
+    prefix6 = isOnLoopback || network == .calico ? 128 : network == .flannel ? 112 : 64
+    usesIPv6 = hasSix || network.isRouted
     published =
       isContainer && network == .nat ? LabIdentity(host: identity.host, container: nil).address : nil
+    service = network.isRouted ? identity.serviceAddress : nil
     mac = isOnLoopback ? .zero : reached.mac
-    hostPort = network.isBridged ? identity.hostPort : nil
+    hostPort = spec.hostPort(identity)
+  }
+
+  /// Of the container's port in its host: on `calico` the one that felix gives them all.
+  var hostPortMAC: MACAddress {
+    hostPort?.hasPrefix("cali") == true ? MACAddress(value: 0xeeee_eeee_eeee) : identity.hostPortMAC
   }
 
   /// Runs `body` inside the node's namespace on a thread of its own.

@@ -27,9 +27,6 @@ public struct LabIdentity: Hashable, Sendable {
 
   public var name: String { container.map { "\(host.letter)\($0)" } ?? host.rawValue }
 
-  /// The container's port in its host's namespace.
-  public var hostPort: String? { container.map { "v\(host.letter)\($0)" } }
-
   /// 198.18.0.1 and .2 are the hosts; 198.19.0.N and 198.19.128.N the containers.
   public var address: IPv4Address {
     let octets: [UInt8] =
@@ -42,6 +39,15 @@ public struct LabIdentity: Hashable, Sendable {
   /// Of the host's bridge, beyond the last container: 198.19.0.254 and 198.19.128.254.
   public var bridgeAddress: IPv4Address { IPv4Address([198, 19, host == .a ? 0 : 128, 254] as [UInt8])! }
 
+  /// What of 198.19.0.0/16 is the host's own on networks with a subnet each: 198.19.0.0 and 198.19.128.0; also the
+  /// address of its VXLAN device there.
+  var subnet: IPv4Address { IPv4Address([198, 19, host == .a ? 0 : 128, 0] as [UInt8])! }
+
+  /// A service whose one backend the container is (a ClusterIP): 198.18.129.N and 198.18.130.N.
+  public var serviceAddress: IPv4Address? {
+    container.map { IPv4Address([198, 18, 128 + host.number, UInt8($0)] as [UInt8])! }
+  }
+
   /// 2001:2::a:N and 2001:2::b:N are the containers; 2001:2:0:1::1 and ::2 the hosts.
   public var address6: IPv6Address {
     var octets: [UInt8] = [0x20, 0x01, 0, 2] + [UInt8](repeating: 0, count: 12)
@@ -53,6 +59,17 @@ public struct LabIdentity: Hashable, Sendable {
       octets[15] = host.number
     }
     return IPv6Address(octets)!
+  }
+
+  /// 2001:2::a:0 and 2001:2::b:0.
+  var subnet6: IPv6Address { six([0x2001, 2, 0, 0, 0, 0, host == .a ? 0xa : 0xb, 0]) }
+  /// Of the host's bridge: 2001:2::a:fffe and 2001:2::b:fffe.
+  var bridgeAddress6: IPv6Address { six([0x2001, 2, 0, 0, 0, 0, host == .a ? 0xa : 0xb, 0xfffe]) }
+  /// Of the VXLAN device of a routed overlay: 2001:2:0:2::1 and ::2.
+  var overlayAddress6: IPv6Address { six([0x2001, 2, 0, 2, 0, 0, 0, UInt16(host.number)]) }
+
+  private func six(_ groups: [UInt16]) -> IPv6Address {
+    IPv6Address(groups.flatMap { [UInt8($0 >> 8), UInt8($0 & 0xff)] })!
   }
 
   /// Locally administered.
@@ -75,13 +92,44 @@ public enum LabNames {
   public static let vxlan = "vx0"
   public static let vni: UInt32 = 42
   public static let port: UInt16 = 4789
-  /// Of `nat`: divided among a host's containers.
+  /// Of `nat`: divided among a host's containers. A service has all of them.
   public static let publishedPorts: ClosedRange<UInt16> = 20_000...59_999
   /// The nftables table of `nat`.
   static let table = "culvert"
 }
 
+/// The VXLAN device of a network.
+public struct LabOverlay: Sendable {
+  public var device: String
+  public var vni: UInt32
+  public var port: UInt16
+}
+
+extension LabSpec.Network {
+  /// nil where packets between hosts are not encapsulated.
+  public var overlay: LabOverlay? {
+    switch self {
+    case .vxlan: LabOverlay(device: LabNames.vxlan, vni: LabNames.vni, port: LabNames.port)
+    case .flannel: LabOverlay(device: "flannel.1", vni: 1, port: 8472)
+    case .calico: LabOverlay(device: "vxlan.calico", vni: 4096, port: LabNames.port)
+    default: nil
+    }
+  }
+
+  /// Of each host, with its containers as ports.
+  public var bridge: String? { self == .flannel ? "cni0" : isBridged ? LabNames.bridge : nil }
+
+  /// What `culvert up --overlay` is given to serve it; nil: nothing of it is Culvert's.
+  public var served: String? { self == .vxlan ? LabNames.bridge : overlay?.device }
+}
+
 extension LabSpec {
+  /// The container's port in its host's namespace; nil where it has none.
+  public func hostPort(_ identity: LabIdentity) -> String? {
+    guard let container = identity.container, network.isBridged || network.isRouted else { return nil }
+    return "\(network == .calico ? "cali" : "v")\(identity.host.letter)\(container)"
+  }
+
   /// Hosts first, then containers.
   public var identities: [LabIdentity] {
     LabHost.allCases.map { LabIdentity(host: $0, container: nil) }

@@ -20,9 +20,18 @@ public struct LabSpec: Hashable, Sendable {
     case nat
     /// Container, veth, bridge, VXLAN device, uplink: a Docker overlay's hierarchy.
     case vxlan
+    /// flannel's, as k3s has it: a bridge per host, a subnet per host behind it, a VXLAN device that is routed over,
+    /// and the chains of flannel and kube-proxy.
+    case flannel
+    /// Calico's: no bridge, a route per container, a VXLAN device that is routed over, and Calico's chains.
+    case calico
 
     /// Containers are ports of a bridge.
-    public var isBridged: Bool { [.bridge, .nat, .vxlan].contains(self) }
+    public var isBridged: Bool { [.bridge, .nat, .vxlan, .flannel].contains(self) }
+    /// Containers of two hosts reach each other through a VXLAN device.
+    public var isOverlay: Bool { self == .vxlan || isRouted }
+    /// The host routes between its containers and a VXLAN device, which is no port of a bridge.
+    public var isRouted: Bool { self == .flannel || self == .calico }
     /// Containers reach those of their own host only.
     public var isOfOneHost: Bool { self == .bridge || self == .container }
   }
@@ -30,7 +39,7 @@ public struct LabSpec: Hashable, Sendable {
   public var network: Network
   /// Per host; of no meaning for `bare`.
   public var containers: Int
-  /// Layer 3 bytes on the wire; containers on `vxlan` get 50 fewer.
+  /// Layer 3 bytes on the wire; containers on an overlay get 50 fewer.
   public var mtu: UInt32
   /// False: no checksum, segmentation or receive offload for what the containers
   /// send and receive, nor on the wire.
@@ -44,7 +53,8 @@ public struct LabSpec: Hashable, Sendable {
   /// Transmit and receive queues of the wire's and the containers' interfaces.
   public var queues: Int
 
-  /// The tuned baseline, or with `asShipped` the kernel's defaults.
+  /// The tuned baseline, or with `asShipped` the kernel's defaults; `flannel` and `calico` are always as Kubernetes
+  /// has them, with netfilter on bridges and outer checksums.
   /// - Parameter containers: nil is as many as it takes to have two that reach each other.
   public init(
     _ network: Network, containers: Int? = nil, mtu: UInt32 = 1500, offloads: Bool = true,
@@ -55,8 +65,8 @@ public struct LabSpec: Hashable, Sendable {
     self.containers = network == .bare ? 0 : containers ?? (network.isOfOneHost ? 2 : 1)
     self.mtu = mtu
     self.offloads = offloads
-    self.udpChecksum = udpChecksum ?? asShipped
-    self.bridgeNetfilter = asShipped
+    self.udpChecksum = udpChecksum ?? (asShipped || network.isRouted)
+    self.bridgeNetfilter = asShipped || network.isRouted
     self.queues = queues
   }
 
@@ -66,11 +76,11 @@ public struct LabSpec: Hashable, Sendable {
   public static let containerLimit = 250
   public static let queueLimit = 64
 
-  public var containerMTU: UInt32 { network == .vxlan ? mtu - Self.overhead : mtu }
+  public var containerMTU: UInt32 { network.isOverlay ? mtu - Self.overhead : mtu }
 
   func validate() throws(Failure) {
     // The kernel takes IPv6 off an interface below 1280 (RFC 8200 section 5).
-    let least = 1280 + (network == .vxlan ? Self.overhead : 0)
+    let least = 1280 + (network.isOverlay ? Self.overhead : 0)
     guard (least...65_535).contains(mtu) else {
       throw Failure("build", "a lab of MTU \(mtu)", advice: "Give \(least) to 65535.", status: .usage)
     }

@@ -16,13 +16,17 @@ enum NFTables {
       let first = words.split(separator: "\n").first.map(String.init) ?? "no reason given"
       // The commands are ours: what the kernel refuses of them it does not have.
       throw Failure(
-        "set rules of", subject, advice: "\(first); NAT needs nf_tables, nft_chain_nat and nft_masq.",
+        "set rules of", subject,
+        advice:
+          "\(first); the rules need nf_tables with nft_chain_nat, nft_nat, nft_masq, nft_ct and nft_fib.",
         status: .unavailable)
     }
   }
 
   /// Also where there is none.
-  static func remove(table: String, on subject: String) throws(Failure) {
-    try run("add table ip \(table)\ndelete table ip \(table)\n", on: subject)
+  /// - Parameter tables: each with its family, as "ip filter".
+  static func remove(_ tables: [String], on subject: String) throws(Failure) {
+    guard !tables.isEmpty else { return }
+    try run(tables.map { "add table \($0)\ndelete table \($0)\n" }.joined(), on: subject)
   }
 }

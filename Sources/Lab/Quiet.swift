@@ -11,7 +11,7 @@ enum Quiet {
       // New devices take over `default`; MLD reports (RFC 3810) cannot be switched off,
       // so they go at once and not seconds later.
       let settings: [(String, Int)] =
-        node.address6 == nil
+        !node.usesIPv6
         ? [("disable_ipv6", 1)]
         : [
           ("accept_dad", 0), ("dad_transmits", 0), ("router_solicitations", 0), ("accept_ra", 0),

@@ -14,6 +14,9 @@ struct TopologyTests {
     LabSpec(.vxlan, hostAddress: true),
     LabSpec(.vxlan, mtu: 9000, offloads: false, udpChecksum: true), LabSpec(.vxlan, queues: 4),
     LabSpec(.host), LabSpec(.host, containers: 2), LabSpec(.container), LabSpec(.bridge),
+    LabSpec(.flannel), LabSpec(.flannel, containers: 3, mtu: 9000, offloads: false),
+    LabSpec(.flannel, hostAddress: true),
+    LabSpec(.calico), LabSpec(.calico, containers: 3, queues: 2),
     LabSpec(.bridge, containers: 3, mtu: 9000), LabSpec(.bridge, offloads: false, queues: 2), LabSpec(.none),
   ]
 
@@ -78,7 +81,7 @@ struct TopologyTests {
     let (client, server) = lab.pair
     #expect(
       client.mtu
-        == (client.interface == "lo" ? 65_536 : spec.network == .vxlan ? spec.mtu - 50 : spec.mtu))
+        == (client.interface == "lo" ? 65_536 : spec.network.isOverlay ? spec.mtu - 50 : spec.mtu))
     // What ping can send ends before what loopback takes.
     guard client.interface != "lo" else { return }
     try client.run {

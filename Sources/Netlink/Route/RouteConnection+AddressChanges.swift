@@ -15,6 +15,10 @@ public struct RouteSettings: Sendable {
   public var mtu: UInt32?
   public var hopLimit: UInt32?
   public var nextHopID: UInt32?
+  /// The gateway is taken for a neighbour on `outInterface` whatever the routes say (RTNH_F_ONLINK).
+  public var isOnLink = false
+  /// RTN_BLACKHOLE: what no longer prefix leads elsewhere is dropped in silence.
+  public var isBlackhole = false
 
   public init(to destination: IPAddress, prefix: UInt8) {
     self.destination = destination
@@ -56,8 +60,10 @@ extension RouteConnection {
     header.rtm_table = UInt8(RT_TABLE_MAIN.rawValue)
     header.rtm_protocol = UInt8(RTPROT_STATIC)
     header.rtm_scope = UInt8(
-      (route.gateway == nil && route.nextHopID == nil ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE).rawValue)
-    header.rtm_type = UInt8(RTN_UNICAST)
+      (route.gateway == nil && route.nextHopID == nil && !route.isBlackhole ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE)
+        .rawValue)
+    header.rtm_type = UInt8(route.isBlackhole ? RTN_BLACKHOLE : RTN_UNICAST)
+    header.rtm_flags = route.isOnLink ? UInt32(RTNH_F_ONLINK) : 0
     request.append(header: header)
     request.put(Int(RTA_DST.rawValue), route.destination)
     if let gateway = route.gateway { request.put(Int(RTA_GATEWAY.rawValue), gateway) }

@@ -6,5 +6,8 @@ struct RelayPorts {
   var container: String
   var uplink = LabNames.uplink
 
-  init(_ host: LabNode) { container = LabIdentity(host: host.host, container: 1).hostPort! }
+  init(_ host: LabNode) { 
+    // They stand on the bridged overlay's hosts.
+    container = LabSpec(.vxlan).hostPort(LabIdentity(host: host.host, container: 1))!
+  }
 }
