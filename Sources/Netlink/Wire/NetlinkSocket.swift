@@ -128,7 +128,8 @@ struct NetlinkSocket: ~Copyable {
     return !interrupted
   }
 
-  private func send(
+  /// Returns the sequence number that the answers will have.
+  func send(
     _ request: borrowing Request, extraFlags: Int32, _ operation: String, _ subject: String
   ) throws(Failure) -> UInt32 {
     guard request.isComplete else { throw Failure(operation, subject, errno: .noMemory) }
@@ -141,6 +142,12 @@ struct NetlinkSocket: ~Copyable {
       throw Failure(operation, "\(subject): \(String(cString: nl_geterror(status)))", errno: .last)
     }
     return header.pointee.nlmsg_seq
+  }
+
+  /// Sends messages that have their sequence numbers, as one datagram; their answers are the caller's to read.
+  func send(_ messages: [UInt8], _ operation: String, _ subject: String) throws(Failure) {
+    let sent = messages.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, 0) }
+    guard sent == messages.count else { throw Failure(operation, subject, errno: .last) }
   }
 
   /// One datagram, message by message.
