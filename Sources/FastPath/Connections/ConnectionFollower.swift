@@ -7,6 +7,12 @@ import PacketHeaders
 /// *liberal* both ways (IP_CT_TCP_FLAG_BE_LIBERAL), and marked so that the program can tell. Without the flag the
 /// first packet that the kernel sees after some that it did not see is INVALID, and the usual rule drops it, for good.
 ///
+/// The mark alone must not decide: where an address and port pair is used again while conntrack still holds the old
+/// connection, the kernel begins anew with the entry's flags but not with its mark (net/netfilter/nf_conntrack_proto_tcp.c,
+/// a SYN/ACK to a SYN that was ignored; seen on Linux 6.18). The program reads what counts from the entry itself:
+/// `ct->proto.tcp.state` is TCP_CONNTRACK_ESTABLISHED and both `ct->proto.tcp.seen[].flags` are liberal, which the verifier
+/// allows; such an entry is announced as established once more and made liberal again.
+///
 /// Only connections that are established and assured are touched, and none that `ConnectionRefusal` names. Each change
 /// is read back; what the kernel did not keep is counted as refused.
 ///
