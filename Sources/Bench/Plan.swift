@@ -47,7 +47,7 @@ public struct Plan: Sendable {
     public init() {}
   }
 
-  /// - Parameter tiers: names that may follow "vxlan+".
+  /// - Parameter tiers: names that may follow "vxlan+" and the like.
   public init(_ request: Request, tiers: [String]) throws(Failure) {
     baseline = try Network(request.baseline, tiers: tiers)
     var networks: [Network] = [baseline]
@@ -79,7 +79,11 @@ public struct Plan: Sendable {
         "measure", "with \(flows) flows", advice: "Give 1 to \(Path.flowLimit).", status: .usage)
     }
     cells = []
-    for workload in request.workloads ?? (isQuick ? Self.quickWorkloads : Measure.workloads) {
+    // Without a network that has services there is nothing to say of them.
+    let all = Measure.workloads.filter { name in
+      networks.contains(where: \.hasServices) || !name.hasSuffix(":service")
+    }
+    for workload in request.workloads ?? (isQuick ? Self.quickWorkloads : all) {
       for measure in try Measure.of(workload: workload) where !isQuick || !measure.isSearch {
         cells += try Self.cells(measure, request, &notes).filter { !cells.contains($0) }
       }

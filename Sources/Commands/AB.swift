@@ -18,12 +18,12 @@ struct AB: CulvertCommand {
 
   @Option(
     help:
-      "Comma-separated, or all: bare, host, container, bridge, nat, none, vxlan, vxlan+TIER, vxlan@as-shipped (default: bare, vxlan and every tier)."
+      "Comma-separated, or all: bare, host, container, bridge, nat, none, vxlan, vxlan@as-shipped, flannel, calico; vxlan, flannel and calico also with +TIER, bridge with +tc (default: bare, vxlan and every tier on it)."
   )
   var networks: String?
   @Option(
     help:
-      "Comma-separated: packet-rate, packet-rate:encap, packet-rate:decap, udp-rr, tcp-rr, tcp-crr, udp-stream, udp-stream:batches, tcp-stream, tcp-stream:host (default: all)."
+      "Comma-separated: packet-rate, packet-rate:encap, packet-rate:decap, udp-rr, tcp-rr, tcp-crr, udp-stream, udp-stream:batches, tcp-stream, tcp-stream:host; to a service's address on flannel and calico udp-rr:service, tcp-rr:service, tcp-crr:service, udp-stream:service, tcp-stream:service (default: all)."
   )
   var workloads: String?
   @Option(help: "Comma-separated bytes: UDP payload, TCP write, inner frame (default: by workload).")
@@ -41,12 +41,12 @@ struct AB: CulvertCommand {
   var baseline = "vxlan"
   @Flag(
     help:
-      "Leave every network as it ships: bridge netfilter on, outer UDP checksums on. (To have such an overlay beside the tuned one: --networks vxlan@as-shipped,…)"
+      "Leave every network as it ships: bridge netfilter on, outer UDP checksums on, as flannel and calico always are. (To have such an overlay beside the tuned one: --networks vxlan@as-shipped,…)"
   )
   var asShipped = false
   @Option(
     help:
-      "Of the VXLAN devices: on or off (default: off, which is faster for the kernel, and on as shipped; --quick has a row with it on)."
+      "Of the VXLAN devices: on or off (default: off, which is faster for the kernel; on as shipped and on flannel and calico; --quick has a row with it on)."
   )
   var outerChecksum: String?
   @Option(

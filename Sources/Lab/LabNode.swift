@@ -14,6 +14,10 @@ public final class LabNode: Sendable {
   public let mtu: UInt32
   public let address: IPv4Address
   let prefix: UInt8
+  /// Of its host, as its containers send to it what is for others; nil where they are neighbours.
+  public let gatewayMAC: MACAddress?
+  /// Of a host: what `culvert up --overlay` is given to serve it.
+  public let served: String?
   /// Nil where IPv6 is off: hosts that only carry an overlay, and all of `nat`.
   public let address6: IPv6Address?
   let prefix6: UInt8
@@ -60,6 +64,13 @@ public final class LabNode: Sendable {
     usesIPv6 = hasSix || network.isRouted
     published =
       isContainer && network == .nat ? LabIdentity(host: identity.host, container: nil).address : nil
+    served = isContainer ? nil : network.served
+    gatewayMAC =
+      switch network {
+      case .flannel where isContainer: identity.ofHost.bridgeMAC
+      case .calico where isContainer: MACAddress(value: 0xeeee_eeee_eeee)
+      default: nil
+      }
     service = network.isRouted ? identity.serviceAddress : nil
     mac = isOnLoopback ? .zero : reached.mac
     hostPort = spec.hostPort(identity)
@@ -67,8 +78,11 @@ public final class LabNode: Sendable {
 
   /// Of the container's port in its host: on `calico` the one that felix gives them all.
   var hostPortMAC: MACAddress {
-    hostPort?.hasPrefix("cali") == true ? MACAddress(value: 0xeeee_eeee_eeee) : identity.hostPortMAC
+    hostPort?.hasPrefix("cali") == true ? gatewayMAC! : identity.hostPortMAC
   }
+
+  /// Of a host's VXLAN device.
+  public var overlayMAC: MACAddress { identity.vxlanMAC }
 
   /// Runs `body` inside the node's namespace on a thread of its own.
   public func run<T>(_ body: () throws -> T) throws -> T { try namespace.run(body) }

@@ -27,6 +27,9 @@ public struct LabIdentity: Hashable, Sendable {
 
   public var name: String { container.map { "\(host.letter)\($0)" } ?? host.rawValue }
 
+  /// The same host itself.
+  var ofHost: LabIdentity { LabIdentity(host: host, container: nil) }
+
   /// 198.18.0.1 and .2 are the hosts; 198.19.0.N and 198.19.128.N the containers.
   public var address: IPv4Address {
     let octets: [UInt8] =
@@ -120,7 +123,7 @@ extension LabSpec.Network {
   public var bridge: String? { self == .flannel ? "cni0" : isBridged ? LabNames.bridge : nil }
 
   /// What `culvert up --overlay` is given to serve it; nil: nothing of it is Culvert's.
-  public var served: String? { self == .vxlan ? LabNames.bridge : overlay?.device }
+  public var served: String? { self == .vxlan || self == .bridge ? LabNames.bridge : overlay?.device }
 }
 
 extension LabSpec {

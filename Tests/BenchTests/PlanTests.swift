@@ -50,13 +50,17 @@ struct PlanTests {
   @Test func theWholePlanLeavesNothingOut() throws {
     let plan = try Plan(Plan.Request(), tiers: ["xdp"])
     #expect(plan.measuresCost && plan.leftOut.isEmpty)
-    #expect(Set(plan.cells.map(\.measure.workload)) == Set(Measure.workloads))
+    let services = Set(ServiceLoad.allCases.map { Measure.toService($0).workload })
+    #expect(Set(plan.cells.map(\.measure.workload)) == Set(Measure.workloads).subtracting(services))
     #expect(plan.cells.contains { $0.measure.isSearch })
     var request = Plan.Request()
     request.networks = ["all"]
     let all = try Plan(request, tiers: ["xdp", "tc"])
     #expect(Set(all.networks.map(\.description)) == Set(Network.all(tiers: ["xdp", "tc"])))
-    #expect(Set(all.networks.map(\.description)).isSuperset(of: ["nat", "bridge", "vxlan@as-shipped"]))
+    #expect(
+      Set(all.networks.map(\.description)).isSuperset(
+        of: ["nat", "bridge", "bridge+tc", "vxlan@as-shipped", "flannel+tc", "calico+xdp"]))
+    #expect(Set(all.cells.map(\.measure.workload)) == Set(Measure.workloads))
     #expect(Estimate(all).seconds > 2 * Estimate(plan).seconds)
     #expect(Estimate(plan, isHeld: { _ in true }).trials == 0)
   }

@@ -51,7 +51,7 @@ public struct Cell: Hashable, Sendable, CustomStringConvertible {
   }
 
   /// tcp-stream's, where batching is the kernel's and not the writer's.
-  var isSmallWrites: Bool { measure == .tcpStream && size < 16_384 }
+  var isSmallWrites: Bool { measure.plain == .tcpStream && size < 16_384 }
 
   public var description: String {
     let what = flows == 1 ? "\(size)" : "\(size) × \(flows) flows"

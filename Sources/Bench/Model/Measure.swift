@@ -20,6 +20,22 @@ public enum FrameMeasure: Hashable, Sendable {
   case delay(percent: Int)
 }
 
+/// A load that can be put on a service's address.
+public enum ServiceLoad: String, Sendable, CaseIterable {
+  case udpRoundTrip, tcpRoundTrip, tcpConnectRoundTrip, udpStream, tcpStream
+
+  /// The same from container to container.
+  var measure: Measure {
+    switch self {
+    case .udpRoundTrip: .udpRoundTrip
+    case .tcpRoundTrip: .tcpRoundTrip
+    case .tcpConnectRoundTrip: .tcpConnectRoundTrip
+    case .udpStream: .udpStream
+    case .tcpStream: .tcpStream
+    }
+  }
+}
+
 /// What one trial measures: a workload and one of its metrics.
 public enum Measure: Hashable, Sendable {
   /// They meet no socket and no second CPU: the whole path runs where they are made.
@@ -33,6 +49,8 @@ public enum Measure: Hashable, Sendable {
   case tcpStream
   /// From a container to its own host: nothing of it is the overlay's.
   case tcpStreamToHost
+  /// To a container by the address of a service (a ClusterIP): destination NAT where the client is.
+  case toService(ServiceLoad)
 
   public static func packetRate(_ direction: PacketDirection) -> Measure { .frames(.rate, direction) }
   public static func noDropRate(_ direction: PacketDirection) -> Measure { .frames(.noDropRate, direction) }
@@ -48,6 +66,7 @@ public enum Measure: Hashable, Sendable {
     case .udpBatches: "udp-stream:batches"
     case .tcpStream: "tcp-stream"
     case .tcpStreamToHost: "tcp-stream:host"
+    case .toService(let load): "\(load.measure.workload):service"
     }
   }
 
@@ -62,6 +81,7 @@ public enum Measure: Hashable, Sendable {
     case .udpRoundTrip, .tcpRoundTrip: "round_trip_p50_us"
     case .tcpConnectRoundTrip: "transactions_per_second"
     case .tcpStream, .tcpStreamToHost: "bytes_per_second"
+    case .toService(let load): load.measure.metric
     }
   }
 
@@ -70,12 +90,14 @@ public enum Measure: Hashable, Sendable {
     case .udpRoundTrip, .tcpRoundTrip, .frames(.delay, _): "us"
     case .frames, .udpStream, .udpBatches, .tcpConnectRoundTrip: "1/s"
     case .tcpStream, .tcpStreamToHost: "B/s"
+    case .toService(let load): load.measure.unit
     }
   }
 
   public var better: Direction {
     switch self {
     case .udpRoundTrip, .tcpRoundTrip, .frames(.delay, _): .lower
+    case .toService(let load): load.measure.better
     default: .higher
     }
   }
@@ -113,9 +135,16 @@ public enum Measure: Hashable, Sendable {
   }
 
   /// Streams can be several at once.
-  public var takesFlows: Bool { self == .udpStream || self == .udpBatches || isTCPStream }
+  public var takesFlows: Bool { plain == .udpStream || self == .udpBatches || isTCPStream }
 
-  public var isTCPStream: Bool { self == .tcpStream || self == .tcpStreamToHost }
+  public var isTCPStream: Bool { plain == .tcpStream || self == .tcpStreamToHost }
+
+  public var isToService: Bool { plain != self }
+
+  /// The same load without a service's address.
+  var plain: Measure {
+    if case .toService(let load) = self { load.measure } else { self }
+  }
 
   /// A tier can be on one of two hosts that both work for it.
   public var hasTwoEnds: Bool { !isLiveFrames && self != .tcpStreamToHost }
@@ -128,6 +157,7 @@ public enum Measure: Hashable, Sendable {
     switch self {
     case .tcpStream: [.on, .off]
     case .udpBatches: [.off]
+    case .toService(let load): load.measure.defaultOffloads
     default: [.on]
     }
   }
@@ -137,7 +167,8 @@ public enum Measure: Hashable, Sendable {
     case .frames, .udpBatches, .udpRoundTrip, .tcpRoundTrip, .tcpConnectRoundTrip: [64]
     case .udpStream: [64, 1400]
     case .tcpStream: [65536, 1400]
-    case .tcpStreamToHost: [65536]
+    case .tcpStreamToHost, .toService(.tcpStream): [65536]
+    case .toService(let load): load.measure.defaultSizes
     }
   }
 
@@ -151,13 +182,17 @@ public enum Measure: Hashable, Sendable {
     case .udpRoundTrip, .udpStream: 8...65_507
     case .tcpRoundTrip, .tcpConnectRoundTrip: 1...65_507
     case .tcpStream, .tcpStreamToHost: 1...16_777_216
+    case .toService(let load): load.measure.sizes
     }
   }
 
-  public static let workloads = [
-    "packet-rate:encap", "packet-rate:decap", "udp-rr", "tcp-rr", "tcp-crr", "udp-stream",
-    "udp-stream:batches", "tcp-stream", "tcp-stream:host",
-  ]
+  public static let workloads =
+    [
+      "packet-rate:encap", "packet-rate:decap", "udp-rr", "tcp-rr", "tcp-crr", "udp-stream",
+      "udp-stream:batches", "tcp-stream", "tcp-stream:host",
+    ] + ServiceLoad.allCases.map { Measure.toService($0).workload }
+
+  private static let services = ServiceLoad.allCases.map { Measure.toService($0) }
 
   /// All measures of a workload; "packet-rate" alone is both directions.
   public static func of(workload name: String) throws(Failure) -> [Measure] {
@@ -172,6 +207,7 @@ public enum Measure: Hashable, Sendable {
     case "udp-stream:batches": [.udpBatches]
     case "tcp-stream": [.tcpStream]
     case "tcp-stream:host": [.tcpStreamToHost]
+    case _ where services.contains { $0.workload == name }: services.filter { $0.workload == name }
     default:
       throw Failure(
         "measure workload", name, advice: "Known: \(workloads.joined(separator: " ")).", status: .usage)

@@ -20,7 +20,7 @@ public struct Network: Hashable, Sendable, CustomStringConvertible {
 
   /// What this version builds; the tiers are those it is given.
   public static let bases =
-    ["bare", "host", "container", "bridge", "nat", "none", "vxlan", asShipped]
+    ["bare", "host", "container", "bridge", "nat", "none", "vxlan", asShipped, "flannel", "calico"]
 
   /// What a tier is compared with beside the kernel, on the overlay's hosts: frames come out as they went in. They
   /// carry no traffic but live frames.
@@ -30,8 +30,11 @@ public struct Network: Hashable, Sendable, CustomStringConvertible {
   /// DPDK's dpdk-testpmd, forwarding mode io, on its net_af_xdp in copy mode.
   public static let testpmd = Network(base: "testpmd")
 
-  /// Everything: the bases and, on the overlay, the tiers.
-  public static func all(tiers: [String]) -> [String] { bases + tiers.map { "vxlan+\($0)" } }
+  /// Everything: the bases and, on overlays, the tiers; on a bridge alone those that serve one.
+  public static func all(tiers: [String]) -> [String] {
+    bases + ["vxlan", "flannel", "calico"].flatMap { base in tiers.map { "\(base)+\($0)" } }
+      + tiers.filter { $0 == "tc" || $0 == automatic }.map { "bridge+\($0)" }
+  }
 
   /// Throws for a name that is none of `bases`, or a tier that cannot serve it.
   public init(_ text: String, tiers: [String]) throws(Failure) {
@@ -57,6 +60,8 @@ public struct Network: Hashable, Sendable, CustomStringConvertible {
     case "bridge": .bridge
     case "nat": .nat
     case "none": .none
+    case "flannel": .flannel
+    case "calico": .calico
     default: .vxlan
     }
   }
@@ -64,10 +69,14 @@ public struct Network: Hashable, Sendable, CustomStringConvertible {
   /// Its ends are the hosts themselves.
   var isOfHosts: Bool { base == "bare" || base == "host" }
 
+  var hasServices: Bool { lab.isRouted }
+
   /// Why it cannot carry a workload; nil where it can.
   func reasonToSkip(_ measure: Measure) -> String? {
+    if measure.entries > 0 && lab != .vxlan { return "its tiers have no table of containers" }
     if measure.entries > 0 && tier == nil { return "it has no tier whose table could be filled" }
-    if measure == .tcpStreamToHost && !["bridge", "vxlan", Self.asShipped].contains(base) {
+    if measure.isToService && !hasServices { return "it has no services" }
+    if measure == .tcpStreamToHost && !["bridge", "vxlan", Self.asShipped, "flannel"].contains(base) {
       return "no container here is behind a bridge on which its host has an address"
     }
     switch base {

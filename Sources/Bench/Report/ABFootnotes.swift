@@ -100,6 +100,11 @@ struct ABFootnotes {
       remarks.append(
         "Pairs dropped and repeated because the machine changed state between their trials: \(dropped).")
     }
+    if report.settings.networks.contains(where: { $0.hasPrefix("flannel") || $0.hasPrefix("calico") }) {
+      remarks.append(
+        "flannel and calico are as Kubernetes has them: their chains and kube-proxy's on every host, netfilter on "
+          + "bridges, and outer UDP checksums where the row does not say otherwise.")
+    }
     if let note = report.unsettledNote { remarks.append(note) }
     let changed = report.results.contains {
       ($0.cpuNsPerPacket ?? $0.cpuNsPerByte) != nil && abs(($0.cpuCheckRatio ?? 1) - 1) > 0.1

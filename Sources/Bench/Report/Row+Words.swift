@@ -64,11 +64,16 @@ extension Row {
 
   /// What the figure is.
   var figure: String {
+    guard workload.hasSuffix(":service") else { return plainFigure }
+    return "to a container by its service's address (destination NAT); \(plainFigure)"
+  }
+
+  private var plainFigure: String {
     switch metric {
     case "ndr_packets_per_second": "highest offered rate with loss of at most 0.001 %, packets/s"
     case "packets_per_second" where workload == "udp-stream:batches":
       "from a socket in batches of \(UDPStream.segmentLimit) (UDP_SEGMENT) to a socket, datagrams received by the application, per second"
-    case "packets_per_second" where workload == "udp-stream":
+    case "packets_per_second" where workload.hasPrefix("udp-stream"):
       "datagrams received by the application, per second"
     case "packets_per_second":
       "packets/s at most, as raw frames from driver to driver without any socket, counted at the far side"

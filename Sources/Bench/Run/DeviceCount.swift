@@ -29,11 +29,11 @@ struct DeviceCount: Equatable {
 extension LabArena {
   /// Of the receiving host's VXLAN device, where that is a plain kernel's: a tier there takes packets past it.
   func receivedSKBs(_ arrangement: Arrangement, _ cell: Cell, _ stage: Stage) throws -> DeviceCount? {
-    guard cell.measure == .tcpStream, arrangement.spec.network == .vxlan, arrangement.workers[.b] == nil,
-      !arrangement.network.isOfHosts
+    guard cell.measure.plain == .tcpStream, let overlay = arrangement.spec.network.overlay,
+      arrangement.workers[.b] == nil, !arrangement.network.isOfHosts
     else { return nil }
     return try stage.lab.host(.b).run {
-      DeviceCount(LabNames.vxlan, in: try FileText.read("/proc/thread-self/net/dev"))
+      DeviceCount(overlay.device, in: try FileText.read("/proc/thread-self/net/dev"))
     }
   }
 }

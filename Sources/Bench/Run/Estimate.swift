@@ -43,7 +43,7 @@ public struct Estimate: Sendable {
       for network in plan.networks(of: cell) {
         let lab =
           "\(network.lab) \(network.base == Network.asShipped) \(cell.offloads) \(cell.checksumWord ?? "") "
-          + "\(cell.measure.isNotTheOverlays)"
+          + "\(cell.measure.isNotTheOverlays) \(cell.measure.isToService)"
         labs.insert(lab)
         gates.insert("\(lab) \(network) \(network.tier == nil ? Ends.both : cell.ends)")
       }

@@ -8,6 +8,7 @@ extension LabArena {
     _ frames: FrameMeasure, _ direction: PacketDirection, _ cell: Cell, _ given: Arrangement, _ stage: Stage,
     _ onWindow: (@Sendable (UInt64, UInt64) -> Void)?
   ) throws -> Sample {
+    try stage.establish(given.network)
     var load = stage.load(given.network, direction, size: cell.size)
     load.onWindow = onWindow
     var arrangement = given

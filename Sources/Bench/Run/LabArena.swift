@@ -38,6 +38,8 @@ public final class LabArena: Arena {
   private var stages: [LabSpec: Stage] = [:]
   private var obtained: [Network: String] = [:]
   private var gates: [Arrangement: ABReport.Gate] = [:]
+  /// Why a tier cannot serve a network here; nil: it does.
+  private var refusals: [Arrangement: String?] = [:]
   private var nextPort = LabNames.publishedPorts.lowerBound
   /// Highest rate seen, where the search for the loss-free one starts.
   var ceilings: [Arrangement: Double] = [:]
@@ -60,6 +62,8 @@ public final class LabArena: Arena {
     var size: Int?
     /// What talks is a container with its own host.
     var isToHost: Bool { spec.hostAddress }
+    /// The server is asked by the address of its service.
+    var isToService = false
     var hostNames: String { workers.keys.map(\.rawValue).sorted().joined(separator: " ") }
   }
 
@@ -68,9 +72,10 @@ public final class LabArena: Arena {
     let workers: [LabHost: Int] =
       switch cell.measure.direction {
       case _ where network.driver == nil: [:]
+      case .some where network.lab.isOfOneHost: [.a: Placement.liveFramesWorkerCPU]
       case .encap: [.a: Placement.liveFramesWorkerCPU]
       case .decap: [.b: Placement.liveFramesWorkerCPU]
-      case _ where cell.measure.isNotTheOverlays: [.a: placement.clientCPU]
+      case _ where cell.measure.isNotTheOverlays || network.lab.isOfOneHost: [.a: placement.clientCPU]
       // Each with its container.
       case nil:
         switch cell.ends {
@@ -84,7 +89,9 @@ public final class LabArena: Arena {
       network.lab, containers: cell.measure.containers, mtu: settings.mtu, offloads: cell.offloads == .on,
       udpChecksum: cell.outerChecksum ?? settings.outerChecksum, asShipped: isAsShipped,
       hostAddress: cell.measure.isNotTheOverlays)
-    return Arrangement(network: network, spec: spec, workers: workers, entries: cell.measure.entries)
+    return Arrangement(
+      network: network, spec: spec, workers: workers, entries: cell.measure.entries,
+      isToService: cell.measure.isToService)
   }
 
   /// Takes off everything that is attached; the labs go with this value.
@@ -105,11 +112,28 @@ public final class LabArena: Arena {
     }
     if network == .testpmd, let reason = TestPMD.reasonToSkip() { return reason }
     do {
-      _ = try stage(arrangement(network, cell).spec)
-      return nil
+      let arrangement = arrangement(network, cell)
+      _ = try stage(arrangement.spec)
+      return network.tier == nil || network.lab == .vxlan ? nil : try refusal(arrangement)
     } catch {
       // Anything else fails again where it is reported as a failure.
       return error.status == .unavailable ? "\(error)" : nil
+    }
+  }
+
+  /// Not every tier serves what is no bridged overlay: its own words for that. Asked once.
+  private func refusal(_ given: Arrangement) throws(Failure) -> String? {
+    var arrangement = given
+    arrangement.isToService = false
+    arrangement.workers = arrangement.workers.mapValues { _ in 0 }
+    if let known = refusals[arrangement] { return known }
+    do {
+      _ = try prepare(arrangement, liveFrames: false)
+      refusals[arrangement] = .some(nil)
+      return nil
+    } catch  where error.status == .unavailable {
+      refusals[arrangement] = "\(error)"
+      return "\(error)"
     }
   }
 
@@ -199,7 +223,8 @@ public final class LabArena: Arena {
     _ arrangement: Arrangement, on stage: Stage, _ placement: Placement, ports: UInt16
   ) -> Path {
     let ends = stage.ends(arrangement.network)
-    let server = arrangement.isToHost ? stage.bridge(of: ends.client.host) : stage.station(ends.server)
+    var server = arrangement.isToHost ? stage.bridge(of: ends.client.host) : stage.station(ends.server)
+    if arrangement.isToService { server = server.asService(ends.server.service) }
     // Where a network publishes ports, it is these.
     let usable = LabNames.publishedPorts
     if nextPort > usable.upperBound - ports { nextPort = usable.lowerBound }
@@ -242,7 +267,7 @@ public final class LabArena: Arena {
     _ cell: Cell, _ arrangement: Arrangement, _ path: Path, _ stage: Stage,
     _ onWindow: (@Sendable (UInt64, UInt64) -> Void)?
   ) throws(Failure) -> Sample {
-    switch cell.measure {
+    switch cell.measure.plain {
     case .udpStream:
       return Sample(try UDPStream(size: cell.size, flows: cell.flows, timing: settings.timing).run(path))
     case .udpBatches:
@@ -255,12 +280,14 @@ public final class LabArena: Arena {
       return Sample(try UDPRoundTrip(size: cell.size, timing: settings.timing).run(path), of: cell.measure)
     case .tcpRoundTrip, .tcpConnectRoundTrip:
       let load = TCPRoundTrip(
-        size: cell.size, connectsEachTime: cell.measure == .tcpConnectRoundTrip, timing: settings.timing)
+        size: cell.size, connectsEachTime: cell.measure.plain == .tcpConnectRoundTrip, timing: settings.timing
+      )
       return Sample(try load.run(path), of: cell.measure)
     case .frames(let frames, let direction):
       return try asFailure("measure", "\(cell)") {
         try measure(frames, direction, cell, arrangement, stage, onWindow)
       }
+    case .toService: preconditionFailure("a plain load is none")
     }
   }
 }

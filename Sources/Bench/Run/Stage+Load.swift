@@ -4,8 +4,11 @@ import PacketHeaders
 import Traffic
 
 extension Stage {
-  /// Inner flow: discard's port, so that nothing ever answers it.
-  private static let innerPorts: (source: UInt16, destination: UInt16) = (1234, 9)
+  /// Of the inner flow: discard's, so that nothing ever answers it; where policy names ports, one of those.
+  private var innerPorts: (source: UInt16, destination: UInt16) {
+    lab.spec.network.isRouted ? (Self.establishedPort, Self.establishedPort) : (1234, 9)
+  }
+  private static let establishedPort = LabNames.publishedPorts.upperBound
   /// What a kernel's VXLAN device could have hashed this flow to.
   private static let outerSourcePort: UInt16 = 49_152
 
@@ -13,28 +16,42 @@ extension Stage {
   ///
   /// encap: out of a1, counted behind hostA, at hostB's uplink. decap: out of hostA's uplink as hostA would
   /// have encapsulated them, counted behind hostB, in b1. `bare`: out of hostA's uplink, counted at hostB's.
-  /// `bridge`: out of a1, counted in a2. Relays: as encap and decap, but the frames stay as they are.
+  /// `bridge`: out of a1, counted in a2. Where hosts route, containers send to their gateway. Relays: as encap and decap, but the frames stay as they are.
   /// - Parameter size: bytes of the inner frame with its Ethernet header, without its check sequence.
   func load(_ network: Network, _ direction: PacketDirection, size: Int) -> PacketRate {
     let (hostA, hostB) = (lab.host(.a), lab.host(.b))
     let ends = ends(network)
     let plain = FrameTemplate.udp(
-      from: FlowEnd(mac: ends.client.mac, ipv4: ends.client.address, port: Self.innerPorts.source),
-      to: FlowEnd(mac: ends.server.mac, ipv4: ends.server.address, port: Self.innerPorts.destination),
+      from: FlowEnd(mac: ends.client.mac, ipv4: ends.client.address, port: innerPorts.source),
+      to: FlowEnd(
+        mac: network.isOfHosts ? ends.server.mac : ends.client.gatewayMAC ?? ends.server.mac,
+        ipv4: ends.server.address, port: innerPorts.destination),
       size: size)
-    guard lab.spec.network == .vxlan, !network.isOfHosts else {
+    guard let overlay = lab.spec.network.overlay, !network.isOfHosts else {
       return rate(ends.client, ends.server, plain)
     }
+    let inner =
+      lab.spec.network.isRouted
+      ? plain.routed(from: hostA.overlayMAC, to: hostB.overlayMAC) : plain
     let outer = FrameTemplate.vxlan(
-      plain, vni: LabNames.vni,
+      inner, vni: overlay.vni,
       from: FlowEnd(mac: hostA.mac, ipv4: hostA.address, port: Self.outerSourcePort),
-      to: FlowEnd(mac: hostB.mac, ipv4: hostB.address, port: LabNames.port),
+      to: FlowEnd(mac: hostB.mac, ipv4: hostB.address, port: overlay.port),
       withChecksum: lab.spec.udpChecksum)
     let isChanged = !network.isRelay
     return switch direction {
     case .encap: rate(ends.client, hostB, plain, arrivesInTunnel: isChanged)
     case .decap: rate(hostA, ends.server, outer, leavesInTunnel: true, arrivesInTunnel: !isChanged)
     }
+  }
+
+  /// Where hosts track connections: has the frames' flow be one that was answered, as all but the first packets of
+  /// one are.
+  func establish(_ network: Network) throws {
+    guard lab.spec.network.isRouted, !network.isOfHosts else { return }
+    let ends = ends(network)
+    try Gate(mtu: Int(ends.client.mtu)).establish(
+      Path(client: station(ends.client), server: station(ends.server), port: Self.establishedPort))
   }
 
   /// Makes frames those of several containers, each of hostA with one of hostB.
@@ -67,7 +84,7 @@ extension Stage {
     return PacketRate(
       source: station(source).pinned(to: 0), sourceInterface: source.interface,
       sink: station(sink), sinkInterface: sink.interface,
-      port: arrivesInTunnel ? LabNames.port : Self.innerPorts.destination, frame: frame,
+      port: arrivesInTunnel ? lab.spec.network.overlay!.port : innerPorts.destination, frame: frame,
       stampOffsets: (stamp(leavesInTunnel), stamp(arrivesInTunnel)))
   }
 }

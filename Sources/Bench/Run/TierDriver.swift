@@ -48,7 +48,8 @@ extension TierDriver {
   ) -> TierDriver {
     TierDriver(name: tier?.rawValue ?? Network.automatic) { host, cpu, entries in
       var options = FastPathOptions(
-        overlay: LabNames.bridge, namespace: host.reference, tier: tier, bypassPolicy: bypassPolicy,
+        overlay: host.served ?? LabNames.bridge, namespace: host.reference, tier: tier,
+        bypassPolicy: bypassPolicy,
         wait: wait, cpus: [cpu])
       options.entryCapacity = max(options.entryCapacity, UInt32(entries) + 1024)
       return FastPathAttachment(try FastPathService.start(options))

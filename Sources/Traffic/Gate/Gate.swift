@@ -76,6 +76,11 @@ public struct Gate: Sendable {
   /// answered.
   public func prime(_ path: Path) throws(Failure) { try ping(path) }
 
+  /// UDP there and back on `path.port` of both ends: connection tracking on the way has seen both directions then.
+  public func establish(_ path: Path) throws(Failure) {
+    try EchoCheck(sizes: [64], attempts: attempts).run(path)
+  }
+
   private func ping(_ path: Path) throws(Failure) {
     let attempts = attempts
     _ = try path.run(

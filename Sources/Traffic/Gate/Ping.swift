@@ -11,7 +11,7 @@ struct Ping: Sendable {
 
   /// Throws when no attempt was answered with what it sent.
   func run(_ path: Path) throws(Failure) {
-    let endpoint = try path.remote(path.server)
+    let endpoint = try path.pinged(path.server)
     let isIPv6 = endpoint.family == AF_INET6
     let socket = try Socket(.icmp, family: endpoint.family)
     try socket.setTimeout(milliseconds: 250)

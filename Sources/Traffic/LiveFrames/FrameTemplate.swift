@@ -32,6 +32,15 @@ public struct FrameTemplate: Sendable, Equatable {
     return udp(from: source, to: destination, payload: payload, withChecksum: withChecksum)
   }
 
+  /// The same a router further on: other Ethernet addresses, a hop less to live (RFC 1812 section 5.3.1).
+  public func routed(from source: MACAddress, to destination: MACAddress) -> FrameTemplate {
+    var routed = destination.octets + source.octets + octets[12...]
+    routed[14 + 8] -= 1
+    routed.replaceSubrange(24..<26, with: [0, 0])
+    routed.replaceSubrange(24..<26, with: Self.big(Self.checksum(Array(routed[14..<34]))))
+    return FrameTemplate(octets: routed)
+  }
+
   /// The VXLAN packet that carries `inner`: what a kernel device without port hashing would have sent.
   public static func vxlan(
     _ inner: FrameTemplate, vni: UInt32, from source: FlowEnd, to destination: FlowEnd, withChecksum: Bool

@@ -56,6 +56,8 @@ public struct Station: Sendable {
   public var ipv6: IPv6Address?
   /// The address that the other end meets it at, where a translation is in between; nil: its own.
   public var seenAs: IPv4Address?
+  /// What it is seen as is a service: TCP and UDP lead to it, ping does not.
+  var isService = false
   public var cpu: Int?
 
   public init(
@@ -73,6 +75,13 @@ public struct Station: Sendable {
   public func pinned(to cpu: Int?) -> Station {
     var copy = self
     copy.cpu = cpu
+    return copy
+  }
+
+  /// The same, met at the address of a service that leads to it.
+  public func asService(_ address: IPv4Address?) -> Station {
+    var copy = self
+    (copy.seenAs, copy.isService, copy.ipv6) = (address, true, nil)
     return copy
   }
 

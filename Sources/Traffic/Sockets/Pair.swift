@@ -36,6 +36,11 @@ public struct Path: Sendable {
     try endpoint(station, station.seenAs ?? station.ipv4)
   }
 
+  /// What answers a ping of `station`.
+  func pinged(_ station: Station) throws(Failure) -> Endpoint {
+    try station.isService ? local(station) : remote(station)
+  }
+
   private func endpoint(_ station: Station, _ ipv4: IPv4Address) throws(Failure) -> Endpoint {
     guard overIPv6 else { return Endpoint(.v4(ipv4), port: port) }
     guard let ipv6 = station.ipv6 else {

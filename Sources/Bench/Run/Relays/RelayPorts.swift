@@ -6,7 +6,7 @@ struct RelayPorts {
   var container: String
   var uplink = LabNames.uplink
 
-  init(_ host: LabNode) { 
+  init(_ host: LabNode) {
     // They stand on the bridged overlay's hosts.
     container = LabSpec(.vxlan).hostPort(LabIdentity(host: host.host, container: 1))!
   }
