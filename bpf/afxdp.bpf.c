@@ -188,7 +188,7 @@ SEC("xdp.frags") int culvert_uplink(struct xdp_md *ctx)
 {
 	struct packet_context packet = {};
 
-	set_ingress_port(&packet, CULVERT_UPLINK_SLOT);
+	set_ingress_port(&packet, config.uplink);
 	return account(ctx, &packet, from_wire(ctx, &packet));
 }
 

@@ -142,7 +142,7 @@ SEC("xdp.frags") int cost_uplink(struct xdp_md *ctx)
 
 	if (has_headers(frame, end))
 		choose_sender(frame);
-	set_ingress_port(&packet, CULVERT_UPLINK_SLOT);
+	set_ingress_port(&packet, config.uplink);
 	verdict = from_wire(ctx, &packet);
 	account(ctx, &packet, verdict);
 	if (verdict == CULVERT_FORWARDED_DECAP && bpf_xdp_adjust_head(ctx, -OUTER_BYTES))

@@ -87,7 +87,7 @@ static __always_inline __u32 prepare_encap(struct __sk_buff *skb, const struct i
 	struct flow flow = { .segments = segments_of(skb, in) };
 	__u32 zero = 0;
 
-	tx->port = port_at(CULVERT_UPLINK_SLOT);
+	tx->port = port_at(tunnel->uplink);
 	tx->made = bpf_map_lookup_elem(&scratch, &zero);
 	if (!tx->port || !tx->made)
 		return CULVERT_PASS_UNKNOWN_PORT;
@@ -262,7 +262,7 @@ SEC("tc") int culvert_uplink(struct __sk_buff *skb)
 {
 	struct packet_context packet = {};
 
-	set_ingress_port(&packet, CULVERT_UPLINK_SLOT);
+	set_ingress_port(&packet, config.uplink);
 	if (skb->vlan_present)
 		return account(skb, &packet, CULVERT_PASS_NOT_OVERLAY);
 	gather_headers(skb, OUTER_BYTES);
@@ -275,7 +275,7 @@ SEC("tc") int culvert_uplink(struct __sk_buff *skb)
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-	__uint(max_entries, 2);
+	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, __u32);
 } attached SEC(".maps");
@@ -288,7 +288,7 @@ SEC("tc") int culvert_stub_port(struct __sk_buff *skb)
 
 SEC("tc") int culvert_stub_uplink(struct __sk_buff *skb)
 {
-	bpf_tail_call(skb, &attached, 1);
+	bpf_tail_call(skb, &attached, 0);
 	return TC_ACT_UNSPEC;
 }
 

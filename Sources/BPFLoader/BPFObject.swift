@@ -38,6 +38,18 @@ public struct BPFObject: ~Copyable {
     try check(bpf_map__reuse_fd(find(map), descriptor), "share map", map)
   }
 
+  /// Makes this object's maps those of `other` that have the same names, but for its variables and `own`.
+  public func shareMaps(of other: borrowing BPFObject, except own: Set<String> = []) throws(Failure) {
+    var map = bpf_object__next_map(object, nil)
+    while let present = map {
+      let name = String(cString: bpf_map__name(present))
+      if !bpf_map__is_internal(present), !own.contains(name) {
+        try share(name, descriptor: bpf_map__fd(other.find(name)))
+      }
+      map = bpf_object__next_map(object, present)
+    }
+  }
+
   public var programNames: [String] {
     var names: [String] = []
     var program = bpf_object__next_program(object, nil)

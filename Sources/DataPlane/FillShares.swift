@@ -19,7 +19,7 @@ struct FillShares {
     self.ringSize = ringSize
   }
 
-  /// Of each of the uplink's sockets.
+  /// Of each of the uplinks' sockets.
   func uplink(_ sockets: Int) -> UInt32 { min(ringSize, max(1, capacity / 4 / UInt32(max(1, sockets)))) }
 
   /// Of a container's socket for certain: what comes while the worker wakes up, as long as what is left would do for

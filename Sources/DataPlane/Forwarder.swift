@@ -51,7 +51,7 @@ struct Forwarder: ~Copyable {
   private var gatheredTurns = 0
   private(set) var behindCount = 0
 
-  /// - Parameter queues: sockets at most; `slots`: ports at most, the uplink included.
+  /// - Parameter queues: sockets at most; `slots`: ports at most, uplinks included.
   init(
     memory: consuming FrameMemory, live: consuming LiveSender?, queues queueCapacity: Int, slots: Int,
     seed: UInt64, identifications blocks: IdentificationBlocks
@@ -85,16 +85,16 @@ struct Forwarder: ~Copyable {
 
   // MARK: - Sockets come and go while the worker is parked
 
-  /// For one more container's port, or socket of the uplink.
+  /// For one more container's port, or socket of an uplink.
   var hasRoom: Bool {
     activeCount < queueCapacity && FillShares.first(ofLeft: pool.count) >= FillShares.fewest
   }
 
   /// Takes a bound socket in. The first of a slot is the one that frames for it leave by.
-  mutating func add(_ socket: consuming XDPSocket, slot: UInt32) {
+  mutating func add(_ socket: consuming XDPSocket, slot: UInt32, isUplink: Bool) {
     let index = isFree.firstIndex(of: true)!
     isFree[index] = false
-    (queues + index).initialize(to: PortQueue(socket: socket, slot: slot))
+    (queues + index).initialize(to: PortQueue(socket: socket, slot: slot, isUplink: isUplink))
     active[activeCount] = UInt16(index)
     activeCount += 1
     if queueOfSlot[Int(slot)] == PortQueue.none { queueOfSlot[Int(slot)] = UInt16(index) }
@@ -111,7 +111,7 @@ struct Forwarder: ~Copyable {
   }
 
   @inline(__always)
-  private func isUplink(_ index: Int) -> Bool { queues[index].slot == UInt32(CULVERT_UPLINK_SLOT) }
+  private func isUplink(_ index: Int) -> Bool { queues[index].isUplink }
 
   /// What the slot's device can do has changed.
   mutating func set(slot: UInt32, isRedirectTarget: Bool) {
@@ -239,7 +239,6 @@ struct Forwarder: ~Copyable {
       culvert_prefetch(frame)
       culvert_prefetch(frame + 64)
     }
-    let uplink = queueOfSlot[Int(CULVERT_UPLINK_SLOT)]
     for place in 0..<count {
       let received = queues[index].socket.receive[place]
       let address = XDPSocket.offset(ofReceived: received.addr)
@@ -249,10 +248,10 @@ struct Forwarder: ~Copyable {
         frame, bytes: Int(received.len), snapshot, seed: seed, identifications)
       var out = PortQueue.none
       switch done {
-      case .encapsulated:
+      case .encapsulated(let slot):
         leaving.addr &-= UInt64(Layout.outer)
         leaving.len &+= UInt32(Layout.outer)
-        out = uplink
+        if slot < slotCapacity { out = queueOfSlot[slot] }
       case .decapsulated(let slot):
         leaving.addr &+= UInt64(Layout.outer)
         leaving.len &-= UInt32(Layout.outer)

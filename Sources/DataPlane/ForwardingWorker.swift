@@ -46,7 +46,7 @@ public final class ForwardingWorker: @unchecked Sendable {
   /// Starts the thread.
   /// - Parameters:
   ///   - live: how bursts are sent to devices that are redirect targets; over the same memory.
-  ///   - slots: ports at most, the uplink included.
+  ///   - slots: ports at most, uplinks included.
   ///   - seed: of the flow hash, and `identifications`: the same for all workers of a tier, so that they send as one.
   ///   - namespace: that the thread lives in; nil is the caller's.
   public init(
@@ -99,17 +99,18 @@ public final class ForwardingWorker: @unchecked Sendable {
   /// Opens a socket on one of the slot's queues and serves it; runs in the device's namespace.
   /// Returns its descriptor, for the map that redirects to it.
   public func add(
-    ifindex: UInt32, interface: String, queue: UInt32, mode: XDPSocket.Mode, slot: UInt32
+    ifindex: UInt32, interface: String, queue: UInt32, mode: XDPSocket.Mode, slot: UInt32,
+    isUplink: Bool
   ) throws(Failure) -> Int32 {
     let socket = try XDPSocket(
       memory: forwarder.pointee.memory, ifindex: ifindex, interface: interface, queue: queue,
       ringSize: Forwarder.ringSize, mode: mode,
-      hasUnalignedChunks: mode == .copy && slot != UInt32(CULVERT_UPLINK_SLOT))
+      hasUnalignedChunks: mode == .copy && !isUplink)
     let descriptor = socket.descriptor.raw
     let box = Box<XDPSocket?>(socket)
     let isTaken = visit { forwarder in
       guard forwarder.hasRoom else { return false }
-      forwarder.add(box.value.take()!, slot: slot)
+      forwarder.add(box.value.take()!, slot: slot, isUplink: isUplink)
       return true
     }
     guard isTaken else {

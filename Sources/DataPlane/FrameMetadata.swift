@@ -4,7 +4,8 @@ import CBPFObjects
 /// What a program decided for a frame, carried out on it in place. The program's words lie right before it
 /// (struct culvert_metadata).
 enum FrameMetadata {
-  case encapsulated
+  /// To the uplink of a slot.
+  case encapsulated(slot: Int)
   /// To the port of a slot.
   case decapsulated(slot: Int)
   case local(slot: Int)
@@ -27,7 +28,7 @@ enum FrameMetadata {
       let inner = InnerFrame(frame, bytes: bytes)
       if mayBePartial { inner.completeChecksum() }
       OuterHeader.write(inner, snapshot.tunnels[target], seed: seed, identifications)
-      return .encapsulated
+      return .encapsulated(slot: Int(snapshot.tunnels[target].uplink))
     case CULVERT_FORWARDED_DECAP.rawValue:
       let outerTOS = frame.u8(Layout.outerIP + 1)
       let inner = InnerFrame(frame + Layout.outer, bytes: bytes &- Layout.outer)

@@ -6,6 +6,7 @@ struct PortQueue: ~Copyable {
   var socket: XDPSocket
   /// Of the port that the device is.
   let slot: UInt32
+  let isUplink: Bool
   /// Frames for its device may leave by redirection.
   var isRedirectTarget = false
   /// What the kernel was not shown, or has not sent, goes first.
@@ -20,9 +21,10 @@ struct PortQueue: ~Copyable {
   var offered: UInt32 = 0
   var floor: UInt32 = 0
 
-  init(socket: consuming XDPSocket, slot: UInt32) {
+  init(socket: consuming XDPSocket, slot: UInt32, isUplink: Bool) {
     self.socket = socket
     self.slot = slot
+    self.isUplink = isUplink
   }
 
   static let none = FramePool.nobody

@@ -11,7 +11,7 @@ import XDPSocket
 /// forwarded to workers in user space, which encapsulate and send it. A worker has its own memory, and a
 /// socket on its share of every device's queues: no frame ever changes hands between workers. Bursts of a single worker
 /// leave by redirection where a socket would only copy (LiveSender).
-final class AFXDPTier: TableTier {
+final class AFXDPTier: PacketTier {
   let tier = Tier.afxdp
   var uplinkEndFeatures: [String: Bool] {
     live == nil
@@ -21,9 +21,9 @@ final class AFXDPTier: TableTier {
   var portEndFeatures: [String: Bool] { keepsOffloads ? [:] : uplinkEndFeatures }
   var redirection: Redirection { live == nil ? .none : .whereReady }
   let tables: BPFTables
-  var programIDs: Set<UInt32> { [portProgram.id, uplinkProgram.id] }
-  private let portProgram: BPFProgram
-  private let uplinkProgram: BPFProgram
+  var programIDs: Set<UInt32> { programs.ids }
+  private var programs = RolePrograms()
+  private var roles: [UInt32: PortRole] = [:]
   private var links: [UInt32: Box<XDPLink>] = [:]
   private let workers: [ForwardingWorker]
   /// nil: all leave by the sockets.
@@ -31,7 +31,8 @@ final class AFXDPTier: TableTier {
   private let devices: BPFMap<UInt32, UInt32>
   private let failures: TransmitFailures?
   private let keepsOffloads: Bool
-  private var uplinkEndIsSeen = false
+  /// Uplinks that are veths whose far ends nobody can see.
+  private var unseen: Set<UInt32> = []
   /// Devices with one queue, by slot.
   private var singles: Set<UInt32> = []
   private let sockets: BPFMap<UInt32, Int32>
@@ -60,13 +61,15 @@ final class AFXDPTier: TableTier {
       report("frames of more than \(limit) bytes stay with the kernel (tier afxdp)")
     }
     tables = try BPFTables(
-      options, vxlanPort: place.vxlan.vxlan?.port ?? 4789, object: culvert_bpf_afxdp(),
+      options, object: culvert_bpf_afxdp(),
       sizes: [
         "sockets": options.portCapacity * UInt32(CULVERT_QUEUES), "pulses": UInt32(options.workers),
         "watches": UInt32(options.workers),
-      ], variables: ["frame_limit": limit, "workers": UInt32(options.workers)])
-    portProgram = try tables.program("culvert_port")
-    uplinkProgram = try tables.program("culvert_uplink")
+      ]
+    ) { object in
+      try object.set("frame_limit", to: limit)
+      try object.set("workers", to: UInt32(options.workers))
+    }
     sockets = try tables.map("sockets")
     devices = try tables.map("devices")
     var workers: [ForwardingWorker] = []
@@ -127,18 +130,16 @@ final class AFXDPTier: TableTier {
 
   // MARK: - Devices
 
-  func attachUplink(_ link: Link, endIsSeen: Bool) throws {
-    uplinkEndIsSeen = endIsSeen
-    try attach(uplinkProgram, link, slot: UInt32(CULVERT_UPLINK_SLOT))
-  }
-
-  func attachPort(_ link: Link, slot: UInt32) throws { try attach(portProgram, link, slot: slot) }
+  func prepare(_ role: PortRole, slot: UInt32) throws { try programs.load(role, slot: slot, from: tables) }
+  func forget(_ role: PortRole, slot: UInt32) { programs.forget(role, slot: slot) }
 
   /// Sockets first: a program without one gives everything to the kernel.
-  private func attach(_ program: borrowing BPFProgram, _ link: Link, slot: UInt32) throws {
+  func attach(_ link: Link, slot: UInt32, _ role: PortRole, endIsSeen: Bool, journal: JournalFile) throws {
+    roles[slot] = role
+    if role == .uplink, !endIsSeen { unseen.insert(slot) }
     do {
-      modes[slot] = try open(link, slot: slot)
-      try tables.open(link, slot: slot, flags: flags(link, slot))
+      modes[slot] = try open(link, slot: slot, role)
+      try tables.open(link, slot: slot, role, flags: flags(link, slot))
       if live != nil, link.kind == "veth" {
         try devices.update(slot, UInt32(link.index))
         try failures?.follow(link, slot: slot)
@@ -146,7 +147,7 @@ final class AFXDPTier: TableTier {
       }
       links[slot] = Box(
         try XDPLink(
-          attaching: program, to: UInt32(link.index), interface: link.name, mode: .native, endsFirst: true))
+          attaching: programs.program(role, slot: slot).value, to: UInt32(link.index), interface: link.name, mode: .native, endsFirst: true))
     } catch {
       detach(slot: slot)
       throw error
@@ -154,7 +155,7 @@ final class AFXDPTier: TableTier {
   }
 
   /// A socket on each receive queue, the queues dealt out among the workers. Returns the mode obtained.
-  private func open(_ link: Link, slot: UInt32) throws -> String {
+  private func open(_ link: Link, slot: UInt32, _ role: PortRole) throws -> String {
     let hasZeroCopy = try XDPFeatures.of(interface: link.index)?.contains(.zeroCopy) ?? false
     let mode: XDPSocket.Mode = hasZeroCopy ? .zeroCopy : .copy
     let queues = min(max(1, link.receiveQueues), UInt32(CULVERT_QUEUES))
@@ -163,7 +164,8 @@ final class AFXDPTier: TableTier {
       let descriptor: Int32
       do throws(Failure) {
         descriptor = try workers[Int(queue) % workers.count].add(
-          ifindex: UInt32(link.index), interface: link.name, queue: queue, mode: mode, slot: slot)
+          ifindex: UInt32(link.index), interface: link.name, queue: queue, mode: mode, slot: slot,
+          isUplink: role == .uplink)
       } catch {
         // The device was made with more queues than it uses.
         if queue > 0 && error.errno == .invalidArgument { break }
@@ -193,7 +195,7 @@ final class AFXDPTier: TableTier {
     guard live != nil, link.kind == "veth", singles.contains(slot) else { return false }
     // Where the kernel (before 6.3) does not say, an end that was seen to is all that is known.
     return try XDPFeatures.of(interface: link.index)?.contains(.redirectTarget)
-      ?? (slot != UInt32(CULVERT_UPLINK_SLOT) || uplinkEndIsSeen)
+      ?? !unseen.contains(slot)
   }
 
   /// Its far end may take redirected frames no longer, or again, where nobody can see that end.
@@ -209,14 +211,15 @@ final class AFXDPTier: TableTier {
   func mode(slot: UInt32) -> String { modes[slot] ?? "copy" }
 
   func update(_ link: Link, slot: UInt32) throws {
-    try tables.update(link, slot: slot, flags: flags(link, slot))
+    guard let role = roles[slot] else { return }
+    try tables.update(link, slot: slot, role, flags: flags(link, slot))
   }
 
   /// A container can switch its offloads on and off unannounced: where they are not held off, they may be on. So may
   /// those of a veth's far end that nobody can see.
   private func flags(_ link: Link, _ slot: UInt32) -> UInt32 {
     let mayBePartial =
-      slot == UInt32(CULVERT_UPLINK_SLOT) ? link.kind == "veth" && !uplinkEndIsSeen : keepsOffloads
+      roles[slot] == .uplink ? link.kind == "veth" && unseen.contains(slot) : keepsOffloads
     return mayBePartial ? CULVERT_PORT_PARTIAL.rawValue : 0
   }
 
@@ -235,18 +238,17 @@ final class AFXDPTier: TableTier {
     failures?.forget(slot: slot)
     modes[slot] = nil
     singles.remove(slot)
+    unseen.remove(slot)
+    roles[slot] = nil
   }
 
   // MARK: - The table is the programs' and, as a snapshot, the worker's
 
   /// The workers' first: the programs then hand over for it. Where it is the kernel's turn, what they have handed over
   /// already still goes the way that it was meant to.
-  func set(_ resolution: TunnelResolution, of key: TunnelKey, slot: UInt32) throws {
-    if case .ready = resolution {
-      let tunnel = culvert_tunnel(key, resolution)
-      for worker in workers { worker.tunnels.set(Int(slot), tunnel) }
-    }
-    try tables.set(resolution, of: key, slot: slot)
+  func set(_ tunnel: culvert_tunnel, slot: UInt32) throws {
+    if tunnel.valid != 0 { for worker in workers { worker.tunnels.set(Int(slot), tunnel) } }
+    try tables.set(tunnel, slot: slot)
   }
 
   /// The programs' first.

@@ -5,33 +5,36 @@ import LinuxSystem
 import Netlink
 import PacketHeaders
 
-/// The maps of bpf/lib/maps.h in one loaded object, whatever its programs: the table as the kernel's side
-/// has it, and the counters.
+/// The maps of bpf/lib/maps.h, which the programs of all overlays of an underlay share: their tables as the kernel's
+/// side has them, and the counters. An overlay's part is its domain's.
 final class BPFTables {
+  private let embedded: culvert_bpf_object
+  /// Maps alone.
   private let object: BPFObject
+  private let config: culvert_config
+  private let configure: (borrowing BPFObject) throws -> Void
   private let strict: Bool
   private let fdb: ForwardingMap
   private let ports: BPFMap<UInt32, culvert_port>
   private let tunnels: BPFMap<UInt32, culvert_tunnel>
   private let vniMap: BPFMap<culvert_vni_key, culvert_domain>
   private let vtepMap: BPFMap<culvert_vtep_key, UInt32>
-  private let slotOfIndex: BPFMap<UInt32, UInt32>
+  private let vxlanPorts: BPFMap<UInt32, UInt64>
+  private let slotOfIndex: BPFMap<culvert_port_key, UInt32>
   private let counterMap: BPFMap<UInt32, culvert_counters>
   /// A change of it makes every CPU forget what it remembers of the tables.
   private let generationMap: BPFMap<UInt32, UInt64>
   private var generation: UInt64 = 0
-  private var vnis: Set<VNIKey> = []
-  private var vteps: Set<IPv4Address> = []
+  private var vnis: [UInt32: Set<VNIKey>] = [:]
+  private var vteps: [UInt32: Set<IPv4Address>] = [:]
 
-  /// The one bridge domain of this object's overlay.
-  private static let domain: UInt32 = 1
-
-  /// Sizes and loads the object.
+  /// Sizes and makes the maps; no program yet.
   /// - Parameters:
-  ///   - sizes, variables: of what only this object has.
-  init<Variable: BitwiseCopyable>(
-    _ options: FastPathOptions, vxlanPort: UInt16, object embedded: culvert_bpf_object,
-    sizes: [String: UInt32] = [:], variables: [String: Variable]
+  ///   - sizes: of maps that only this object has.
+  ///   - configure: sets further variables of each object that is loaded.
+  init(
+    _ options: FastPathOptions, object embedded: culvert_bpf_object, sizes: [String: UInt32] = [:],
+    configure: @escaping (borrowing BPFObject) throws -> Void = { _ in }
   ) throws {
     var object = try BPFObject(name: String(cString: embedded.name), data: embedded.data, size: embedded.size)
     let buckets = ForwardingMap.buckets(for: options.entryCapacity)
@@ -43,20 +46,21 @@ final class BPFTables {
     try object.resize("vnis", to: 4096)
     try object.resize("vteps", to: options.strict ? ForwardingTable.tunnelCapacity : 1)
     for (map, size) in sizes { try object.resize(map, to: size) }
+    for program in object.programNames { try object.skip(program: program) }
+    try object.load()
     var config = culvert_config()
-    config.domain = Self.domain
-    config.udp_port = vxlanPort.bigEndian
     config.hash_seed = .random(in: 0 ... .max)
     config.fdb_seed = .random(in: 0 ... .max)
     config.fdb_buckets = buckets
-    try object.set("config", to: config)
-    for (name, value) in variables { try object.set(name, to: value) }
-    try object.load()
+    self.embedded = embedded
+    self.config = config
+    self.configure = configure
     fdb = ForwardingMap(try ForwardingMapView(object, config), capacity: options.entryCapacity)
     ports = try object.map("ports")
     tunnels = try object.map("tunnels")
     vniMap = try object.map("vnis")
     vtepMap = try object.map("vteps")
+    vxlanPorts = try object.map("vxlan_ports")
     slotOfIndex = try object.map("port_by_ifindex")
     counterMap = try object.map("counters")
     generationMap = try object.map("generation")
@@ -65,12 +69,29 @@ final class BPFTables {
     try changed()
   }
 
+  /// Loads programs over the maps: of one domain, or of one uplink's slot.
+  /// - Parameters:
+  ///   - programs: those to load.
+  ///   - own: maps that are not shared.
+  func load(
+    _ programs: some Collection<String>, domain: UInt32 = 0, uplink: UInt32 = 0, own: Set<String> = []
+  ) throws -> BPFObject {
+    var loaded = try BPFObject(name: String(cString: embedded.name), data: embedded.data, size: embedded.size)
+    try loaded.shareMaps(of: object, except: own)
+    for program in loaded.programNames where !programs.contains(program) { try loaded.skip(program: program) }
+    var config = self.config
+    config.domain = domain
+    config.uplink = uplink
+    try loaded.set("config", to: config)
+    try configure(loaded)
+    try loaded.load()
+    return loaded
+  }
+
   private func changed() throws {
     generation += 1
     try generationMap.update(0, generation)
   }
-
-  func program(_ name: String) throws -> BPFProgram { try object.program(name) }
 
   func map<Key: BitwiseCopyable, Value: BitwiseCopyable>(_ name: String) throws -> BPFMap<Key, Value> {
     try object.map(name)
@@ -80,19 +101,20 @@ final class BPFTables {
 
   // MARK: - Ports
 
-  /// Takes a slot into use: counters at zero, and found by its device's index.
-  func open(_ link: Link, slot: UInt32, flags: UInt32) throws {
+  /// Takes a slot into use: counters at zero, and a container's port found by its device's index.
+  func open(_ link: Link, slot: UInt32, _ role: PortRole, flags: UInt32) throws {
     try counterMap.updatePerCPU(slot, culvert_counters())
-    try update(link, slot: slot, flags: flags)
-    // The uplink's index may be another device's in the overlay's namespace.
-    if slot != UInt32(CULVERT_UPLINK_SLOT) { try slotOfIndex.update(UInt32(link.index), slot) }
+    try update(link, slot: slot, role, flags: flags)
+    if let domain = role.domain {
+      try slotOfIndex.update(culvert_port_key(ifindex: UInt32(link.index), domain: domain), slot)
+    }
   }
 
-  func update(_ link: Link, slot: UInt32, flags: UInt32) throws {
+  func update(_ link: Link, slot: UInt32, _ role: PortRole, flags: UInt32) throws {
     var port = culvert_port()
     port.ifindex = UInt32(link.index)
     port.mtu = link.mtu
-    port.domain = Self.domain
+    port.domain = role.domain ?? 0
     port.flags = flags
     if let mac = link.mac { setOctets(&port.mac, mac) }
     try ports.update(slot, port)
@@ -102,7 +124,7 @@ final class BPFTables {
   /// None of it can fail for another reason than being gone already.
   func close(_ slot: UInt32) {
     if let port = try? ports.lookup(slot), port.ifindex != 0 {
-      _ = try? slotOfIndex.delete(port.ifindex)
+      _ = try? slotOfIndex.delete(culvert_port_key(ifindex: port.ifindex, domain: port.domain))
     }
     try? ports.update(slot, culvert_port())
     try? changed()
@@ -110,43 +132,56 @@ final class BPFTables {
 
   // MARK: - Table
 
-  func set(_ entry: ForwardingEntry, for mac: MACAddress) throws {
-    try fdb.set(entry.nexthop, for: mac.forwardingKey(domain: Self.domain))
+  func set(_ entry: ForwardingEntry, for mac: MACAddress, domain: UInt32) throws {
+    try fdb.set(entry.nexthop, for: mac.forwardingKey(domain: domain))
     try changed()
   }
 
-  func remove(_ mac: MACAddress) throws {
-    fdb.remove(mac.forwardingKey(domain: Self.domain))
+  func remove(_ mac: MACAddress, domain: UInt32) throws {
+    fdb.remove(mac.forwardingKey(domain: domain))
     try changed()
   }
 
-  func set(_ resolution: TunnelResolution, of key: TunnelKey, slot: UInt32) throws {
-    try tunnels.update(slot, culvert_tunnel(key, resolution))
-  }
+  func set(_ tunnel: culvert_tunnel, slot: UInt32) throws { try tunnels.update(slot, tunnel) }
 
   func clearTunnel(slot: UInt32) throws { try tunnels.update(slot, culvert_tunnel()) }
 
-  func setVNIs(_ keys: Set<VNIKey>) throws {
-    for key in vnis.subtracting(keys) { try vniMap.delete(culvert_vni_key(key)) }
+  /// What of a received VNI is this domain.
+  func setVNIs(_ keys: Set<VNIKey>, domain: UInt32) throws {
+    let before = vnis[domain] ?? []
+    for key in before.subtracting(keys) { try vniMap.delete(culvert_vni_key(key)) }
     let flags = strict ? CULVERT_DOMAIN_STRICT.rawValue : 0
-    for key in keys.subtracting(vnis) {
-      try vniMap.update(culvert_vni_key(key), culvert_domain(domain: Self.domain, flags: flags))
+    for key in keys.subtracting(before) {
+      try vniMap.update(culvert_vni_key(key), culvert_domain(domain: domain, flags: flags))
     }
-    vnis = keys
+    vnis[domain] = keys.isEmpty ? nil : keys
+    for port in Set(before.union(keys).map(\.port)) { try hear(port) }
     try changed()
   }
 
-  func setVTEPs(_ remotes: Set<IPv4Address>) throws {
+  /// A UDP port is VXLAN's as long as a domain is heard there.
+  private func hear(_ port: UInt16) throws {
+    let bit: UInt64 = 1 << UInt64(port % 64)
+    let before = try vxlanPorts.lookup(UInt32(port / 64)) ?? 0
+    let isHeard = vnis.values.contains { $0.contains { $0.port == port } }
+    let now = isHeard ? before | bit : before & ~bit
+    if now != before { try vxlanPorts.update(UInt32(port / 64), now) }
+  }
+
+  func setVTEPs(_ remotes: Set<IPv4Address>, domain: UInt32) throws {
     func key(_ remote: IPv4Address) -> culvert_vtep_key {
-      culvert_vtep_key(domain: Self.domain, remote: remote.bigEndian)
+      culvert_vtep_key(domain: domain, remote: remote.bigEndian)
     }
-    for remote in vteps.subtracting(remotes) { try vtepMap.delete(key(remote)) }
-    for remote in remotes.subtracting(vteps) { try vtepMap.update(key(remote), 1) }
-    vteps = remotes
+    let before = vteps[domain] ?? []
+    for remote in before.subtracting(remotes) { try vtepMap.delete(key(remote)) }
+    for remote in remotes.subtracting(before) { try vtepMap.update(key(remote), 1) }
+    vteps[domain] = remotes.isEmpty ? nil : remotes
     try changed()
   }
 
-  func reader() throws -> TableReader { try TableReader(fdb.view, object: object, domain: Self.domain) }
+  func reader(domain: UInt32) throws -> TableReader {
+    try TableReader(fdb.view, object: object, domain: domain)
+  }
 
   // MARK: - Counters
 

@@ -30,6 +30,8 @@ public final class CostPrograms {
   public static let port = VXLANHeader.port
   /// VTEPs that the remote entries are spread over.
   static let tunnelCount = UInt32(CULVERT_COST_VTEPS)
+  private static let domain: UInt32 = 1
+  private static let uplinkSlot: UInt32 = 3
   /// Behind which the first of them is.
   public static let vtep = IPv4Address(value: CULVERT_COST_VTEP)
 
@@ -49,14 +51,16 @@ public final class CostPrograms {
     var options = FastPathOptions(overlay: "")
     options.entryCapacity = entries + 16
     options.portCapacity = 8
-    tables = try BPFTables(
-      options, vxlanPort: Self.port, object: culvert_bpf_cost(), variables: [String: UInt32]())
+    tables = try BPFTables(options, object: culvert_bpf_cost())
+    let object = Box(
+      try tables.load(
+        Step.allCases.map { "cost_\($0.rawValue)" }, domain: Self.domain, uplink: Self.uplinkSlot))
     programs = try Dictionary(
-      uniqueKeysWithValues: Step.allCases.map { [tables] in
-        ($0, Box(try tables.program("cost_\($0.rawValue)")))
+      uniqueKeysWithValues: Step.allCases.map {
+        ($0, Box(try object.value.program("cost_\($0.rawValue)")))
       })
     generation = try tables.map("generation")
-    spread = try tables.map(".data.spread")
+    spread = try object.value.map(".data.spread")
     try openPorts()
     try fill()
   }
@@ -64,14 +68,14 @@ public final class CostPrograms {
   private func openPorts() throws {
     let devices: BPFMap<UInt32, UInt32> = try tables.map("devices")
     var link = try RouteConnection().link(named: "lo")
-    for slot in UInt32(0)..<3 { try devices.update(slot, UInt32(link.index)) }
+    for slot in UInt32(1)...Self.uplinkSlot { try devices.update(slot, UInt32(link.index)) }
     link.mtu = 1450
-    try tables.open(link, slot: 1, flags: 0)
+    try tables.open(link, slot: 1, .workload(domain: Self.domain), flags: 0)
     link.mac = Self.uplink
     link.mtu = 1500
-    try tables.open(link, slot: UInt32(CULVERT_UPLINK_SLOT), flags: 0)
+    try tables.open(link, slot: Self.uplinkSlot, .uplink, flags: 0)
     link.index += 1
-    try tables.open(link, slot: 2, flags: 0)
+    try tables.open(link, slot: 2, .workload(domain: Self.domain), flags: 0)
   }
 
   private static func tunnel(_ number: UInt32) -> (key: TunnelKey, resolution: TunnelResolution) {
@@ -86,7 +90,7 @@ public final class CostPrograms {
   public static func tunnels(_ count: Int) -> [culvert_tunnel] {
     (0..<UInt32(count)).map { number in
       let (key, resolution) = tunnel(number)
-      return culvert_tunnel(key, resolution)
+      return culvert_tunnel(key, resolution, uplink: uplinkSlot)
     }
   }
 
@@ -94,20 +98,21 @@ public final class CostPrograms {
     let tunnels = min(entries, Self.tunnelCount)
     for number in 0..<tunnels {
       let (key, resolution) = Self.tunnel(number)
-      try tables.set(resolution, of: key, slot: number)
+      try tables.set(culvert_tunnel(key, resolution, uplink: Self.uplinkSlot), slot: number)
     }
     // As learned entries are: with a time after which the kernel must see a packet of theirs.
     let age: UInt32 = 100_000
     for number in 0..<entries {
       try tables.set(
         ForwardingEntry(target: .remote(tunnel: number % tunnels), refreshMilliseconds: age),
-        for: Self.remote(number))
+        for: Self.remote(number), domain: Self.domain)
     }
     for (slot, mac) in [(1, Self.container), (2, Self.neighbour)] as [(UInt32, MACAddress)] {
-      try tables.set(ForwardingEntry(target: .local(slot: slot), refreshMilliseconds: age), for: mac)
+      try tables.set(ForwardingEntry(target: .local(slot: slot), refreshMilliseconds: age), for: mac,
+        domain: Self.domain)
     }
-    try tables.set(ForwardingEntry(target: .kernel(.passHost)), for: Self.kernelOnly)
-    try tables.setVNIs([VNIKey(vni: Self.vni, local: Self.local, port: Self.port)])
+    try tables.set(ForwardingEntry(target: .kernel(.passHost)), for: Self.kernelOnly, domain: Self.domain)
+    try tables.setVNIs([VNIKey(vni: Self.vni, local: Self.local, port: Self.port)], domain: Self.domain)
   }
 
   public enum Destinations: String, Sendable {
@@ -136,6 +141,6 @@ public final class CostPrograms {
 
   /// What became of the frames so far: of the container's port, or with steps `uplink` of the uplink.
   public func counts(of step: Step) throws -> [Verdict: UInt64] {
-    try tables.counters(slot: step == .uplink ? UInt32(CULVERT_UPLINK_SLOT) : 1).packets
+    try tables.counters(slot: step == .uplink ? Self.uplinkSlot : 1).packets
   }
 }

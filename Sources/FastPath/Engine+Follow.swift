@@ -116,10 +116,8 @@ extension Engine {
   }
 
   /// The uplink's address and MTU, where it is attached.
-  private func updateUplink() throws {
-    guard let link = underlay.uplink, let slot = uplink.slot else { return }
-    uplink.link = link
-    try tier.update(link, slot: slot)
+  func updateUplink() throws {
+    if let link = underlay.uplink, link != uplink.link { try uplink.update(link) }
   }
 
   /// Writes what follows from the devices, then every entry.

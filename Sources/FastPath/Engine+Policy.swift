@@ -27,8 +27,8 @@ extension Engine {
       underlay.encryption = facts.encryption
       try table.updateTunnels(overlay: overlay, underlay: underlay)
     }
-    if let tier = tier as? TCTier, tier.sentByDriver != facts.endPrograms {
-      tier.sentByDriver = facts.endPrograms
+    if let tier = tier as? TCTier, tier.sentByDriver[domain] ?? [] != facts.endPrograms {
+      tier.sentByDriver[domain] = facts.endPrograms
       for port in ports.values { if let slot = port.slot { try tier.update(port.link, slot: slot) } }
     }
     let judged = Policy.judge(overlay: overlay, underlay: underlay, facts: facts)

@@ -12,10 +12,9 @@ extension Engine {
     let present = Dictionary(uniqueKeysWithValues: overlay.ports.map { ($0.index, $0) })
     for index in ports.keys where present[index] == nil { try drop(index) }
     for (index, link) in present { try follow(index, link) }
-    if let link = underlay.uplink { uplink.link = link }
+    try updateUplink()
 
     let stopped = stopReason
-    let hadUplink = uplink.slot != nil
     let hasRemotes = overlay.count(behind: overlay.vxlanIndex) > 0
     let inhabited = Set(present.keys.filter { overlay.count(behind: $0) > 0 })
     var leaving: [Int32] = []
@@ -34,12 +33,14 @@ extension Engine {
       }
     }
     // What is heard first, so that nothing is decapsulated for ports that are about to go.
-    if uplink.slot != nil, stopped != nil { try tier.setVNIs([]) }
+    if stopped != nil { try tables.setVNIs([]) }
     try leave(leaving)
     for index in entering { serve(index) }
     reconcileUplink(stopped, hasRemotes: hasRemotes)
-    if (stopped == nil) != wasServed || (uplink.slot != nil) != hadUplink {
+    try notePrograms()
+    if (stopped == nil) != wasServed || hasUplink != hadUplink {
       wasServed = stopped == nil
+      hadUplink = hasUplink
       try publish()
     } else if !entering.isEmpty {
       try updateEntries(behind: Set(entering))
@@ -126,13 +127,14 @@ extension Engine {
           "attach to", link.name, advice: "another XDP program (id \(link.xdpProgramID ?? 0)) is attached")
       }
       let (peer, changes) = tier.portEndFeatures.isEmpty ? (nil, "") : try prepare(link)
-      guard let slot = slots.take(now: Clock.monotonicNanoseconds) else {
+      guard let slot = shared.ports.take(now: Clock.monotonicNanoseconds) else {
         throw Failure("attach to", link.name, advice: "all \(options.portCapacity - 1) port slots are taken")
       }
       do {
-        try tier.attachPort(link, slot: slot)
+        try tier.attach(
+          link, slot: slot, .workload(domain: domain), endIsSeen: peer != nil, journal: journal)
       } catch {
-        slots.give(back: slot, now: Clock.monotonicNanoseconds)
+        shared.ports.give(back: slot, now: Clock.monotonicNanoseconds)
         throw error
       }
       ports[index]!.slot = slot
@@ -166,9 +168,9 @@ extension Engine {
   private func prepare(_ link: Link) throws -> (peer: VethPeer?, changes: String) {
     let peer = try VethPeer.find(of: link, wanted: tier.portEndFeatures)
     if let reason = tooLong(peer.mtu) { throw Failure("serve", link.name, advice: reason) }
-    let changes = try prepare(peer, of: link, in: place.identity)
-    try renewNAPI(peer, of: link)
-    guard try canRedirect(to: link) else { throw RedirectTarget.failure(link) }
+    let changes = try journal.prepare(peer, of: link, in: place.identity)
+    try shared.renewNAPI(peer, of: link)
+    guard try shared.canRedirect(to: link) else { throw RedirectTarget.failure(link) }
     return (peer, changes)
   }
 
@@ -187,7 +189,7 @@ extension Engine {
     let counted = (try? tier.counters(slot: slot)) ?? SlotCounters()
     ports[index]!.past.add(counted)
     tier.detach(slot: slot)
-    slots.give(back: slot, now: Clock.monotonicNanoseconds)
+    shared.ports.give(back: slot, now: Clock.monotonicNanoseconds)
     ports[index]!.slot = nil
     ports[index]!.peer = nil
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import CBPFObjects
 import Glibc
+import Netlink
 
 /// What `status` and `stats` show.
 extension Engine {
@@ -15,7 +16,7 @@ extension Engine {
     }
     entries.refused = table.refused.count
     let ports =
-      [status(uplink, role: "uplink")]
+      [uplinkStatus]
       + ports.values.sorted { $0.link.index < $1.link.index }.map { status($0, role: "container") }
     let tunnels = table.tunnels.sorted { ($0.key.remote, $0.key.vni) < ($1.key.remote, $1.key.vni) }.map {
       key, tunnel in
@@ -29,8 +30,16 @@ extension Engine {
       overlay: options.overlay, bridge: place.bridge.name, vxlan: place.vxlan.name,
       vni: place.vxlan.vxlan?.vni ?? 0, uplink: place.uplink.name, tier: tier.tier.rawValue,
       mode: tier.mode, strict: options.strict, ports: ports, entries: entries,
-      tunnels: tunnels, changes: journal.summary,
+      tunnels: tunnels, changes: journal.journal.summary,
       outerChecksum: options.outerChecksum.rawValue)
+  }
+
+  private var uplinkStatus: Status.Port {
+    let served = hasUplink
+    return Status.Port(
+      name: uplink.link.name, index: uplink.link.index, role: "uplink",
+      tier: served ? tier.tier.rawValue : nil, mode: served ? tier.mode(slot: uplink.slot) : nil,
+      reason: uplinkReason)
   }
 
   private func status(_ port: Port, role: String) -> Status.Port {
@@ -41,18 +50,24 @@ extension Engine {
   }
 
   func stats() throws -> Stats {
-    let all = try ([uplink] + ports.values.sorted { $0.link.index < $1.link.index }).map { try stats($0) }
+    // Of all overlays that leave by it.
+    let shared = stats(uplink.link, isAttached: uplink.isAttached, try uplink.counters())
+    let all = try [shared] + ports.values.sorted { $0.link.index < $1.link.index }.map { try stats($0) }
     return Stats(
       overlay: place.bridge.name, namespace: options.namespace ?? "\(place.identity)", ports: all,
       workers: tier.work)
   }
 
   private func stats(_ device: Port) throws -> Stats.Port {
-    var port = Stats.Port(
-      name: device.link.name, index: device.link.index, tier: device.slot == nil ? nil : tier.tier.rawValue,
-      received: .init(), forwarded: [:], passed: [:], dropped: [:])
     var counters = device.past
     if let slot = device.slot { counters.add(try tier.counters(slot: slot)) }
+    return stats(device.link, isAttached: device.slot != nil, counters)
+  }
+
+  private func stats(_ link: Link, isAttached: Bool, _ counters: SlotCounters) -> Stats.Port {
+    var port = Stats.Port(
+      name: link.name, index: link.index, tier: isAttached ? tier.tier.rawValue : nil,
+      received: .init(), forwarded: [:], passed: [:], dropped: [:])
     port.notSent = counters.notSent
     port.notRedirected = counters.notRedirected
     for verdict in Verdict.allCases {

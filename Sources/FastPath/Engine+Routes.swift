@@ -88,18 +88,18 @@ extension Engine {
 
   /// The addresses at which this overlay's VXLAN arrives, and who may send it.
   func publishAddresses() throws {
-    guard overlayIsServed, uplink.slot != nil, let config = overlay.vxlan?.vxlan else {
-      return try tier.setVNIs([])
+    guard overlayIsServed, hasUplink, let config = overlay.vxlan?.vxlan else {
+      return try tables.setVNIs([])
     }
     // First who may speak, then what is heard.
-    if options.strict { try tier.setVTEPs(overlay.configuredVTEPs) }
+    if options.strict { try tables.setVTEPs(overlay.configuredVTEPs) }
     let connection = place.underlayConnection
     let candidates = try config.local.map { [$0] } ?? connection.value.addresses().map(\.address)
     locals = Set(candidates)
     // RTN_LOCAL: the host takes packets to it for its own. An address may be gone, or be there on an
     // interface that is down.
     let mine = try locals.filter { try connection.value.routeIfAny(RouteQuery(to: $0))?.type == 2 }
-    try tier.setVNIs(Set(mine.map { VNIKey(vni: config.vni, local: $0, port: config.port) }))
+    try tables.setVNIs(Set(mine.map { VNIKey(vni: config.vni, local: $0, port: config.port) }))
   }
 
   /// Sysctls that decide about outer headers. True where one changed.

@@ -8,7 +8,7 @@ extension Engine {
   /// Fewer bytes between two looks are no load to be spared.
   private static let enough: UInt64 = 500_000
 
-  var watchesTraffic: Bool { ports.values.contains { $0.slot != nil } || uplink.slot != nil }
+  var watchesTraffic: Bool { ports.values.contains { $0.slot != nil } }
 
   /// Looks at what was counted since the last time, at most as often as the loop is to.
   func watchTraffic() throws {
@@ -26,16 +26,8 @@ extension Engine {
       backOff(index, reason)
       isChanged = true
     }
-    // What a network card receives loses nothing by a program that passes it; a veth's far end loses its segments.
-    if let slot = uplink.slot, uplink.link.kind == "veth", !tier.keepsSegments {
-      let now = try tier.counters(slot: slot)
-      defer { uplink.seen = now }
-      if let reason = Self.mostlyPassed(from: uplink.seen, to: now, share: 4) {
-        backOffUplink(reason)
-        isChanged = true
-      }
-    }
-    if isChanged { try reconcile() }
+    try uplink.watchTraffic(now: time)
+    if isChanged || hasUplink != hadUplink { try reconcile() }
   }
 
   /// Why the kernel is better left alone, where more than `share` times the forwarded bytes had to be passed.

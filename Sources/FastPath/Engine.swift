@@ -6,24 +6,27 @@ import LinuxSystem
 import Netlink
 import PacketHeaders
 
-/// One overlay's fast path, living on the event loop's thread in the overlay's
-/// namespace: the kernel's state in, the table's differences out to the tier.
+/// One bridged overlay's fast path, living on the agent's thread in the overlay's
+/// namespace: the kernel's state in, the table's differences out to the underlay's maps.
 final class Engine {
   let options: FastPathOptions
   let report: (String) -> Void
   let place: OverlayPlace
   let directory: RuntimeDirectory
   private let lock: OwnedDescriptor
-  let tier: any PacketTier
+  let journal: JournalFile
+  /// Shared with the other overlays that leave by the same namespace.
+  let shared: Underlay
+  let uplink: Uplink
+  let domain: UInt32
+  let tables: DomainTables
   let table: ForwardingTable
+  var tier: any PacketTier { shared.tier }
 
   var overlay: OverlayState
   var underlay: UnderlayState
   var policy = Policy()
   var ports: [Int32: Port] = [:]
-  var uplink: Port
-  var slots: SlotPool
-  var journal = Journal()
   var following = RouteFollowing()
   /// How far through the routes the check once a second is.
   var checkedRoutes = 0
@@ -44,6 +47,11 @@ final class Engine {
   var hasReportedBackoff = false
   /// Whether the overlay as a whole was served when entries were last written.
   var wasServed = false
+  /// Why this overlay has nothing for the uplink at present.
+  var uplinkIdle: String?
+  /// Whether the uplink was there for this overlay when entries were last written.
+  var hadUplink = false
+  private var notedPrograms: Set<UInt32> = []
 
   /// A device that the tier may attach to, and what became of it.
   struct Port {
@@ -66,6 +74,13 @@ final class Engine {
   private static func tier(
     _ options: FastPathOptions, _ place: OverlayPlace, _ report: (String) -> Void
   ) throws -> Tier {
+    if options.tier == .tc, place.isSplit {
+      throw Failure(
+        "serve \(place.bridge.name) by", "tier tc",
+        advice:
+          "Bridge and uplink are in different namespaces, which a tc program cannot cross; use tier xdp.",
+        status: .unavailable)
+    }
     if let tier = options.tier { return tier }
     if options.mode == .generic { return .xdp }
     let automatic = try AutomaticTier(overlay: place.bridge.name, isSplit: place.isSplit)
@@ -73,11 +88,10 @@ final class Engine {
     return automatic.tier
   }
 
-  /// Finds, checks and locks everything; attaches nothing yet.
-  init(_ options: FastPathOptions, report: @escaping (String) -> Void) throws {
+  /// Finds, checks and locks everything; attaches nothing yet. Runs in the overlay's namespace.
+  init(_ options: FastPathOptions, _ underlays: Underlays, report: @escaping (String) -> Void) throws {
     self.options = options
     self.report = report
-    Overlays.restoreOrphans(report)
     place = try OverlayPlace(options)
     directory = RuntimeDirectory(namespace: place.identity, bridge: place.bridge.index)
     try directory.create()
@@ -91,65 +105,63 @@ final class Engine {
         namespace: options.namespace ?? "\(place.identity)"))
     if let predecessor, predecessor.pid != getpid() { unlink(predecessor.logPath) }
     EndRecord.clear(of: place.bridge.name, in: place.identity)
+    journal = JournalFile(directory)
     if let stale = Journal.read(directory) {
       let outcome = stale.restore()
       for line in outcome.lines { report(line) }
-      journal = outcome.owed
-      try journal.save(directory)
+      try journal.adopt(outcome.owed)
     }
     overlay = OverlayState(bridge: place.bridge.index, vxlan: place.vxlan.index)
     underlay = UnderlayState(uplink: place.uplink.index)
-    uplink = Port(place.uplink)
-    slots = SlotPool(range: UInt32(CULVERT_UPLINK_SLOT) + 1..<options.portCapacity)
     do {
-      switch try Self.tier(options, place, report) {
-      case .xdp: tier = try XDPTier(options, vxlanPort: place.vxlan.vxlan?.port ?? 4789, report: report)
-      case .afxdp: tier = try AFXDPTier(options, place, report: report)
-      case .tc: tier = try TCTier(options, place)
-      }
-      try directory.note(programs: tier.programIDs)
+      shared = try underlays.underlay(
+        of: place, options, Self.tier(options, place, report), report: report)
+      uplink = try shared.uplink(place.uplink, report: report)
+      domain = try shared.takeDomain()
     } catch {
-      directory.remove(unlessOwed: journal)
+      directory.remove(unlessOwed: journal.journal)
       throw error
     }
-    table = ForwardingTable(sink: tier)
+    tables = DomainTables(shared.tier, domain: domain, uplink: uplink.slot)
+    table = ForwardingTable(sink: tables, tunnels: shared.tunnels)
+    do { try notePrograms() } catch {
+      shared.give(backDomain: domain)
+      directory.remove(unlessOwed: journal.journal)
+      throw error
+    }
+  }
+
+  /// Tells other processes which programs are ours.
+  func notePrograms() throws {
+    guard tier.programIDs != notedPrograms else { return }
+    notedPrograms = tier.programIDs
+    try directory.note(programs: notedPrograms)
   }
 
   /// Attaches to everything that is to be served and fills the table.
   func start() throws {
-    if let tier = tier as? TCTier {
-      tier.onFilter = { [unowned self] filter in
-        journal.filters = (journal.filters ?? []).filter { $0 != filter } + [filter]
-        try journal.save(directory)
-      }
-      tier.onFilterRemoved = { [unowned self] filter in
-        journal.filters = (journal.filters ?? []).filter { $0 != filter }
-        try? journal.save(directory)
-      }
-    }
     try readKernel()
     try judge()
     try reconcile()
     // What is refused at the start is the user's to know at once.
-    if let backoff = uplink.backoff, let failure = uplinkFailure {
-      report("\(place.uplink.name): \(backoff.reason)")
+    if let reason = uplink.backoff?.reason, let failure = uplink.failure {
+      report("\(place.uplink.name): \(reason)")
       throw failure
     }
   }
-
-  /// Why the uplink was refused last.
-  var uplinkFailure: Failure?
 
   /// Gives back in the reverse order: no program sees a container's partial
   /// checksums after its offloads are back.
   /// Returns what was restored, and what could not be.
   @discardableResult
   func stop() -> [String] {
+    try? tables.setVNIs([])
     for (index, port) in ports where port.slot != nil { release(index) }
-    releaseUplink()
-    let outcome = journal.restore()
-    for line in outcome.lines { report(line) }
-    directory.remove(unlessOwed: outcome.owed)
-    return outcome.lines
+    let lines = uplink.leave(domain: domain) + journal.restore()
+    for line in lines { report(line) }
+    table.clear()
+    shared.give(backDomain: domain)
+    directory.remove(unlessOwed: journal.journal)
+    return lines
   }
 }

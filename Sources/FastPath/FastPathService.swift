@@ -35,7 +35,8 @@ public final class FastPathService: Sendable {
     let thread = try DedicatedThread {
       do {
         try place.value.enter()
-        let engine = try Engine(options, report: report)
+        Overlays.restoreOrphans(report)
+        let engine = try Engine(options, Underlays(), report: report)
         do {
           try engine.start()
           defer { mailbox.close() }
@@ -84,7 +85,7 @@ public final class FastPathService: Sendable {
   public func stats() throws -> Stats { try ask { try $0.stats() } }
 
   /// Reads the maps beside the service's thread, without waiting for it.
-  public func tableReader() throws -> TableReader { try ask { try $0.tier.reader() } }
+  public func tableReader() throws -> TableReader { try ask { try $0.tables.reader() } }
 
   /// Puts so many addresses from `first` on into the table, which lead where `known` does and never age: for
   /// measuring. The kernel knows none of them. False while `known` has no entry itself.
@@ -92,7 +93,7 @@ public final class FastPathService: Sendable {
     try ask { engine in
       guard let target = engine.table.entries[known]?.target else { return false }
       for number in 0..<UInt64(count) {
-        try engine.tier.set(ForwardingEntry(target: target), for: MACAddress(value: first.value + number))
+        try engine.tables.set(ForwardingEntry(target: target), for: MACAddress(value: first.value + number))
       }
       try engine.tier.commit()
       return true

@@ -15,7 +15,7 @@ protocol TableSink: AnyObject {
 /// The one table: what of the mirrored kernel state the fast path may act on.
 /// It follows the state, MAC by MAC, and writes only differences to its sink.
 final class ForwardingTable {
-  /// Remote VTEPs (times port and VNI) that one overlay can have.
+  /// Remote VTEPs (times port and VNI) that the overlays of an underlay can have.
   static let tunnelCapacity: UInt32 = 16_384
 
   private(set) var entries: [MACAddress: ForwardingEntry] = [:]
@@ -30,15 +30,15 @@ final class ForwardingTable {
   }
 
   private let sink: any TableSink
-  private var pool: SlotPool
+  private let pool: SlotPool
   private let clock: () -> UInt64
 
   init(
-    sink: any TableSink, tunnels capacity: UInt32 = tunnelCapacity,
+    sink: any TableSink, tunnels pool: SlotPool = SlotPool(range: 0..<tunnelCapacity),
     clock: @escaping () -> UInt64 = { Clock.monotonicNanoseconds }
   ) {
     self.sink = sink
-    self.pool = SlotPool(range: 0..<capacity)
+    self.pool = pool
     self.clock = clock
   }
 
@@ -116,6 +116,16 @@ final class ForwardingTable {
       try sink.set(resolution, of: key, slot: tunnel.slot)
       tunnels[key]!.resolution = resolution
     }
+  }
+
+  /// Forgets everything: no port is left that could ask.
+  func clear() {
+    for mac in entries.keys { try? sink.remove(mac) }
+    for (_, tunnel) in tunnels {
+      try? sink.clearTunnel(slot: tunnel.slot)
+      pool.give(back: tunnel.slot, now: clock())
+    }
+    (entries, tunnels, tunnelsByRoute, users, refused) = ([:], [:], [:], [:], [])
   }
 
   // MARK: - What the kernel would decide

@@ -41,6 +41,8 @@ final class OverlayPlace {
     return !NamespaceSearch.isHeld(underlayNamespace.value.identity)
   }
 
+  var underlayIdentity: NetworkNamespace.Identity { underlayNamespace?.value.identity ?? identity }
+
   /// Runs `body` in the underlay's namespace.
   func inUnderlay<T>(_ body: () throws -> T) throws -> T {
     guard let underlayNamespace else { return try body() }

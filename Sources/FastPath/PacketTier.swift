@@ -1,30 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
+import CBPFObjects
 import DataPlane
 import Netlink
 import PacketHeaders
 
-/// A place where packets are processed. It is told the table's differences and
+/// A place where packets are processed, shared by the overlays of an underlay. It is told the tables' differences and
 /// which devices to sit on; it never decides where packets go.
-protocol PacketTier: TableSink {
+protocol PacketTier: AnyObject {
   var tier: Tier { get }
   /// What was obtained, as "native", never what was hoped for.
   var mode: String { get }
   /// What the other end of a container's veth must have on or off; nothing where skbs stay what they are.
   var portEndFeatures: [String: Bool] { get }
-  /// The same of a veth that is the uplink.
+  /// The same of a veth that is an uplink.
   var uplinkEndFeatures: [String: Bool] { get }
   var redirection: Redirection { get }
   /// Programs of its own.
   var programIDs: Set<UInt32> { get }
   /// Whether what its programs pass stays as fast as without them: segments stay whole.
   var keepsSegments: Bool { get }
-  /// Why an interface cannot be the uplink as it is set; runs in its namespace.
+  var tables: BPFTables { get }
+
+  /// Loads what a domain's ports, or an uplink, are to run.
+  func prepare(_ role: PortRole, slot: UInt32) throws
+  /// No port of it is attached any more.
+  func forget(_ role: PortRole, slot: UInt32)
+  /// Why an interface cannot be an uplink as it is set; runs in its namespace.
   func objection(toUplink link: Link) throws -> String?
-  /// Attaches to the uplink (slot 0). Runs in the uplink's namespace.
-  /// - Parameter endIsSeen: it is a veth whose far end has the features that were asked for.
-  func attachUplink(_ link: Link, endIsSeen: Bool) throws
-  /// Attaches to a container's port. Runs in the overlay's namespace.
-  func attachPort(_ link: Link, slot: UInt32) throws
+  /// Attaches to a device. Runs in its namespace.
+  /// - Parameters:
+  ///   - endIsSeen: it is a veth whose far end has the features that were asked for.
+  ///   - journal: where is written down what would outlive this process.
+  func attach(_ link: Link, slot: UInt32, _ role: PortRole, endIsSeen: Bool, journal: JournalFile) throws
   /// Looks again at what a device can do, and says whether its mode is another now; runs in its namespace.
   func recheck(_ link: Link, slot: UInt32) throws -> Bool
   /// What was obtained of one device that is attached to.
@@ -33,17 +40,15 @@ protocol PacketTier: TableSink {
   func update(_ link: Link, slot: UInt32) throws
   /// Lets go of a device; also when it is gone already.
   func detach(slot: UInt32)
-  /// Which domain the received VNI is, per address it may be sent to.
-  func setVNIs(_ keys: Set<VNIKey>) throws
-  /// --strict: the VTEPs that were configured rather than learned.
-  func setVTEPs(_ remotes: Set<IPv4Address>) throws
+  /// What would outlive this process is written down elsewhere from now on.
+  func move(slot: UInt32, to journal: JournalFile) throws
+  func set(_ tunnel: culvert_tunnel, slot: UInt32) throws
+  func clearTunnel(slot: UInt32) throws
   /// After a batch of changes: a tier that works on a snapshot publishes it now.
   func commit() throws
   func counters(slot: UInt32) throws -> SlotCounters
   /// What its threads did; nil where it has none.
   var work: [Work]? { get }
-  /// A view of the table as the programs have it.
-  func reader() throws -> TableReader
 }
 
 /// Whether frames leave by XDP's redirection, which a device must take (ndo_xdp_xmit).
@@ -73,25 +78,39 @@ extension PacketTier {
   var work: [Work]? { nil }
   func recheck(_ link: Link, slot: UInt32) throws -> Bool { false }
   func mode(slot: UInt32) -> String { mode }
-}
-
-/// A tier whose table is in BPF maps alone.
-protocol TableTier: PacketTier {
-  var tables: BPFTables { get }
-}
-
-extension TableTier {
-  func set(_ entry: ForwardingEntry, for mac: MACAddress) throws { try tables.set(entry, for: mac) }
-  func remove(_ mac: MACAddress) throws { try tables.remove(mac) }
-  func set(_ resolution: TunnelResolution, of key: TunnelKey, slot: UInt32) throws {
-    try tables.set(resolution, of: key, slot: slot)
-  }
+  func move(slot: UInt32, to journal: JournalFile) throws {}
+  func set(_ tunnel: culvert_tunnel, slot: UInt32) throws { try tables.set(tunnel, slot: slot) }
   func clearTunnel(slot: UInt32) throws { try tables.clearTunnel(slot: slot) }
-  func setVNIs(_ keys: Set<VNIKey>) throws { try tables.setVNIs(keys) }
-  func setVTEPs(_ remotes: Set<IPv4Address>) throws { try tables.setVTEPs(remotes) }
-  func reader() throws -> TableReader { try tables.reader() }
   /// Every change is in force at once.
   func commit() throws {}
+}
+
+/// One overlay's part of what the overlays of an underlay share.
+final class DomainTables: TableSink {
+  let tier: any PacketTier
+  let domain: UInt32
+  private let uplink: UInt32
+
+  /// - Parameter uplink: slot of the port that its packets leave by.
+  init(_ tier: any PacketTier, domain: UInt32, uplink: UInt32) {
+    self.tier = tier
+    self.domain = domain
+    self.uplink = uplink
+  }
+
+  func set(_ entry: ForwardingEntry, for mac: MACAddress) throws {
+    try tier.tables.set(entry, for: mac, domain: domain)
+  }
+  func remove(_ mac: MACAddress) throws { try tier.tables.remove(mac, domain: domain) }
+  func set(_ resolution: TunnelResolution, of key: TunnelKey, slot: UInt32) throws {
+    try tier.set(culvert_tunnel(key, resolution, uplink: uplink), slot: slot)
+  }
+  func clearTunnel(slot: UInt32) throws { try tier.clearTunnel(slot: slot) }
+  /// Which addresses hear this domain's VNI.
+  func setVNIs(_ keys: Set<VNIKey>) throws { try tier.tables.setVNIs(keys, domain: domain) }
+  /// --strict: the VTEPs that were configured rather than learned.
+  func setVTEPs(_ remotes: Set<IPv4Address>) throws { try tier.tables.setVTEPs(remotes, domain: domain) }
+  func reader() throws -> TableReader { try tier.tables.reader(domain: domain) }
 }
 
 /// What a VXLAN header and its outer header must say to be this overlay's.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// Numbers of array slots. A freed slot rests before it is given out again, so
+/// Numbers of array slots, shared by all that use the array. A freed slot rests before it is given out again, so
 /// that a program that still holds the old number cannot meet a new tenant.
-struct SlotPool {
+final class SlotPool {
   private var next: UInt32
   private let capacity: UInt32
   private var resting: [(slot: UInt32, since: UInt64)] = []
@@ -16,7 +16,7 @@ struct SlotPool {
   }
 
   /// nil: all taken.
-  mutating func take(now: UInt64) -> UInt32? {
+  func take(now: UInt64) -> UInt32? {
     if firstResting < resting.count, now &- resting[firstResting].since >= rest {
       defer { firstResting += 1 }
       if firstResting > 1024 {
@@ -30,5 +30,5 @@ struct SlotPool {
     return next
   }
 
-  mutating func give(back slot: UInt32, now: UInt64) { resting.append((slot, now)) }
+  func give(back slot: UInt32, now: UInt64) { resting.append((slot, now)) }
 }

@@ -5,60 +5,80 @@ import LinuxSystem
 import Netlink
 import PacketHeaders
 
-/// Tier `tc`: the programs of bpf/tc.bpf.c at the tc ingress of the uplink and of the containers' ports.
+/// Tier `tc`: the programs of bpf/tc.bpf.c at the tc ingress of uplinks and of containers' ports.
 /// It works on skbs: offloads stay as they are, and nothing is changed at the containers' ends.
-final class TCTier: TableTier {
+final class TCTier: PacketTier {
   let tier = Tier.tc
   let portEndFeatures: [String: Bool] = [:]
   let redirection = Redirection.none
   let tables: BPFTables
   let keepsSegments = true
-  /// Called before a filter is made that would outlive this process, and after it is gone.
-  var onFilter: (Journal.Filter) throws -> Void = { _ in }
-  var onFilterRemoved: (Journal.Filter) -> Void = { _ in }
-  /// Ports that are sent to by their drivers: an XDP program at the other end is to see what arrives.
-  var sentByDriver: Set<Int32> = []
+  /// Ports, by domain, that are sent to by their drivers: an XDP program at the other end is to see what arrives.
+  var sentByDriver: [UInt32: Set<Int32>] = [:]
   private let hasTCX: Bool
-  /// Of this overlay's filters: on an uplink that several share, each has its own.
-  private let handle: UInt32
-  private let portProgram: BPFProgram
-  private let uplinkProgram: BPFProgram
-  private let portStub: BPFProgram
-  private let uplinkStub: BPFProgram
-  /// What the stubs call; it is empty once no process holds it.
-  private let attached: BPFMap<UInt32, Int32>
-  private var links: [UInt32: Box<TCXLink>] = [:]
-  private var filters: [UInt32: Journal.Filter] = [:]
+  private var programs: [PortRole: Programs] = [:]
+  private var uplinkPrograms: [UInt32: Programs] = [:]
+  private var ports: [UInt32: Attached] = [:]
 
-  init(_ options: FastPathOptions, _ place: OverlayPlace) throws {
-    guard !place.isSplit else {
-      throw Failure(
-        "serve \(place.bridge.name) by", "tier tc",
-        advice:
-          "Bridge and uplink are in different namespaces, which a tc program cannot cross; use tier xdp.",
-        status: .unavailable)
-    }
-    tables = try BPFTables(
-      options, vxlanPort: place.vxlan.vxlan?.port ?? 4789, object: culvert_bpf_tc(),
-      variables: [
-        "decap_flags": try Self.decapsulationFlags(),
-        "exact_checksums": options.outerChecksum == .exact ? 1 : 0,
-      ])
-    portProgram = try tables.program("culvert_port")
-    uplinkProgram = try tables.program("culvert_uplink")
-    portStub = try tables.program("culvert_stub_port")
-    uplinkStub = try tables.program("culvert_stub_uplink")
-    attached = try tables.map("attached")
-    handle = 0xc000_0000 | UInt32(place.bridge.index)
-    hasTCX = TCXLink.isSupported() && !options.avoidsTCX
-    if !hasTCX {
-      try attached.update(0, portProgram.descriptor.raw)
-      try attached.update(1, uplinkProgram.descriptor.raw)
+  /// Without tcx a filter holds a stub, which calls the program through a map that this process holds.
+  private final class Programs {
+    let program: BPFProgram
+    let stub: Box<BPFProgram>?
+    private let attached: Box<BPFMap<UInt32, Int32>>?
+
+    init(_ object: borrowing BPFObject, _ name: String, stub stubName: String?) throws {
+      program = try object.program(name)
+      guard let stubName else {
+        stub = nil
+        attached = nil
+        return
+      }
+      stub = Box(try object.program(stubName))
+      let map = Box<BPFMap<UInt32, Int32>>(try object.map("attached"))
+      attached = map
+      try map.value.update(0, program.descriptor.raw)
     }
   }
 
+  private struct Attached {
+    var role: PortRole
+    var link: Box<TCXLink>?
+    var filter: Journal.Filter?
+    var journal: JournalFile
+  }
+
+  init(_ options: FastPathOptions) throws {
+    let flags = try Self.decapsulationFlags()
+    tables = try BPFTables(options, object: culvert_bpf_tc()) { object in
+      try object.set("decap_flags", to: flags)
+      try object.set("exact_checksums", to: options.outerChecksum == .exact ? 1 as UInt64 : 0)
+    }
+    hasTCX = TCXLink.isSupported() && !options.avoidsTCX
+  }
+
   var mode: String { hasTCX ? "tcx" : "clsact" }
-  var programIDs: Set<UInt32> { [portProgram.id, uplinkProgram.id] }
+  var programIDs: Set<UInt32> {
+    Set((Array(programs.values) + uplinkPrograms.values).map { $0.program.id })
+  }
+
+  func prepare(_ role: PortRole, slot: UInt32) throws {
+    let name = role == .uplink ? "culvert_uplink" : "culvert_port"
+    let stub = hasTCX ? nil : role == .uplink ? "culvert_stub_uplink" : "culvert_stub_port"
+    func load(_ domain: UInt32, _ uplink: UInt32) throws -> Programs {
+      let object = try tables.load(
+        [name] + (stub.map { [$0] } ?? []), domain: domain, uplink: uplink, own: ["attached"])
+      return try Programs(object, name, stub: stub)
+    }
+    switch role {
+    case .workload(let domain): if programs[role] == nil { programs[role] = try load(domain, 0) }
+    case .uplink: if uplinkPrograms[slot] == nil { uplinkPrograms[slot] = try load(0, slot) }
+    }
+  }
+
+  func forget(_ role: PortRole, slot: UInt32) {
+    if role == .uplink { uplinkPrograms[slot] = nil } else { programs[role] = nil }
+    if let domain = role.domain { sentByDriver[domain] = nil }
+  }
 
   /// BPF_F_ADJ_ROOM_DECAP_L3_IPV6 and BPF_F_ADJ_ROOM_DECAP_L4_UDP (linux/bpf.h of Linux 6.3 and 7.1).
   private static let innerIsIPv6: UInt32 = 1 << 8
@@ -84,48 +104,47 @@ final class TCTier: TableTier {
 
   // MARK: - Devices
 
-  func attachUplink(_ link: Link, endIsSeen: Bool) throws {
-    try attach(link, slot: UInt32(CULVERT_UPLINK_SLOT))
-  }
-  func attachPort(_ link: Link, slot: UInt32) throws { try attach(link, slot: slot) }
-
-  private func attach(_ link: Link, slot: UInt32) throws {
+  func attach(_ link: Link, slot: UInt32, _ role: PortRole, endIsSeen: Bool, journal: JournalFile) throws {
+    ports[slot] = Attached(role: role, journal: journal)
     do {
-      try tables.open(link, slot: slot, flags: flags(of: link))
-      try attachProgram(link, slot: slot)
+      try tables.open(link, slot: slot, role, flags: flags(of: link, role))
+      try attachProgram(link, slot: slot, (role == .uplink ? uplinkPrograms[slot] : programs[role])!, journal)
     } catch {
       detach(slot: slot)
       throw error
     }
   }
 
-  private func attachProgram(_ link: Link, slot: UInt32) throws {
-    let isUplink = slot == UInt32(CULVERT_UPLINK_SLOT)
-    guard hasTCX else {
-      let route = try RouteConnection()
-      let others = try route.trafficFilters().filter { $0.link == link.index }
-      // What only filters of ours use was made by one of us, and goes with the last.
-      let isOurs = !others.isEmpty && others.allSatisfy { $0.priority == TCFilter.priority }
-      let change = Journal.Filter(
-        namespaceInode: try NetworkNamespace.current().identity.inode, index: link.index, name: link.name,
-        mac: link.mac?.description ?? "",
-        madeClsact: try isOurs || route.ingressDisciplines()[link.index] == nil,
-        handle: handle, namespaceCookie: NamespaceReference.currentCookie())
-      try onFilter(change)
-      filters[slot] = change
-      if isUplink {
-        try TCFilter.add(uplinkStub, handle: handle, to: link.index, interface: link.name)
-      } else {
-        try TCFilter.add(portStub, handle: handle, to: link.index, interface: link.name)
-      }
+  private func attachProgram(
+    _ link: Link, slot: UInt32, _ programs: Programs, _ journal: JournalFile
+  ) throws {
+    guard !hasTCX else {
+      ports[slot]!.link = Box(
+        try TCXLink(attaching: programs.program, to: UInt32(link.index), interface: link.name))
       return
     }
-    if isUplink {
-      links[slot] = Box(
-        try TCXLink(attaching: uplinkProgram, to: UInt32(link.index), interface: link.name))
-    } else {
-      links[slot] = Box(try TCXLink(attaching: portProgram, to: UInt32(link.index), interface: link.name))
-    }
+    let route = try RouteConnection()
+    let others = try route.trafficFilters().filter { $0.link == link.index }
+    // What only filters of ours use was made by one of us, and goes with the last.
+    let isOurs = !others.isEmpty && others.allSatisfy { $0.priority == TCFilter.priority }
+    // On an uplink that several processes share, each has its own filter.
+    let handle = 0xc000_0000 | UInt32(journal.directory.bridgeIndex ?? 0)
+    let filter = Journal.Filter(
+      namespaceInode: try NetworkNamespace.current().identity.inode, index: link.index, name: link.name,
+      mac: link.mac?.description ?? "",
+      madeClsact: try isOurs || route.ingressDisciplines()[link.index] == nil,
+      handle: handle, namespaceCookie: NamespaceReference.currentCookie())
+    try journal.add(filter)
+    ports[slot]!.filter = filter
+    try TCFilter.add(programs.stub!.value, handle: handle, to: link.index, interface: link.name)
+  }
+
+  func move(slot: UInt32, to journal: JournalFile) throws {
+    guard let port = ports[slot] else { return }
+    ports[slot]!.journal = journal
+    guard let filter = port.filter else { return }
+    try journal.add(filter)
+    port.journal.remove(filter)
   }
 
   /// Lists of whole packets cannot be cut up by what is left of their marks once the tunnel is taken off.
@@ -136,20 +155,22 @@ final class TCTier: TableTier {
   }
 
   /// A veth into another namespace can be entered; what else there is, is sent to.
-  private func flags(of link: Link) -> UInt32 {
-    let mayEnter = link.kind == "veth" && link.peerNamespaceID != nil && !sentByDriver.contains(link.index)
+  private func flags(of link: Link, _ role: PortRole) -> UInt32 {
+    let isSent = role.domain.flatMap { sentByDriver[$0]?.contains(link.index) } ?? false
+    let mayEnter = link.kind == "veth" && link.peerNamespaceID != nil && !isSent
     return mayEnter ? CULVERT_PORT_ENTER.rawValue : 0
   }
 
   func update(_ link: Link, slot: UInt32) throws {
-    try tables.update(link, slot: slot, flags: flags(of: link))
+    guard let role = ports[slot]?.role else { return }
+    try tables.update(link, slot: slot, role, flags: flags(of: link, role))
   }
 
   func detach(slot: UInt32) {
-    links[slot] = nil
-    if let filter = filters.removeValue(forKey: slot) {
+    let port = ports.removeValue(forKey: slot)
+    if let port, let filter = port.filter {
       // What cannot be removed stays in the journal.
-      if (try? filter.undo()) != nil { onFilterRemoved(filter) }
+      if (try? filter.undo()) != nil { port.journal.remove(filter) }
     }
     tables.close(slot)
   }

@@ -114,8 +114,10 @@ extension VXLANAttributes {
 
 extension culvert_tunnel {
   /// The map's value; an unresolved tunnel is all there but `valid`.
-  init(_ key: TunnelKey, _ resolution: TunnelResolution) {
+  /// - Parameter uplink: slot of the port that it leaves by.
+  init(_ key: TunnelKey, _ resolution: TunnelResolution, uplink: UInt32) {
     self.init()
+    self.uplink = uplink
     remote = key.remote.bigEndian
     vni_be = (key.vni << 8).bigEndian
     udp_port = key.port.bigEndian
@@ -123,7 +125,7 @@ extension culvert_tunnel {
     switch resolution {
     case .ready(let ready): header = ready
     case .kernel(let verdict, _):
-      reason = verdict.rawValue
+      reason = UInt16(verdict.rawValue)
       // Without a route that is usable, what comes from there is the kernel's to judge, too.
       if verdict != .passNoNeighbour { remote = 0 }
       return

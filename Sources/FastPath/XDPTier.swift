@@ -4,30 +4,32 @@ import CBPFObjects
 import LinuxSystem
 import Netlink
 
-/// Tier `xdp`: the programs of bpf/xdp.bpf.c on the uplink and on the containers'
+/// Tier `xdp`: the programs of bpf/xdp.bpf.c on uplinks and on containers'
 /// ports. Everything it holds (links, maps) goes with the process.
-final class XDPTier: TableTier {
+final class XDPTier: PacketTier {
   let tier = Tier.xdp
   let portEndFeatures = EndFeatures.completeChecksums.merging(EndFeatures.redirectTarget) { $1 }
   let redirection = Redirection.always
   var mode: String { xdpMode.description }
   let tables: BPFTables
-  var programIDs: Set<UInt32> { [portProgram.id, uplinkProgram.id] }
+  var programIDs: Set<UInt32> { programs.ids }
   private let xdpMode: XDPMode
-  private let portProgram: BPFProgram
-  private let uplinkProgram: BPFProgram
+  private var programs = RolePrograms()
   private let devices: BPFMap<UInt32, UInt32>
   /// nil where the kernel cannot tell.
   private let failures: TransmitFailures?
-  private var links: [UInt32: Box<XDPLink>] = [:]
-  /// Slots whose device transmits frames of several buffers.
-  private var multiBuffer: Set<UInt32> = []
+  private var ports: [UInt32: Attached] = [:]
 
-  init(_ options: FastPathOptions, vxlanPort: UInt16, report: (String) -> Void) throws {
-    tables = try BPFTables(
-      options, vxlanPort: vxlanPort, object: culvert_bpf_xdp(), variables: [String: UInt32]())
-    portProgram = try tables.program("culvert_port")
-    uplinkProgram = try tables.program("culvert_uplink")
+  private struct Attached {
+    var role: PortRole
+    /// It transmits frames of several buffers.
+    var isMultiBuffer: Bool
+    var link: Box<XDPLink>?
+    var flags: UInt32 { isMultiBuffer ? CULVERT_PORT_MULTI_BUFFER.rawValue : 0 }
+  }
+
+  init(_ options: FastPathOptions, report: (String) -> Void) throws {
+    tables = try BPFTables(options, object: culvert_bpf_xdp())
     devices = try tables.map("devices")
     xdpMode = options.mode
     do {
@@ -38,42 +40,36 @@ final class XDPTier: TableTier {
     }
   }
 
-  func attachUplink(_ link: Link, endIsSeen: Bool) throws {
-    try attach(uplinkProgram, link, slot: UInt32(CULVERT_UPLINK_SLOT))
-  }
+  func prepare(_ role: PortRole, slot: UInt32) throws { try programs.load(role, slot: slot, from: tables) }
+  func forget(_ role: PortRole, slot: UInt32) { programs.forget(role, slot: slot) }
 
-  func attachPort(_ link: Link, slot: UInt32) throws { try attach(portProgram, link, slot: slot) }
-
-  private func attach(_ program: borrowing BPFProgram, _ link: Link, slot: UInt32) throws {
+  func attach(_ link: Link, slot: UInt32, _ role: PortRole, endIsSeen: Bool, journal: JournalFile) throws {
     // Where the kernel (before 6.3) does not say, only veth is known to transmit several buffers.
     let features = try XDPFeatures.of(interface: link.index)
-    if features?.contains(.redirectTargetMultiBuffer) ?? (link.kind == "veth") {
-      multiBuffer.insert(slot)
-    } else {
-      multiBuffer.remove(slot)
-    }
+    let isMultiBuffer = features?.contains(.redirectTargetMultiBuffer) ?? (link.kind == "veth")
+    var port = Attached(role: role, isMultiBuffer: isMultiBuffer)
     do {
-      try tables.open(link, slot: slot, flags: flags(slot))
+      try tables.open(link, slot: slot, role, flags: port.flags)
       try devices.update(slot, UInt32(link.index))
       try failures?.follow(link, slot: slot)
-      links[slot] = Box(
-        try XDPLink(attaching: program, to: UInt32(link.index), interface: link.name, mode: xdpMode))
+      port.link = Box(
+        try XDPLink(
+          attaching: programs.program(role, slot: slot).value, to: UInt32(link.index), interface: link.name,
+          mode: xdpMode))
+      ports[slot] = port
     } catch {
       clear(slot)
       throw error
     }
   }
 
-  private func flags(_ slot: UInt32) -> UInt32 {
-    multiBuffer.contains(slot) ? CULVERT_PORT_MULTI_BUFFER.rawValue : 0
-  }
-
   func update(_ link: Link, slot: UInt32) throws {
-    try tables.update(link, slot: slot, flags: flags(slot))
+    guard let port = ports[slot] else { return }
+    try tables.update(link, slot: slot, port.role, flags: port.flags)
   }
 
   func detach(slot: UInt32) {
-    links[slot] = nil
+    ports[slot] = nil
     clear(slot)
   }
 

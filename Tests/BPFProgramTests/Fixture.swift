@@ -46,7 +46,8 @@ final class Fixture {
   let tunnels: BPFMap<UInt32, culvert_tunnel>
   let vnis: BPFMap<culvert_vni_key, culvert_domain>
   let vteps: BPFMap<culvert_vtep_key, UInt32>
-  let portByIfindex: BPFMap<UInt32, UInt32>
+  let portByIfindex: BPFMap<culvert_port_key, UInt32>
+  let vxlanPorts: BPFMap<UInt32, UInt64>
   let devices: BPFMap<UInt32, UInt32>
   let generation: BPFMap<UInt32, UInt64>
   let counters: BPFMap<UInt32, culvert_counters>
@@ -63,7 +64,6 @@ final class Fixture {
     let capacity: UInt32 = 64
     var config = culvert_config()
     config.domain = Self.domain
-    config.udp_port = VXLANHeader.port.bigEndian
     config.hash_seed = 0x1234_5678_9abc
     config.fdb_seed = 0x5eed
     config.fdb_buckets = ForwardingMap.buckets(for: capacity)
@@ -81,6 +81,7 @@ final class Fixture {
     vnis = try object.map("vnis")
     vteps = try object.map("vteps")
     portByIfindex = try object.map("port_by_ifindex")
+    vxlanPorts = try object.map("vxlan_ports")
     devices = try object.map("devices")
     generation = try object.map("generation")
     counters = try object.map("counters")
@@ -98,7 +99,7 @@ final class Fixture {
     try setPort(1, ifindex: Self.lo)
     try setPort(2, ifindex: 3)
     for slot in UInt32(0)..<3 { try devices.update(slot, Self.lo) }
-    try portByIfindex.update(Self.lo, 1)
+    try portByIfindex.update(culvert_port_key(ifindex: Self.lo, domain: Self.domain), 1)
     try setTunnel(0)
     try setTunnel(1) { $0.remote = Outer.otherRemote.bigEndian }
     try setFDB(Frames.a1, .local(slot: 1))
@@ -107,6 +108,7 @@ final class Fixture {
     try setFDB(Frames.b2, .remote(tunnel: 1))
     try setFDB(Frames.kernelOnly, .kernel(.passHost))
     try setSegment(flags: 0)
+    try vxlanPorts.update(UInt32(VXLANHeader.port / 64), 1 << UInt64(VXLANHeader.port % 64))
   }
 
   /// Now, as entries have it.

@@ -23,16 +23,18 @@ struct LayoutTests {
     "culvert_fdb_bucket": inSwift(culvert_fdb_bucket.self, \.entries),
     "culvert_port": inSwift(culvert_port.self, \.ifindex, \.mtu, \.flags, \.domain, \.mac, \.zero),
     "culvert_config": inSwift(
-      culvert_config.self, \.domain, \.udp_port, \.zero, \.hash_seed, \.fdb_seed, \.fdb_buckets, \.zero2),
+      culvert_config.self, \.domain, \.uplink, \.hash_seed, \.fdb_seed, \.fdb_buckets, \.zero2),
+    "culvert_port_key": inSwift(culvert_port_key.self, \.ifindex, \.domain),
     "culvert_tunnel": inSwift(
       culvert_tunnel.self, \.dst_mac, \.src_mac, \.local, \.remote, \.vni_be, \.udp_port, \.source_min,
-      \.source_max, \.ttl, \.tos, \.flags, \.mtu, \.reason, \.valid),
+      \.source_max, \.ttl, \.tos, \.flags, \.mtu, \.reason, \.valid,
+      \.uplink),
     "culvert_vni_key": inSwift(culvert_vni_key.self, \.vni_be, \.local, \.udp_port, \.zero),
     "culvert_domain": inSwift(culvert_domain.self, \.domain, \.flags),
     "culvert_vtep_key": inSwift(culvert_vtep_key.self, \.domain, \.remote),
     "culvert_cached_flow": inSwift(
-      culvert_cached_flow.self, \.jiffy, \.generation, \.macs, \.from, \.local, \.vni_be, \.slot, \.target, \.kind,
-      \.zero),
+      culvert_cached_flow.self, \.jiffy, \.generation, \.macs, \.from, \.local, \.vni_be, \.arrival, \.slot, \.target,
+      \.kind, \.zero),
     "culvert_ids": inSwift(culvert_ids.self, \.next),
     "culvert_counters": inSwift(culvert_counters.self, \.packets, \.bytes),
     "culvert_device_key": inSwift(culvert_device_key.self, \.ifindex, \.netns),

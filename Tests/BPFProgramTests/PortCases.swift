@@ -139,7 +139,7 @@ extension Case {
     port(
       "unknown source by an unknown port", Frames.v4(from: Frames.unknown), CULVERT_PASS_UNKNOWN_PORT, slot: 0
     ) {
-      try $0.portByIfindex.delete(Fixture.lo)
+      try $0.portByIfindex.delete(culvert_port_key(ifindex: Fixture.lo, domain: Fixture.domain))
     },
     port("source of another port", Frames.v4(from: Frames.a2), CULVERT_PASS_MOVED_SOURCE),
     port("source behind a VTEP", Frames.v4(from: Frames.b2), CULVERT_PASS_MOVED_SOURCE),
@@ -174,7 +174,7 @@ extension Case {
       "next hop without a neighbour", Frames.v4(), CULVERT_PASS_NO_NEIGHBOUR,
       prepare: tunnel {
         $0.valid = 0
-        $0.reason = CULVERT_PASS_NO_NEIGHBOUR.rawValue
+        $0.reason = UInt16(CULVERT_PASS_NO_NEIGHBOUR.rawValue)
       }),
     port("tunnel out of bounds", Frames.v4(), CULVERT_PASS_NOT_RESOLVED) {
       try $0.setFDB(Frames.b1, .remote(tunnel: 4096))

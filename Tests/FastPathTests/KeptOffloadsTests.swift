@@ -74,7 +74,8 @@ struct KeptOffloadsTests {
       node: b1.node, host: "b", port: "", number: b1.number + 50, mac: b1.mac)
     #expect(try Transfer(from: a1, to: far, bytes: 4 << 20).finish() == .intact)
     let port = try #require(try services[0].stats().ports.first { $0.name == "va1" })
-    #expect(port.passed["checksum"]?.bytes ?? 0 > 4 << 20)
+    // So much at least before the port is given back for it.
+    #expect(port.passed["checksum"]?.bytes ?? 0 > 500_000)
     #expect(try b1.node.checksumErrors() == 0)
     for service in services { try service.stop() }
   }

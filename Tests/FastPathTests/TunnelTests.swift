@@ -15,7 +15,7 @@ import Testing
     let key = TunnelKey(remote: world.vtep, port: 4789, vni: 42)
     underlay.routes[key.route] = try world.context.route(key.route)
     change(&device, &underlay)
-    return culvert_tunnel(key, key.resolve(device: device, underlay: underlay))
+    return culvert_tunnel(key, key.resolve(device: device, underlay: underlay), uplink: 9)
   }
 
   /// The kernel's range leaves its end out, and one without width does not count.
@@ -47,7 +47,7 @@ import Testing
   @Test func aLookUpThatFailsLosesNoSlot() throws {
     var world = World()
     try world.announce(.fdb(.bridged(world.far, port: 2)))
-    let table = ForwardingTable(sink: world.sink, tunnels: 1)
+    let table = ForwardingTable(sink: world.sink, tunnels: SlotPool(range: 0..<1))
     _ = world.overlay.apply(.fdb(.tunnelled(world.far, world.vtep)))
     world.routeFailure = RecordingSink.Full()
     #expect(throws: RecordingSink.Full.self) {

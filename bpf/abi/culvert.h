@@ -14,8 +14,8 @@
 
 /* Outer Ethernet + IPv4 + UDP + VXLAN (RFC 7348 section 5). */
 #define CULVERT_OUTER_BYTES 50
-/* The uplink's slot in every array that is indexed by port. */
-#define CULVERT_UPLINK_SLOT 0
+/* In every array that is indexed by port: nobody's slot, where packets are counted that came by no known port. */
+#define CULVERT_NO_PORT 0
 
 /*
  * What became of a packet. One bump of one counter per packet:
@@ -31,7 +31,7 @@ enum culvert_verdict {
 	CULVERT_PASS_MULTICAST,       /* broadcast, multicast: the bridge floods */
 	CULVERT_PASS_NOT_IP,          /* ARP, VLAN tag, anything but IPv4 and IPv6 inside */
 	CULVERT_PASS_ND,              /* IPv6's neighbour discovery: the bridge or the VXLAN device may answer it */
-	CULVERT_PASS_UNKNOWN_PORT,    /* a port is not (or not yet) in the table; counted at slot 0 where it is the port of arrival */
+	CULVERT_PASS_UNKNOWN_PORT,    /* a port is not (or not yet) in the table; counted at CULVERT_NO_PORT where it is the port of arrival */
 	CULVERT_PASS_UNKNOWN_SOURCE,  /* source MAC not in the FDB: the kernel learns it */
 	CULVERT_PASS_MOVED_SOURCE,    /* the FDB has the source MAC elsewhere: the kernel relearns it */
 	CULVERT_PASS_UNKNOWN_DEST,    /* destination MAC not in the FDB: the kernel floods */
@@ -137,22 +137,32 @@ enum culvert_port_flags {
 	CULVERT_PORT_PARTIAL = 4,      /* its sender may leave checksums to its device */
 };
 
-/* A container's port on the bridge, or the uplink (slot 0). */
+/* A container's port on the bridge, or an uplink. */
 struct culvert_port {
 	__u32 ifindex; /* 0: slot not in use */
 	__u32 mtu;     /* of layer 3, as the kernel has it */
 	__u32 flags;
 	__u32 domain;
-	__u8 mac[6];   /* the uplink's own address; not used for containers' ports */
+	__u8 mac[6];   /* an uplink's own address; not used for containers' ports */
 	__u16 zero;
 };
 CULVERT_LAYOUT(struct culvert_port, 24);
 
-/* Read-only variable `config`, set before the object is loaded. */
+/* A container's port as a program knows it: an interface's number alone may be of several namespaces; key of map
+ * `port_by_ifindex`. */
+struct culvert_port_key {
+	__u32 ifindex;
+	__u32 domain;
+};
+CULVERT_LAYOUT(struct culvert_port_key, 8);
+
+/*
+ * Read-only variable `config`, set before an object is loaded. Objects are loaded once for each overlay (its
+ * culvert_port) and once for each uplink (its culvert_uplink), and share the maps of their underlay.
+ */
 struct culvert_config {
-	__u32 domain;   /* of the container ports that this object's culvert_port is attached to */
-	__be16 udp_port; /* VXLAN's, as `vnis` has it */
-	__u16 zero;
+	__u32 domain; /* of the container ports that this object's culvert_port is attached to */
+	__u32 uplink; /* slot of the port that this object's culvert_uplink is attached to */
 	__u64 hash_seed; /* any: keeps source ports from being guessed */
 	__u64 fdb_seed;  /* any: for culvert_fdb_hash */
 	__u32 fdb_buckets;
@@ -182,8 +192,9 @@ struct culvert_tunnel {
 	__u8 tos;
 	__u32 flags;
 	__u32 mtu;          /* layer 3 bytes of the inner packet that fit */
-	__u32 reason;       /* where it is not valid: the verdict of packets for it */
-	__u32 valid;        /* 0: unresolved, kernel's turn */
+	__u16 reason;       /* where it is not valid: the verdict of packets for it */
+	__u16 valid;        /* 0: unresolved, kernel's turn */
+	__u32 uplink;       /* slot of the port to leave by */
 };
 CULVERT_LAYOUT(struct culvert_tunnel, 48);
 
@@ -208,6 +219,9 @@ struct culvert_vni_key {
 	__u16 zero;
 };
 CULVERT_LAYOUT(struct culvert_vni_key, 12);
+
+/* Map `vxlan_ports`, an array: UDP ports at which VXLAN is heard, a bit each, 64 to an entry. */
+#define CULVERT_PORT_WORDS 1024
 
 enum culvert_domain_flags {
 	CULVERT_DOMAIN_STRICT = 1,
@@ -242,10 +256,11 @@ struct culvert_cached_flow {
 	__u32 from;       /* container port: ifindex; uplink: outer source address */
 	__u32 local;      /* uplink: outer destination address */
 	__u32 vni_be;     /* uplink: with bit 0 set */
+	__u32 arrival;    /* container port: domain; uplink: outer UDP port (network order) and, << 16, slot */
 	__u32 slot;       /* of the port it came in by */
 	__u32 target;     /* the destination's … */
 	__u32 kind;       /* … enum culvert_fdb_kind */
-	__u32 zero[3];
+	__u32 zero[2];
 };
 CULVERT_LAYOUT(struct culvert_cached_flow, 64);
 

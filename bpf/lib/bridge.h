@@ -71,6 +71,7 @@ static __always_inline __u32 decide_from_port(packet_t *ctx, struct decision *de
 
 	decision_key(decision, frame);
 	decision->key.from = arrival_ifindex(ctx);
+	decision->key.arrival = config.domain;
 	if (!decision_from_cache(decision)) {
 		decision->source = fdb_lookup(config.domain, frame + ETH_ALEN, &decision->source_nexthop);
 		if (!decision->source)
@@ -95,7 +96,7 @@ static __always_inline __u32 domain_of(const struct flow_key *key, __u32 *domain
 	struct culvert_vni_key vni = {
 		.vni_be = key->vni_be & ~bpf_htonl(0xff),
 		.local = key->local,
-		.udp_port = config.udp_port,
+		.udp_port = (__u16)key->arrival,
 	};
 	struct culvert_domain *found = bpf_map_lookup_elem(&vnis, &vni);
 

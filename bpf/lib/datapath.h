@@ -33,7 +33,7 @@ static __always_inline __u32 encapsulate(packet_t *ctx, const struct inner *in, 
 					 struct packet_context *packet)
 {
 	struct culvert_tunnel *tunnel = tunnel_at(decision->target);
-	struct culvert_port *uplink = port_at(CULVERT_UPLINK_SLOT);
+	struct culvert_port *uplink;
 	__u32 verdict;
 	struct tx tx;
 
@@ -45,6 +45,7 @@ static __always_inline __u32 encapsulate(packet_t *ctx, const struct inner *in, 
 		return pass_reason(tunnel->reason);
 	if (wire_l3_bytes(ctx, in, packet->bytes) > tunnel->mtu)
 		return CULVERT_PASS_MTU;
+	uplink = port_at(tunnel->uplink);
 	if (!uplink || !uplink->ifindex)
 		return CULVERT_PASS_UNKNOWN_PORT;
 	verdict = check_shape(ctx, uplink, packet->bytes);
@@ -111,7 +112,8 @@ static __always_inline __u32 from_wire(packet_t *ctx, struct packet_context *pac
 	decision.key.vni_be |= bpf_htonl(1);
 	decision.key.local = AT32(frame, OUTER_IP + IP4_DESTINATION);
 	decision.key.from = AT32(frame, OUTER_IP + IP4_SOURCE);
-	decision.slot = CULVERT_UPLINK_SLOT;
+	decision.key.arrival = AT16(frame, OUTER_UDP + UDP_DESTINATION) | config.uplink << 16;
+	decision.slot = config.uplink;
 	recalled = decision_from_cache(&decision);
 	if (!recalled) {
 		verdict = domain_of(&decision.key, &domain);

@@ -6,11 +6,20 @@
 #include "lib/csum.h"
 #include "lib/fdb.h"
 
+/* Whether VXLAN is heard at a UDP port. */
+static __always_inline int is_vxlan_port(__be16 port)
+{
+	__u32 number = bpf_ntohs(port), word = number / 64;
+	__u64 *bits = bpf_map_lookup_elem(&vxlan_ports, &word);
+
+	return bits && *bits >> number % 64 & 1;
+}
+
 /* Checks down to UDP. Returns 0 when `frame` may be VXLAN for us, else the verdict. */
 static __always_inline __u32 check_outer(packet_t *ctx, void *frame, void *end)
 {
 	void *ip = frame + OUTER_IP, *udp = frame + OUTER_UDP;
-	struct culvert_port *uplink = port_at(CULVERT_UPLINK_SLOT);
+	struct culvert_port *uplink = port_at(config.uplink);
 	__u32 bytes;
 
 	if (frame + ETH_BYTES > end)
@@ -25,10 +34,10 @@ static __always_inline __u32 check_outer(packet_t *ctx, void *frame, void *end)
 	if (AT8(ip, 0) != 0x45 || AT16(ip, IP4_FRAGMENT) & bpf_htons(IP4_MORE_OR_OFFSET))
 		return CULVERT_PASS_OUTER;
 	if (frame + OUTER_BYTES > end)
-		return frame + OUTER_VXLAN <= end && AT16(udp, UDP_DESTINATION) == config.udp_port
+		return frame + OUTER_VXLAN <= end && is_vxlan_port(AT16(udp, UDP_DESTINATION))
 			       ? CULVERT_PASS_TRUNCATED
 			       : CULVERT_PASS_NOT_OVERLAY;
-	if (AT16(udp, UDP_DESTINATION) != config.udp_port)
+	if (!is_vxlan_port(AT16(udp, UDP_DESTINATION)))
 		return CULVERT_PASS_NOT_OVERLAY;
 	if (fold(sum_ip4_header(ip)) != 0xffff)
 		return CULVERT_PASS_OUTER;

@@ -17,6 +17,7 @@ struct flow_key {
 	__u32 from;
 	__u32 local;
 	__u32 vni_be;
+	__u32 arrival;
 };
 
 struct flow_cache_slot {
@@ -44,7 +45,7 @@ static __always_inline int flow_cache_lookup(struct flow_cache_slot *cache, cons
 	cache->jiffy = bpf_jiffies64();
 	return flow->jiffy == cache->jiffy && flow->generation == cache->generation &&
 	       AT64((void *)flow->macs, 0) == key->macs0 && flow->macs[2] == key->macs1 &&
-	       flow->from == key->from && flow->local == key->local && flow->vni_be == key->vni_be;
+	       flow->from == key->from && flow->local == key->local && flow->vni_be == key->vni_be && flow->arrival == key->arrival;
 }
 
 static __always_inline void flow_cache_store(const struct flow_cache_slot *cache, const struct flow_key *key, __u32 slot,
@@ -61,6 +62,7 @@ static __always_inline void flow_cache_store(const struct flow_cache_slot *cache
 	flow->from = key->from;
 	flow->local = key->local;
 	flow->vni_be = key->vni_be;
+	flow->arrival = key->arrival;
 	flow->slot = slot;
 	flow->target = target;
 	flow->kind = kind;

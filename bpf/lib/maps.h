@@ -48,9 +48,16 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 64);
-	__type(key, __u32);
+	__type(key, struct culvert_port_key);
 	__type(value, __u32);
 } port_by_ifindex SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, CULVERT_PORT_WORDS);
+	__type(key, __u32);
+	__type(value, __u64);
+} vxlan_ports SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_DEVMAP);
@@ -86,5 +93,13 @@ struct {
 	__type(key, __u32);
 	__type(value, struct culvert_ids);
 } ids SEC(".maps");
+
+/* The first number that no CPU has taken yet. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} ids_taken SEC(".maps");
 
 #endif

@@ -24,12 +24,12 @@ static __always_inline int account(packet_t *ctx, struct packet_context *packet,
 	if (verdict >= CULVERT_PASS_TRUNCATED)
 		packet->bytes = packet_bytes(ctx);
 	if (!packet->count) {
-		__u32 ifindex = arrival_ifindex(ctx);
-		__u32 *slot = bpf_map_lookup_elem(&port_by_ifindex, &ifindex);
+		struct culvert_port_key key = { arrival_ifindex(ctx), config.domain };
+		__u32 *slot = bpf_map_lookup_elem(&port_by_ifindex, &key);
 
 		if (!slot)
 			verdict = CULVERT_PASS_UNKNOWN_PORT;
-		set_ingress_port(packet, slot ? *slot : CULVERT_UPLINK_SLOT);
+		set_ingress_port(packet, slot ? *slot : CULVERT_NO_PORT);
 	}
 	/* A verdict may come from a map; a bound that the compiler knows by itself, Linux 6.1's verifier does not see. */
 	place = verdict;

@@ -30,7 +30,7 @@ static __always_inline __u32 prepare_encap(struct xdp_md *ctx, const struct inne
 
 	flow.port = source_port(flow.hash, tunnel);
 	verdict = prepare_outer(ctx, &tx->out, in, tunnel, packet->bytes, flow, 1);
-	return verdict ? verdict : redirect(CULVERT_UPLINK_SLOT);
+	return verdict ? verdict : redirect(tunnel->uplink);
 }
 
 static __always_inline __u32 commit_encap(struct xdp_md *ctx, const struct inner *in, struct culvert_tunnel *tunnel,
