@@ -75,9 +75,22 @@ static __always_inline __u32 segments_of(struct __sk_buff *skb, const struct inn
 	return (skb->len - headers + skb->gso_size - 1) / skb->gso_size;
 }
 
+/*
+ * To a device of another namespace: by a veth pair of Culvert's own whose ends run culvert_relay, since redirection takes an
+ * ifindex of the namespace that the skb is in. The mark, which no scrubbing on this path clears, says where to go on to.
+ */
+#define RELAY_ENTER (1u << 31)
+
+static __always_inline void relay(struct __sk_buff *skb, __u32 by, __u32 ifindex, int may_enter)
+{
+	skb->mark = ifindex | (may_enter ? RELAY_ENTER : 0);
+	bpf_redirect_peer(by, 0);
+}
+
 struct tx {
 	struct outer out;
 	struct culvert_port *port;
+	__u32 relay;
 	struct scratch *made;
 };
 
@@ -85,12 +98,14 @@ static __always_inline __u32 prepare_encap(struct __sk_buff *skb, const struct i
 					   struct packet_context *packet, struct culvert_tunnel *tunnel, struct tx *tx)
 {
 	struct flow flow = { .segments = segments_of(skb, in) };
+	struct culvert_port *from = port_at(decision->slot);
 	__u32 zero = 0;
 
 	tx->port = port_at(tunnel->uplink);
 	tx->made = bpf_map_lookup_elem(&scratch, &zero);
-	if (!tx->port || !tx->made)
+	if (!tx->port || !tx->made || !from)
 		return CULVERT_PASS_UNKNOWN_PORT;
+	tx->relay = from->relay_out;
 	if (packet->bytes + OUTER_BYTES - OUTER_IP > 0xffff)
 		return CULVERT_PASS_MTU;
 	/* A full outer checksum of segments: the kernel's device has marks on the skb for it that a program cannot set. */
@@ -113,7 +128,10 @@ static __always_inline __u32 commit_encap(struct __sk_buff *skb, const struct in
 	if (bpf_skb_adjust_room(skb, OUTER_BYTES, BPF_ADJ_ROOM_MAC, ADJ_ROOM_ENCAP))
 		return CULVERT_PASS_HEADROOM;
 	bpf_skb_store_bytes(skb, 0, made, sizeof(*tx->made), 0);
-	bpf_redirect(tx->port->ifindex, 0);
+	if (tx->relay)
+		relay(skb, tx->relay, tx->port->ifindex, 0);
+	else
+		bpf_redirect(tx->port->ifindex, 0);
 	return CULVERT_FORWARDED_ENCAP;
 }
 
@@ -193,7 +211,10 @@ static __always_inline __u32 commit_decap(struct __sk_buff *skb, const struct in
 	bpf_skb_store_bytes(skb, ETH_TYPE, &type, sizeof(type), 0);
 	if (tos >= 0)
 		write_ecn(skb, is_ip4, before, tos);
-	deliver(skb, tx->port, may_enter);
+	if (tx->port->relay_in)
+		relay(skb, tx->port->relay_in, tx->port->ifindex, tx->port->flags & CULVERT_PORT_ENTER && may_enter);
+	else
+		deliver(skb, tx->port, may_enter);
 	return CULVERT_FORWARDED_DECAP;
 }
 
@@ -267,6 +288,20 @@ SEC("tc") int culvert_uplink(struct __sk_buff *skb)
 		return account(skb, &packet, CULVERT_PASS_NOT_OVERLAY);
 	gather_headers(skb, OUTER_BYTES);
 	return account(skb, &packet, from_wire(skb, &packet));
+}
+
+/* On both ends of the veth pair between the namespaces; nothing but relay() sends there. */
+SEC("tc") int culvert_relay(struct __sk_buff *skb)
+{
+	__u32 mark = skb->mark, ifindex = mark & ~RELAY_ENTER;
+
+	if (!ifindex)
+		return TC_ACT_SHOT;
+	skb->mark = 0;
+	if (!(mark & RELAY_ENTER))
+		return bpf_redirect(ifindex, 0);
+	bpf_skb_change_type(skb, 0 /* PACKET_HOST */);
+	return bpf_redirect_peer(ifindex, 0);
 }
 
 /*

@@ -102,20 +102,25 @@ final class BPFTables {
   // MARK: - Ports
 
   /// Takes a slot into use: counters at zero, and a container's port found by its device's index.
-  func open(_ link: Link, slot: UInt32, _ role: PortRole, flags: UInt32) throws {
+  func open(_ link: Link, slot: UInt32, _ role: PortRole, flags: UInt32, relay: RelayPair? = nil) throws {
     try counterMap.updatePerCPU(slot, culvert_counters())
-    try update(link, slot: slot, role, flags: flags)
+    try update(link, slot: slot, role, flags: flags, relay: relay)
     if let domain = role.domain {
       try slotOfIndex.update(culvert_port_key(ifindex: UInt32(link.index), domain: domain), slot)
     }
   }
 
-  func update(_ link: Link, slot: UInt32, _ role: PortRole, flags: UInt32) throws {
+  /// - Parameter relay: leads from a container's port to its uplink, in another namespace.
+  func update(_ link: Link, slot: UInt32, _ role: PortRole, flags: UInt32, relay: RelayPair? = nil) throws {
     var port = culvert_port()
     port.ifindex = UInt32(link.index)
     port.mtu = link.mtu
     port.domain = role.domain ?? 0
     port.flags = flags
+    if let relay {
+      port.relay_out = UInt32(relay.inside)
+      port.relay_in = UInt32(relay.outside)
+    }
     if let mac = link.mac { setOctets(&port.mac, mac) }
     try ports.update(slot, port)
     try changed()

@@ -21,8 +21,9 @@ extension Engine {
           + "they leave by the sockets for a second each time; `culvert stats` counts it")
     }
     var isChanged = false
+    let unreachable = try tier.objection(toDomain: domain)
     for (index, port) in ports where port.slot != nil && port.reason == nil {
-      guard let reason = objection(to: port.link, peer: port.peer) else {
+      guard let reason = unreachable ?? objection(to: port.link, peer: port.peer) else {
         recheck(port.link, slot: port.slot!)
         continue
       }

@@ -59,6 +59,7 @@ extension Engine {
         }
       }
     }
+    if !fromUnderlay, events.contains(where: { tier.isOwnDevice($0, domain: domain) }) { try checkEnds() }
     if routing { try requireDevices() }
     if devices {
       try requireDevices()

@@ -74,16 +74,9 @@ final class Engine {
   private static func tier(
     _ options: FastPathOptions, _ place: OverlayPlace, _ report: (String) -> Void
   ) throws -> Tier {
-    if options.tier == .tc, place.isSplit {
-      throw Failure(
-        "serve \(place.bridge.name) by", "tier tc",
-        advice:
-          "Bridge and uplink are in different namespaces, which a tc program cannot cross; use tier xdp.",
-        status: .unavailable)
-    }
     if let tier = options.tier { return tier }
     if options.mode == .generic { return .xdp }
-    let automatic = try AutomaticTier(overlay: place.bridge.name, isSplit: place.isSplit)
+    let automatic = AutomaticTier()
     report("tier auto: \(automatic.tier.rawValue), since \(automatic.reason)")
     return automatic.tier
   }

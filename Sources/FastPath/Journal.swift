@@ -40,7 +40,10 @@ struct Journal: Codable, Equatable {
   /// Absent in journals of versions without.
   var filters: [Filter]?
 
-  var isEmpty: Bool { changes.isEmpty && (filters ?? []).isEmpty }
+  /// Absent in journals of versions without.
+  var relays: [Relay]?
+
+  var isEmpty: Bool { changes.isEmpty && (filters ?? []).isEmpty && (relays ?? []).isEmpty }
 
   static func read(_ directory: RuntimeDirectory) -> Journal? {
     guard let data = FileManager.default.contents(atPath: directory.journalPath) else { return nil }
@@ -58,6 +61,7 @@ extension Journal {
   /// What is in force, a line a change.
   var summary: [String] {
     (filters ?? []).map { "\($0.name): a tc filter that does nothing by itself" }
+      + (relays ?? []).map { "\($0.name): a veth pair of Culvert's own" }
       + changes.map { change in
         let settings = change.features.sorted { $0.key < $1.key }
           .map { "\($0.key) \($0.value ? "off" : "on")" }.joined(separator: ", ")
@@ -78,6 +82,15 @@ extension Journal {
       } catch {
         owed.filters = (owed.filters ?? []) + [filter]
         lines.append("\(filter.name): could not remove the tc filter: \(error)")
+      }
+    }
+    for relay in relays ?? [] {
+      do {
+        guard try relay.undo() else { continue }
+        lines.append("\(relay.name): removed the veth pair")
+      } catch {
+        owed.relays = (owed.relays ?? []) + [relay]
+        lines.append("\(relay.name): could not remove the veth pair: \(error)")
       }
     }
     for change in changes {

@@ -27,6 +27,18 @@ final class JournalFile {
     try? journal.save(directory)
   }
 
+  // MARK: - The veth pair between two namespaces
+
+  func add(_ relay: Journal.Relay) throws {
+    journal.relays = (journal.relays ?? []).filter { $0 != relay } + [relay]
+    try journal.save(directory)
+  }
+
+  func remove(_ relay: Journal.Relay) {
+    journal.relays = (journal.relays ?? []).filter { $0 != relay }
+    try? journal.save(directory)
+  }
+
   // MARK: - The veth peers that frames come from and go to
 
   /// Sets a veth peer up for raw frames. Returns what was changed, for people.

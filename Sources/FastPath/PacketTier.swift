@@ -27,6 +27,10 @@ protocol PacketTier: AnyObject {
   func forget(_ role: PortRole, slot: UInt32)
   /// Why an interface cannot be an uplink as it is set; runs in its namespace.
   func objection(toUplink link: Link) throws -> String?
+  /// Why no port of a domain can reach an uplink; runs in the ports' namespace.
+  func objection(toDomain domain: UInt32) throws -> String?
+  /// Whether an announcement of the ports' namespace is about a device that the tier made there for itself.
+  func isOwnDevice(_ event: NetlinkEvent, domain: UInt32) -> Bool
   /// Attaches to a device. Runs in its namespace.
   /// - Parameters:
   ///   - endIsSeen: it is a veth whose far end has the features that were asked for.
@@ -75,6 +79,8 @@ extension PacketTier {
   var uplinkEndFeatures: [String: Bool] { portEndFeatures }
   var keepsSegments: Bool { false }
   func objection(toUplink link: Link) throws -> String? { nil }
+  func objection(toDomain domain: UInt32) throws -> String? { nil }
+  func isOwnDevice(_ event: NetlinkEvent, domain: UInt32) -> Bool { false }
   var work: [Work]? { nil }
   func recheck(_ link: Link, slot: UInt32) throws -> Bool { false }
   func mode(slot: UInt32) -> String { mode }

@@ -19,6 +19,11 @@ final class TCTier: PacketTier {
   private var programs: [PortRole: Programs] = [:]
   private var uplinkPrograms: [UInt32: Programs] = [:]
   private var ports: [UInt32: Attached] = [:]
+  /// The uplinks'.
+  private let namespace: Box<NetworkNamespace>
+  /// Of domains whose ports are in another namespace.
+  private var relays: [UInt32: Relay] = [:]
+  private var relayProgram: Box<BPFProgram>?
 
   /// Without tcx a filter holds a stub, which calls the program through a map that this process holds.
   private final class Programs {
@@ -47,7 +52,16 @@ final class TCTier: PacketTier {
     var journal: JournalFile
   }
 
-  init(_ options: FastPathOptions) throws {
+  private struct Relay {
+    var pair: RelayPair
+    var entry: Journal.Relay
+    var journal: JournalFile
+    var links: [Box<TCXLink>] = []
+  }
+
+  /// - Parameter uplinks: the namespace of the uplinks.
+  init(_ options: FastPathOptions, uplinks: Box<NetworkNamespace>) throws {
+    namespace = uplinks
     let flags = try Self.decapsulationFlags()
     tables = try BPFTables(options, object: culvert_bpf_tc()) { object in
       try object.set("decap_flags", to: flags)
@@ -58,7 +72,9 @@ final class TCTier: PacketTier {
 
   var mode: String { hasTCX ? "tcx" : "clsact" }
   var programIDs: Set<UInt32> {
-    Set((Array(programs.values) + uplinkPrograms.values).map { $0.program.id })
+    Set(
+      (Array(programs.values) + uplinkPrograms.values).map { $0.program.id }
+        + [relayProgram].compactMap { $0?.value.id })
   }
 
   func prepare(_ role: PortRole, slot: UInt32) throws {
@@ -107,7 +123,8 @@ final class TCTier: PacketTier {
   func attach(_ link: Link, slot: UInt32, _ role: PortRole, endIsSeen: Bool, journal: JournalFile) throws {
     ports[slot] = Attached(role: role, journal: journal)
     do {
-      try tables.open(link, slot: slot, role, flags: flags(of: link, role))
+      if let domain = role.domain { try makeRelay(domain, journal) }
+      try tables.open(link, slot: slot, role, flags: flags(of: link, role), relay: relay(of: role))
       try attachProgram(link, slot: slot, (role == .uplink ? uplinkPrograms[slot] : programs[role])!, journal)
     } catch {
       detach(slot: slot)
@@ -128,7 +145,8 @@ final class TCTier: PacketTier {
     // What only filters of ours use was made by one of us, and goes with the last.
     let isOurs = !others.isEmpty && others.allSatisfy { $0.priority == TCFilter.priority }
     // On an uplink that several processes share, each has its own filter.
-    let handle = 0xc000_0000 | UInt32(journal.directory.bridgeIndex ?? 0)
+    let bridge = UInt64(journal.directory.bridgeIndex ?? 0) << 16
+    let handle = 0xc000_0000 | UInt32(((journal.directory.namespaceInode ?? 0) ^ bridge) & 0x3fff_ffff)
     let filter = Journal.Filter(
       namespaceInode: try NetworkNamespace.current().identity.inode, index: link.index, name: link.name,
       mac: link.mac?.description ?? "",
@@ -163,7 +181,7 @@ final class TCTier: PacketTier {
 
   func update(_ link: Link, slot: UInt32) throws {
     guard let role = ports[slot]?.role else { return }
-    try tables.update(link, slot: slot, role, flags: flags(of: link, role))
+    try tables.update(link, slot: slot, role, flags: flags(of: link, role), relay: relay(of: role))
   }
 
   func detach(slot: UInt32) {
@@ -173,6 +191,67 @@ final class TCTier: PacketTier {
       if (try? filter.undo()) != nil { port.journal.remove(filter) }
     }
     tables.close(slot)
+    if let domain = port?.role.domain, !ports.values.contains(where: { $0.role.domain == domain }) {
+      removeRelay(domain)
+    }
+  }
+
+  // MARK: - Between namespaces
+
+  private func relay(of role: PortRole) -> RelayPair? { role.domain.flatMap { relays[$0]?.pair } }
+
+  /// With a domain's first port, in whose namespace it runs: where that is not the uplinks'.
+  private func makeRelay(_ domain: UInt32, _ journal: JournalFile) throws {
+    guard relays[domain] == nil, try NetworkNamespace.current().identity != namespace.value.identity else {
+      return
+    }
+    if relayProgram == nil {
+      relayProgram = Box(try tables.load(["culvert_relay"]).program("culvert_relay"))
+    }
+    let entry = Journal.Relay(
+      namespaceInode: namespace.value.identity.inode,
+      namespaceCookie: try namespace.value.run { NamespaceReference.currentCookie() },
+      name: RelayPair.name(
+        of: try NetworkNamespace.current().identity, bridge: journal.directory.bridgeIndex ?? 0))
+    try journal.add(entry)
+    do {
+      let pair = try RelayPair.make(named: entry.name, to: namespace)
+      relays[domain] = Relay(pair: pair, entry: entry, journal: journal)
+      try attachRelay(domain, to: pair.inside)
+      try namespace.value.run { try attachRelay(domain, to: pair.outside) }
+    } catch {
+      if relays[domain] == nil { journal.remove(entry) } else { removeRelay(domain) }
+      throw error
+    }
+  }
+
+  /// An end is Culvert's own: a filter goes with it.
+  private func attachRelay(_ domain: UInt32, to index: Int32) throws {
+    let (program, name) = (relayProgram!, relays[domain]!.pair.name)
+    guard hasTCX else { return try TCFilter.add(program.value, to: index, interface: name) }
+    relays[domain]!.links.append(
+      Box(try TCXLink(attaching: program.value, to: UInt32(index), interface: name)))
+  }
+
+  /// No port names it any more.
+  private func removeRelay(_ domain: UInt32) {
+    guard let relay = relays.removeValue(forKey: domain) else { return }
+    // What cannot be removed stays in the journal.
+    if (try? relay.entry.undo()) != nil { relay.journal.remove(relay.entry) }
+  }
+
+  func objection(toDomain domain: UInt32) throws -> String? {
+    try relays[domain]?.pair.objection(from: namespace)
+  }
+
+  func isOwnDevice(_ event: NetlinkEvent, domain: UInt32) -> Bool {
+    guard let pair = relays[domain]?.pair else { return false }
+    switch event {
+    // The carrier tells when the other end is down.
+    case .link(let link): return link.index == pair.inside && !link.hasCarrier
+    case .linkGone(let index, _): return index == pair.inside
+    default: return false
+    }
   }
 
   /// A redirected skb that the device refuses is the device's own drop, which others cause too: not told.

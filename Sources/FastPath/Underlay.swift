@@ -32,7 +32,7 @@ final class Underlay {
     switch tier {
     case .xdp: self.tier = try XDPTier(options, report: report)
     case .afxdp: self.tier = try AFXDPTier(options, place, report: report)
-    case .tc: self.tier = try TCTier(options)
+    case .tc: self.tier = try TCTier(options, uplinks: namespace)
     }
   }
 

@@ -133,7 +133,8 @@ final class Fixture {
     try ports.update(
       slot,
       culvert_port(
-        ifindex: ifindex, mtu: mtu, flags: flags, domain: Self.domain, mac: mac.tuple, zero: 0))
+        ifindex: ifindex, mtu: mtu, flags: flags, domain: Self.domain, mac: mac.tuple, zero: 0, relay_out: 0,
+        relay_in: 0))
   }
 
   func setTunnel(_ slot: UInt32, _ change: (inout culvert_tunnel) -> Void = { _ in }) throws {

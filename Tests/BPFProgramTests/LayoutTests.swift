@@ -21,7 +21,8 @@ struct LayoutTests {
   static let expected: [String: Layout] = [
     "culvert_fdb_entry": inSwift(culvert_fdb_entry.self, \.key, \.nexthop, \.refreshed),
     "culvert_fdb_bucket": inSwift(culvert_fdb_bucket.self, \.entries),
-    "culvert_port": inSwift(culvert_port.self, \.ifindex, \.mtu, \.flags, \.domain, \.mac, \.zero),
+    "culvert_port": inSwift(
+      culvert_port.self, \.ifindex, \.mtu, \.flags, \.domain, \.mac, \.zero, \.relay_out, \.relay_in),
     "culvert_config": inSwift(
       culvert_config.self, \.domain, \.uplink, \.hash_seed, \.fdb_seed, \.fdb_buckets, \.zero2),
     "culvert_port_key": inSwift(culvert_port_key.self, \.ifindex, \.domain),

@@ -183,6 +183,45 @@ struct ProcessTests {
       """)
   }
 
+  /// Tier tc's veth pair between two namespaces outlives a killed process, and goes with what comes after it.
+  @Test func aRelayThatWasLeftIsRemoved() throws {
+    try script(
+      """
+      culvert lab up vxlan
+      ip netns add sandbox
+      ip -n culvert-hostA link add vx1 type vxlan id 77 local 198.18.0.1 remote 198.18.0.2 dstport 4790 dev eth0 noudpcsum
+      ip -n culvert-hostA link set vx1 netns sandbox
+      ip -n sandbox link add br1 type bridge
+      ip -n sandbox link set vx1 master br1 up
+      ip -n sandbox link set br1 up
+      ip netns add inside
+      ip -n sandbox link add p0 mtu 1450 type veth peer name eth0 mtu 1450 netns inside
+      ip -n sandbox link set p0 master br1 up; ip -n inside link set eth0 up
+      mac=$(ip -n inside -o link show eth0 | sed 's/.*ether \\([0-9a-f:]*\\).*/\\1/')
+      bridge -n sandbox fdb replace $mac dev p0 master static
+      bridge -n sandbox fdb replace 02:00:5e:00:00:99 dev vx1 master static
+      bridge -n sandbox fdb append 02:00:5e:00:00:99 dev vx1 dst 198.18.0.2 self
+      relay() { ip -n culvert-hostA -o link show type veth | grep -c ': cv' || true; }
+      serve() { culvert up --overlay br1 --netns sandbox --tier tc --detach --wait-for-traffic; }
+      killed() { pid=$(owner); kill -9 $pid; until_ gone $pid; test "$(relay)" = 1; }
+      serve; killed
+      rc 1 culvert status --netns sandbox
+      said 'veth pair'
+      rc 0 culvert down --netns sandbox
+      said 'removed the veth pair'
+      test "$(relay)" = 0
+      # In place of it by the next, and by nobody where the namespace is gone: it took its end along.
+      serve; killed
+      serve; test "$(relay)" = 1
+      killed
+      ip netns del sandbox; ip netns del inside
+      none() { test "$(relay)" = 0; }
+      until_ none
+      rc 0 culvert down
+      test -z "$(find /run/culvert/overlays -type f)"
+      """)
+  }
+
   @Test func anEndThatNobodyAskedForLeavesATrace() throws {
     try script(
       """

@@ -145,8 +145,12 @@ struct culvert_port {
 	__u32 domain;
 	__u8 mac[6];   /* an uplink's own address; not used for containers' ports */
 	__u16 zero;
+	/* Tier tc, of a container's port in another namespace than the uplink: the ends of the veth pair between the two,
+	 * in the port's namespace and in the uplink's. 0: the same namespace. */
+	__u32 relay_out;
+	__u32 relay_in;
 };
-CULVERT_LAYOUT(struct culvert_port, 24);
+CULVERT_LAYOUT(struct culvert_port, 32);
 
 /* A container's port as a program knows it: an interface's number alone may be of several namespaces; key of map
  * `port_by_ifindex`. */
