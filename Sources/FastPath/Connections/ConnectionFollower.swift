@@ -35,7 +35,11 @@ public final class ConnectionFollower {
   private var dump: ConntrackDump
   private let mark: UInt32
   private var filter: ConntrackFilter
+  /// To be marked, each once, in the order in which they were told of.
   private var pending: [ConntrackTuple] = []
+  private var waiting: Set<ConntrackTuple> = []
+  /// Told of since the dump that is running was asked for: what it lists may be as they were before. Nil without one.
+  private var sinceDump: Set<ConntrackTuple>?
   /// CLOCK_MONOTONIC ns from when on the table may be read again; nil while nothing asks for it.
   private var dumpDue: UInt64?
   private var events: [ConntrackEvent] = []
@@ -44,13 +48,21 @@ public final class ConnectionFollower {
   /// - Parameter addresses: one end of a connection, as it is called where its packets come from, must lie in one of
   ///   these; the kernel leaves out the rest. None means every connection of the namespace.
   /// - Parameter mark: bits of the connection's mark to set; 0 where the program looks at the flags alone.
-  public init(
+  public convenience init(
     in namespace: borrowing NetworkNamespace, addresses: Set<AddressPrefix>, mark: UInt32 = defaultMark
+  ) throws {
+    try self.init(in: namespace, addresses: addresses, mark: mark, receiveBufferBytes: 8 << 20)
+  }
+
+  /// - Parameter receiveBufferBytes: of kernel memory for announcements not yet read.
+  init(
+    in namespace: borrowing NetworkNamespace, addresses: Set<AddressPrefix>, mark: UInt32,
+    receiveBufferBytes: Int32
   ) throws {
     self.mark = mark
     filter = ConntrackFilter(addresses: addresses)
     // Of all that a connection's life makes known, the updates tell that it came to be established.
-    monitor = try ConntrackMonitor.open(.update, in: namespace)
+    monitor = try ConntrackMonitor.open(.update, receiveBufferBytes: receiveBufferBytes, in: namespace)
     connection = try ConntrackConnection.open(in: namespace)
     dump = try ConntrackDump.open(in: namespace)
     try monitor.attach(filter)
@@ -97,7 +109,10 @@ public final class ConnectionFollower {
       dumpDue = dumpDue ?? Clock.monotonicNanoseconds + Self.betweenDumps
     }
     if dump.isRunning {
-      try dump.receive { consider($0) }
+      defer { if !dump.isRunning { sinceDump = nil } }
+      try dump.receive { entry in
+        if sinceDump?.contains(entry.original) != true { consider(entry) }
+      }
     }
     try markPending()
   }
@@ -120,16 +135,19 @@ public final class ConnectionFollower {
     selection.status = .assured
     selection.protocolNumber = 6
     try dump.start(selection)
+    sinceDump = []
     counters.dumps += 1
   }
 
   private func consider(_ entry: ConntrackEntry) {
-    guard filter.accepts(entry) else { return }
+    guard filter.accepts(entry), !waiting.contains(entry.original) else { return }
     counters.followed += 1
+    sinceDump?.insert(entry.original)
     if let refusal = ConnectionRefusal(against: entry) {
       counters.refused[refusal, default: 0] += 1
     } else {
       pending.append(entry.original)
+      waiting.insert(entry.original)
     }
   }
 
@@ -137,6 +155,7 @@ public final class ConnectionFollower {
     for _ in 0..<Self.batches where !pending.isEmpty {
       let batch = Array(pending.prefix(ConntrackConnection.maximumBatch))
       pending.removeFirst(batch.count)
+      waiting.subtract(batch)
       for outcome in try connection.makeLiberal(batch, mark: mark) { count(outcome) }
     }
   }
