@@ -23,6 +23,8 @@ public struct PacketRate: Sendable {
   public var frame: FrameTemplate
   /// Where a frame may carry the time of its leaving: as it leaves, and as it arrives.
   public var stampOffsets: (sent: Int, received: Int)
+  /// What setting up may take before frames have to flow, in seconds: some 20 ms, more where the machine is busy.
+  public var setUpTime = 0.06
   /// Told when the window that counts begins and ends (CLOCK_MONOTONIC, ns).
   public var onWindow: (@Sendable (_ from: UInt64, _ until: UInt64) -> Void)?
 
@@ -87,9 +89,9 @@ public struct PacketRate: Sendable {
     let source = source
     let outcome = Mutex<Result<Void, Failure>>(.success(()))
     let isOver = Atomic(false)
-    // Setting up takes about 20 ms, more where the machine is busy: the first frame starts the clock.
+    // The first frame starts the clock.
     let limit = Clock.monotonicNanoseconds + 3_000_000_000 + nanoseconds(timing.warmUp + timing.duration)
-    let stop = Clock.monotonicNanoseconds + 60_000_000 + nanoseconds(timing.warmUp + timing.duration)
+    let stop = Clock.monotonicNanoseconds + nanoseconds(setUpTime + timing.warmUp + timing.duration)
     let thread = try DedicatedThread {
       let result = Result { () throws(Failure) -> Void in
         try source.enter()
