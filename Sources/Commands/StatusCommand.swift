@@ -75,9 +75,12 @@ struct StatusCommand: CulvertCommand {
   }
 
   private static func ready(_ status: Status, _ name: String) -> [String] {
+    let overlay =
+      status.vxlan.isEmpty
+      ? ", a bridge alone" : " + \(status.vxlan) (VNI \(status.vni)) over \(status.uplink)"
     var lines = [
       "\(name): \(Readiness(status).line)",
-      "  \(status.bridge) + \(status.vxlan) (VNI \(status.vni)) over \(status.uplink), tier \(status.tier) "
+      "  \(status.bridge)\(overlay), tier \(status.tier) "
         + "\(status.mode)\(status.strict ? ", strict" : ""), pid \(status.pid)"
         + (status.log.map { ", log \($0)" } ?? ""),
     ]

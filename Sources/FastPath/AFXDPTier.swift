@@ -53,7 +53,7 @@ final class AFXDPTier: PacketTier {
         advice: "1 to \(CULVERT_QUEUES) workers, and a CPU for each or for none.", status: .usage)
     }
     // A frame must fit behind the room that the kernel keeps, with its outer headers on the wire.
-    let longest = Int(max(place.uplink.mtu, place.bridge.mtu)) + 64
+    let longest = Int(max(place.uplink?.mtu ?? 0, place.bridge.mtu)) + 64
     let frameBytes = longest <= FrameMemory.receiveBytes(of: 2048) ? 2048 : 4096
     let isLive = !options.keepsOffloads && longest <= Self.liveLimit && options.workers == 1
     let limit = UInt32(isLive ? Self.liveLimit : FrameMemory.receiveBytes(of: frameBytes))

@@ -30,14 +30,14 @@ extension Engine {
       backOff(index, reason)
       isChanged = true
     }
-    uplink.check(now: Clock.monotonicNanoseconds)
+    uplink?.check(now: Clock.monotonicNanoseconds)
     if isChanged || isAttemptDue || hasUplink != hadUplink { try reconcile() }
   }
 
   /// A pause is over.
   private var isAttemptDue: Bool {
     let now = Clock.monotonicNanoseconds
-    return uplink.isAttemptDue(now: now)
+    return uplink?.isAttemptDue(now: now) == true
       || ports.values.contains { port in
         port.slot == nil && port.backoff?.isOver(now: now) == true && port.reason == port.backoff?.description
       }

@@ -107,18 +107,18 @@ extension Engine {
     let devices = [
       (place.bridge, overlay.bridge), (place.vxlan, overlay.vxlan), (place.uplink, underlay.uplink),
     ]
-    for (device, now) in devices where now == nil { throw OverlayGone(device: device.name) }
+    for case (let device?, nil) in devices { throw OverlayGone(device: device.name) }
   }
 
   var context: TableContext {
     TableContext(
-      slots: ports.compactMapValues { $0.reason == nil ? $0.slot : nil }, uplinkIndex: underlay.uplinkIndex,
+      slots: ports.compactMapValues { $0.reason == nil ? $0.slot : nil },
       overlayIsServed: overlayIsServed, route: { [unowned self] in try self.route(to: $0) })
   }
 
   /// The uplink's address and MTU, where it is attached.
   func updateUplink() throws {
-    if let link = underlay.uplink, link != uplink.link { try uplink.update(link) }
+    if let uplink, let link = underlay.uplink, link != uplink.link { try uplink.update(link) }
   }
 
   /// Writes what follows from the devices, then every entry.

@@ -22,6 +22,8 @@ extension Engine {
     try reconcile()
   }
 
+  private var uplinkName: String { place.uplink?.name ?? "" }
+
   private func judge(by facts: PolicyFacts) throws -> Bool {
     if underlay.encryption != facts.encryption {
       underlay.encryption = facts.encryption
@@ -41,7 +43,7 @@ extension Engine {
       report("\(place.bridge.name): stays with the kernel: \(reason)")
     }
     for reason in policy.uplink where !before.uplink.contains(reason) {
-      report("\(place.uplink.name): stays with the kernel: \(reason)")
+      report("\(uplinkName): stays with the kernel: \(reason)")
     }
     let reasons = policy.overlay + policy.uplink
     if !options.bypassPolicy, !reasons.isEmpty {
@@ -59,7 +61,7 @@ extension Engine {
     // Of ports, too, that are yet to be attached to.
     let ofPorts = overlay.ports.flatMap { port in (judged.ports[port.index] ?? []).map { (port.name, $0) } }
     let all =
-      judged.overlay.map { (place.bridge.name, $0) } + judged.uplink.map { (place.uplink.name, $0) } + ofPorts
+      judged.overlay.map { (place.bridge.name, $0) } + judged.uplink.map { (uplinkName, $0) } + ofPorts
     for (name, reason) in all where reason.canBeBypassed {
       let line = "\(name): --bypass-policy overrides: \(reason)"
       if overridden.insert(line).inserted { report(line) }

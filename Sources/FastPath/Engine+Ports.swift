@@ -15,12 +15,11 @@ extension Engine {
     try updateUplink()
 
     let stopped = stopReason
-    let hasRemotes = overlay.count(behind: overlay.vxlanIndex) > 0
     let inhabited = Set(present.keys.filter { overlay.count(behind: $0) > 0 })
     var leaving: [Int32] = []
     var entering: [Int32] = []
     for index in present.keys.sorted() {
-      let isAlone = !hasRemotes && inhabited.subtracting([index]).isEmpty
+      let isAlone = !overlay.hasRemotes && inhabited.subtracting([index]).isEmpty
       let idle =
         !inhabited.contains(index)
         ? "no address is known behind it yet" : isAlone ? "no destination is known yet" : nil
@@ -36,7 +35,7 @@ extension Engine {
     if stopped != nil { try tables.setVNIs([]) }
     try leave(leaving)
     for index in entering { serve(index) }
-    reconcileUplink(stopped, hasRemotes: hasRemotes)
+    reconcileUplink(stopped)
     try notePrograms()
     if (stopped == nil) != wasServed || hasUplink != hadUplink {
       wasServed = stopped == nil

@@ -16,7 +16,7 @@ extension Engine {
     }
     entries.refused = table.refused.count
     let ports =
-      [uplinkStatus]
+      (uplink.map { [status($0)] } ?? [])
       + ports.values.sorted { $0.link.index < $1.link.index }.map { status($0, role: "container") }
     let tunnels = table.tunnels.sorted { ($0.key.remote, $0.key.vni) < ($1.key.remote, $1.key.vni) }.map {
       key, tunnel in
@@ -27,14 +27,14 @@ extension Engine {
     }
     return Status(
       pid: getpid(), state: "ready", namespace: options.namespace ?? "\(place.identity)",
-      overlay: options.overlay, bridge: place.bridge.name, vxlan: place.vxlan.name,
-      vni: place.vxlan.vxlan?.vni ?? 0, uplink: place.uplink.name, tier: tier.tier.rawValue,
+      overlay: options.overlay, bridge: place.bridge.name, vxlan: place.vxlan?.name ?? "",
+      vni: place.vxlan?.vxlan?.vni ?? 0, uplink: place.uplink?.name ?? "", tier: tier.tier.rawValue,
       mode: tier.mode, strict: options.strict, ports: ports, entries: entries,
       tunnels: tunnels, changes: journal.journal.summary,
       outerChecksum: options.outerChecksum.rawValue)
   }
 
-  private var uplinkStatus: Status.Port {
+  private func status(_ uplink: Uplink) -> Status.Port {
     let served = hasUplink
     return Status.Port(
       name: uplink.link.name, index: uplink.link.index, role: "uplink",
@@ -51,8 +51,8 @@ extension Engine {
 
   func stats() throws -> Stats {
     // Of all overlays that leave by it.
-    let shared = stats(uplink.link, isAttached: uplink.isAttached, try uplink.counters())
-    let all = try [shared] + ports.values.sorted { $0.link.index < $1.link.index }.map { try stats($0) }
+    let shared = try uplink.map { [stats($0.link, isAttached: $0.isAttached, try $0.counters())] } ?? []
+    let all = try shared + ports.values.sorted { $0.link.index < $1.link.index }.map { try stats($0) }
     return Stats(
       overlay: place.bridge.name, namespace: options.namespace ?? "\(place.identity)", ports: all,
       workers: tier.work)

@@ -32,8 +32,8 @@ extension Engine {
 
   /// ICMP errors arrived: the kernel may have learned a path MTU or another gateway.
   func noteErrors() throws {
-    guard let config = overlay.vxlan?.vxlan else { return }
-    let remotes = place.errors.value.receive(port: config.port)
+    guard let config = overlay.vxlan?.vxlan, let errors = place.errors else { return }
+    let remotes = errors.value.receive(port: config.port)
     let now = Clock.monotonicNanoseconds
     for key in table.tunnelsByRoute.keys where remotes.contains(key.remote) { following.note(key, now: now) }
   }
@@ -71,7 +71,7 @@ extension Engine {
   private func takesIn(from key: RouteKey, to local: IPv4Address) throws -> Bool {
     var query = RouteQuery(to: local)
     query.source = key.remote
-    query.inInterface = place.uplink.index
+    query.inInterface = place.uplink?.index
     query.protocolNumber = 17
     query.destinationPort = key.port
     do throws(Failure) {

@@ -13,7 +13,7 @@ extension Engine: OverlaySession {
   var descriptors: [Int32] {
     [place.overlayMonitor.value.descriptor]
       + (place.isSplit ? [place.underlayMonitor.value.descriptor] : [])
-      + [place.errors.value.descriptor]
+      + (place.errors.map { [$0.value.descriptor] } ?? [])
       + (place.encryption.map { [$0.value.descriptor] } ?? [])
   }
 
@@ -22,7 +22,7 @@ extension Engine: OverlaySession {
       try follow(place.overlayMonitor, fromUnderlay: false)
     } else if descriptor == place.underlayMonitor.value.descriptor {
       try follow(place.underlayMonitor, fromUnderlay: true)
-    } else if descriptor == place.errors.value.descriptor {
+    } else if let errors = place.errors, descriptor == errors.value.descriptor {
       try noteErrors()
     } else if let encryption = place.encryption, descriptor == encryption.value.descriptor {
       // Not a second in the clear.

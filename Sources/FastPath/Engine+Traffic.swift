@@ -26,7 +26,7 @@ extension Engine {
       backOff(index, reason)
       isChanged = true
     }
-    try uplink.watchTraffic(now: time)
+    try uplink?.watchTraffic(now: time)
     if isChanged || hasUplink != hadUplink { try reconcile() }
   }
 

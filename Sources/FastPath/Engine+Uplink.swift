@@ -9,23 +9,23 @@ extension Engine {
     let reasons = (policy.overlay + policy.uplink).map(\.description)
     if !reasons.isEmpty { return reasons.joined(separator: "; ") }
     if overlay.bridge?.isUp != true { return "\(place.bridge.name) is down" }
-    if overlay.vxlan?.isUp != true { return "\(place.vxlan.name) is down" }
-    if overlay.vxlan?.master != overlay.bridgeIndex {
-      return "\(place.vxlan.name) has left \(place.bridge.name)"
-    }
+    guard let vxlan = place.vxlan else { return nil }
+    if overlay.vxlan?.isUp != true { return "\(vxlan.name) is down" }
+    if overlay.vxlan?.master != overlay.bridgeIndex { return "\(vxlan.name) has left \(place.bridge.name)" }
     return nil
   }
 
   /// False while nothing may be forwarded outside the kernel.
   var overlayIsServed: Bool { stopReason == nil }
 
-  var hasUplink: Bool { uplinkIdle == nil && uplink.isAttached }
+  var hasUplink: Bool { uplinkIdle == nil && uplink?.isAttached == true }
 
   /// Why the uplink carries nothing of this overlay.
-  var uplinkReason: String? { uplinkIdle ?? (uplink.isAttached ? nil : uplink.backoff?.description) }
+  var uplinkReason: String? { uplinkIdle ?? (hasUplink ? nil : uplink?.backoff?.description) }
 
   /// After the ports: without one that is served, nothing is to be decapsulated, and nothing to be sent.
-  func reconcileUplink(_ stopped: String?, hasRemotes: Bool) {
+  func reconcileUplink(_ stopped: String?) {
+    guard let uplink else { return }
     let isAnyServed = ports.keys.contains { isServed($0) }
     let idle: String? =
       if ports.isEmpty {
@@ -33,7 +33,7 @@ extension Engine {
       } else if !isAnyServed {
         "no port is served"
       } else {
-        hasRemotes ? nil : "no remote address is known yet"
+        overlay.hasRemotes ? nil : "no remote address is known yet"
       }
     uplinkIdle = stopped ?? idle
     if uplinkIdle == nil {

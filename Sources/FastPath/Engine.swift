@@ -6,7 +6,7 @@ import LinuxSystem
 import Netlink
 import PacketHeaders
 
-/// One bridged overlay's fast path, living on the agent's thread in the overlay's
+/// One bridged overlay's fast path, or a bridge's without one, living on the agent's thread in the overlay's
 /// namespace: the kernel's state in, the table's differences out to the underlay's maps.
 final class Engine {
   let options: FastPathOptions
@@ -17,7 +17,8 @@ final class Engine {
   let journal: JournalFile
   /// Shared with the other overlays that leave by the same namespace.
   let shared: Underlay
-  let uplink: Uplink
+  /// nil of a bridge alone.
+  let uplink: Uplink?
   let domain: UInt32
   let tables: DomainTables
   let table: ForwardingTable
@@ -104,18 +105,18 @@ final class Engine {
       for line in outcome.lines { report(line) }
       try journal.adopt(outcome.owed)
     }
-    overlay = OverlayState(bridge: place.bridge.index, vxlan: place.vxlan.index)
-    underlay = UnderlayState(uplink: place.uplink.index)
+    overlay = OverlayState(bridge: place.bridge.index, vxlan: place.vxlan?.index)
+    underlay = UnderlayState(uplink: place.uplink?.index)
     do {
       shared = try underlays.underlay(
         of: place, options, Self.tier(options, place, report), report: report)
-      uplink = try shared.uplink(place.uplink, report: report)
+      uplink = try place.uplink.map { [shared] in try shared.uplink($0, report: report) }
       domain = try shared.takeDomain()
     } catch {
       directory.remove(unlessOwed: journal.journal)
       throw error
     }
-    tables = DomainTables(shared.tier, domain: domain, uplink: uplink.slot)
+    tables = DomainTables(shared.tier, domain: domain, uplink: uplink?.slot ?? UInt32(CULVERT_NO_PORT))
     table = ForwardingTable(sink: tables, tunnels: shared.tunnels)
     do { try notePrograms() } catch {
       shared.give(backDomain: domain)
@@ -137,8 +138,8 @@ final class Engine {
     try judge()
     try reconcile()
     // What is refused at the start is the user's to know at once.
-    if let reason = uplink.backoff?.reason, let failure = uplink.failure {
-      report("\(place.uplink.name): \(reason)")
+    if let uplink, let reason = uplink.backoff?.reason, let failure = uplink.failure {
+      report("\(uplink.link.name): \(reason)")
       throw failure
     }
   }
@@ -150,7 +151,7 @@ final class Engine {
   func stop() -> [String] {
     try? tables.setVNIs([])
     for (index, port) in ports where port.slot != nil { release(index) }
-    let lines = uplink.leave(domain: domain) + journal.restore()
+    let lines = (uplink?.leave(domain: domain) ?? []) + journal.restore()
     for line in lines { report(line) }
     table.clear()
     shared.give(backDomain: domain)

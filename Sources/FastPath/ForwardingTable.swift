@@ -227,7 +227,6 @@ final class ForwardingTable {
 struct TableContext {
   /// Slots of the ports that are attached and whose verdict nothing else could change.
   var slots: [Int32: UInt32]
-  var uplinkIndex: Int32
   /// False while the bridge or the VXLAN device must stay with the kernel.
   var overlayIsServed: Bool
   /// The kernel's route towards a VTEP; nil where it has none.

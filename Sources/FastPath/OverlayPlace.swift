@@ -7,10 +7,11 @@ import SystemPackage
 /// Where an overlay lives: its devices, its uplink, and the namespaces of both.
 /// Bridge and VXLAN device may live in another namespace than the uplink
 /// (Docker does this); the VXLAN device's route look-ups happen in the uplink's.
+/// A bridge alone (docker0, cni0) has neither: it is served for what its ports send each other.
 final class OverlayPlace {
   let bridge: Link
-  let vxlan: Link
-  let uplink: Link
+  let vxlan: Link?
+  let uplink: Link?
   let identity: NetworkNamespace.Identity
   let overlayConnection: Box<RouteConnection>
   let overlayMonitor: Box<RouteMonitor>
@@ -20,8 +21,8 @@ final class OverlayPlace {
   /// netfilter's rules in each of the two namespaces.
   let overlayRules = NetfilterReader()
   let underlayRules = NetfilterReader()
-  /// ICMP errors about what the overlay sends.
-  let errors: Box<ErrorMonitor>
+  /// ICMP errors about what the overlay sends; nil where nothing leaves the host.
+  let errors: Box<ErrorMonitor>?
   /// Changes of IPsec's policies; nil where the kernel has none.
   let encryption: Box<IPsecMonitor>?
   private let underlayNamespace: Box<NetworkNamespace>?
@@ -58,6 +59,13 @@ final class OverlayPlace {
     overlayConnection = Box(try RouteConnection())
     let links = try overlayConnection.value.links()
     (bridge, vxlan) = try Self.devices(named: options.overlay, in: links)
+    guard let vxlan else {
+      try Self.requireAlone(options)
+      (uplink, errors, encryption) = (nil, nil, nil)
+      (underlayNamespace, underlayWasHeld) = (nil, false)
+      (underlayMonitor, underlayConnection) = (overlayMonitor, overlayConnection)
+      return
+    }
     try Self.requirePlain(vxlan)
 
     let underlay = try Self.underlay(of: vxlan, options, asking: overlayConnection)
@@ -77,7 +85,7 @@ final class OverlayPlace {
       encryption = try IPsecMonitor.open()
     }
     underlayWasHeld = underlayNamespace.map { NamespaceSearch.isHeld($0.value.identity) } ?? false
-    uplink = try Self.findUplink(
+    let uplink = try Self.findUplink(
       vxlan, options, underlay: underlayConnection, overlay: overlayConnection)
     // What the overlay is made of cannot carry it, whatever the name says.
     let isOfOverlay = uplink.index == bridge.index || uplink.master == bridge.index
@@ -88,9 +96,10 @@ final class OverlayPlace {
           "It is \(uplink.index == bridge.index ? "the overlay's bridge itself" : "a port of \(bridge.name)"); "
           + "name the interface that the VXLAN packets leave by.", status: .usage)
     }
+    self.uplink = uplink
   }
 
-  private static func devices(named name: String, in links: [Link]) throws -> (bridge: Link, vxlan: Link) {
+  private static func devices(named name: String, in links: [Link]) throws -> (bridge: Link, vxlan: Link?) {
     guard let device = links.first(where: { $0.name == name }) else {
       let overlays = links.filter { $0.kind == "vxlan" }.map(\.name)
       throw Failure(
@@ -109,21 +118,38 @@ final class OverlayPlace {
       return (bridge, device)
     case "bridge":
       let devices = links.filter { $0.kind == "vxlan" && $0.master == device.index }
-      guard devices.count == 1 else {
+      guard devices.count <= 1 else {
         throw Failure(
           "serve", name,
-          advice: devices.isEmpty
-            ? "No VXLAN device is a port of \(name)."
-            : "\(name) has \(devices.count) VXLAN devices (\(devices.map(\.name).joined(separator: ", "))); "
-              + "one a bridge is served.",
+          advice:
+            "\(name) has \(devices.count) VXLAN devices (\(devices.map(\.name).joined(separator: ", "))); "
+            + "one a bridge is served.",
           status: .unavailable)
       }
-      return (device, devices[0])
+      return (device, devices.first)
     default:
       throw Failure(
         "serve", name,
         advice:
           "\(name) is \(device.kind.map { "a \($0) device" } ?? (device.name == "lo" ? "the loopback device" : "a hardware device")); give a bridge or a VXLAN device.",
+        status: .usage)
+    }
+  }
+
+  /// What was asked for must make sense without a VXLAN device.
+  private static func requireAlone(_ options: FastPathOptions) throws {
+    let name = options.overlay
+    if let tier = options.tier ?? (options.mode == .generic ? .xdp : nil), tier != .tc {
+      throw Failure(
+        "serve", name,
+        advice: "It is a bridge without a VXLAN device, which tier tc alone serves, not \(tier.rawValue).",
+        status: .unavailable)
+    }
+    let named = options.uplink ?? options.uplinkNamespace
+    guard named == nil && !options.strict else {
+      throw Failure(
+        "serve", name,
+        advice: "It is a bridge without a VXLAN device: it has no \(named == nil ? "VTEPs" : "uplink").",
         status: .usage)
     }
   }

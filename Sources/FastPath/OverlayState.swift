@@ -25,7 +25,8 @@ public struct OverlayState: Sendable {
   }
 
   public let bridgeIndex: Int32
-  public let vxlanIndex: Int32
+  /// nil: a bridge alone.
+  public let vxlanIndex: Int32?
   public private(set) var links: [Int32: Link] = [:]
   /// The bridge's FDB without VLAN: MAC to port.
   public private(set) var bridgeEntries: [MACAddress: FDBEntry] = [:]
@@ -40,6 +41,9 @@ public struct OverlayState: Sendable {
   private var populationsChanged = false
 
   func count(behind link: Int32) -> Int { populations[link] ?? 0 }
+
+  /// Whether a MAC is known behind the VXLAN device.
+  var hasRemotes: Bool { vxlanIndex.map { count(behind: $0) > 0 } ?? false }
 
   /// True once after the first MAC behind a port came, or the last went.
   mutating func takePopulationsChanged() -> Bool {
@@ -85,27 +89,28 @@ public struct OverlayState: Sendable {
       })
   }
 
-  public init(bridge: Int32, vxlan: Int32) {
+  public init(bridge: Int32, vxlan: Int32?) {
     self.bridgeIndex = bridge
     self.vxlanIndex = vxlan
   }
 
   public var bridge: Link? { links[bridgeIndex] }
-  public var vxlan: Link? { links[vxlanIndex] }
+  public var vxlan: Link? { vxlanIndex.flatMap { links[$0] } }
   /// The bridge's ports other than the VXLAN device.
   public var ports: [Link] {
     links.values.filter { $0.master == bridgeIndex && $0.index != vxlanIndex }
   }
 
   public func remote(_ mac: MACAddress) -> FDBEntry? {
-    remoteEntries[DeviceKey(device: vxlanIndex, mac: mac, vni: vxlan?.vxlan?.vni ?? 0)]
+    vxlanIndex.flatMap { remoteEntries[DeviceKey(device: $0, mac: mac, vni: vxlan?.vxlan?.vni ?? 0)] }
   }
 
   /// Where the device sends a unicast frame whose destination it does not know, if that is one place: its entry
   /// for the zero MAC. With several it sends copies.
   public var defaultRemote: FDBEntry? {
-    let list = floodEntries[DeviceKey(device: vxlanIndex, mac: .zero, vni: vxlan?.vxlan?.vni ?? 0)]
-    guard let list, list.count == 1 else { return nil }
+    guard let vxlanIndex,
+      let list = floodEntries[DeviceKey(device: vxlanIndex, mac: .zero, vni: vxlan?.vxlan?.vni ?? 0)],
+      list.count == 1 else { return nil }
     return list.first
   }
 

@@ -58,10 +58,13 @@ public struct Policy: Sendable, Equatable {
   public static func judge(overlay state: OverlayState, underlay: UnderlayState, facts: PolicyFacts) -> Policy
   {
     var policy = Policy()
-    guard let bridge = state.bridge, let attributes = bridge.bridge, let vxlan = state.vxlan else {
+    guard let bridge = state.bridge, let attributes = bridge.bridge,
+      state.vxlan != nil || state.vxlanIndex == nil
+    else {
       policy.overlay.append(.state("the bridge or the VXLAN device is gone"))
       return policy
     }
+    let devices = [bridge, state.vxlan].compactMap { $0 }
     if attributes.vlanFiltering {
       policy.overlay.append(.state("\(bridge.name) filters VLANs (vlan_filtering 1)"))
     }
@@ -70,18 +73,18 @@ public struct Policy: Sendable, Equatable {
     }
     let outside = outsideObjections(state, underlay, facts)
     policy.uplink += encryption(state, facts, marking: outside.first { $0.hook == nil || $0.hook == 3 })
-    policy.uplink += routing(vxlan, facts)
-    for device in [bridge, vxlan] where device.xdpAttached != 0 {
+    if let vxlan = state.vxlan { policy.uplink += routing(vxlan, facts) }
+    for device in devices where device.xdpAttached != 0 {
       policy.overlay.append("\(device.name) has an XDP program")
     }
     policy.uplink += outside.map { "\($0.name) sees the overlay's packets: \($0.description)" }
     policy.overlay += insideReasons(bridge, attributes, state, facts)
     policy.addBoundChains(state, underlay, facts)
-    for device in [vxlan, bridge] {
+    for device in devices.reversed() {
       policy.overlay += trafficControl(device, facts.overlayFilters, facts.overlayDisciplines)
         .map { $0.about(device.name) }
     }
-    policy.overlay += portState(vxlan).map { $0.about(vxlan.name) }
+    if let vxlan = state.vxlan { policy.overlay += portState(vxlan).map { $0.about(vxlan.name) } }
     if let uplink = underlay.uplink {
       policy.uplink += trafficControl(uplink, facts.underlayFilters, facts.underlayDisciplines)
         .map { $0.about(uplink.name) }
@@ -91,7 +94,11 @@ public struct Policy: Sendable, Equatable {
       }
     }
     for port in state.ports {
-      let reasons = portState(port) + trafficControl(port, facts.overlayFilters, facts.overlayDisciplines)
+      var reasons = portState(port) + trafficControl(port, facts.overlayFilters, facts.overlayDisciplines)
+      if port.kind == "vxlan", state.vxlanIndex == nil {
+        reasons.append(
+          .state("is a VXLAN device that joined \(bridge.name) later; `culvert down` and `up` serve the overlay"))
+      }
       if !reasons.isEmpty { policy.ports[port.index, default: []] += reasons }
     }
     return policy

@@ -19,17 +19,18 @@ extension PolicyFacts {
     let links = try place.overlayConnection.value.links()
     facts.overlayFilters = try filters(place.overlayConnection, on: links.map(\.index), own)
     facts.overlayDisciplines = try disciplines(place.overlayConnection)
-    facts.rules = try place.underlayConnection.value.rules()
     if entersEnds { facts.endPrograms = endPrograms(ports, place.overlayConnection) }
+    guard let uplink = place.uplink else { return facts }
+    facts.rules = try place.underlayConnection.value.rules()
     try place.inUnderlay {
       facts.encryption = try IPsec.policies()
       guard place.isSplit else { return }
       facts.underlayRules = try place.underlayRules.rules()
-      facts.underlayFilters = try filters(place.underlayConnection, on: [place.uplink.index], own)
+      facts.underlayFilters = try filters(place.underlayConnection, on: [uplink.index], own)
       facts.underlayDisciplines = try disciplines(place.underlayConnection)
     }
     facts.uplinkAddresses = Set(
-      try place.underlayConnection.value.addresses().filter { $0.link == place.uplink.index }.map(\.address))
+      try place.underlayConnection.value.addresses().filter { $0.link == uplink.index }.map(\.address))
     if !place.isSplit {
       facts.underlayRules = facts.overlayRules
       facts.underlayFilters = facts.overlayFilters

@@ -5,7 +5,8 @@ import PacketHeaders
 /// What the kernel knows about the underlay: the uplink and, for every remote
 /// VTEP in use, the route and the next hop's neighbour. No I/O.
 public struct UnderlayState: Sendable {
-  public let uplinkIndex: Int32
+  /// nil: nothing leaves the host.
+  public let uplinkIndex: Int32?
   public private(set) var uplink: Link?
   public private(set) var neighbours: [IPAddress: Neighbour] = [:]
   /// The kernel's answers, as far as it has routes, for the remote VTEPs in use.
@@ -28,7 +29,7 @@ public struct UnderlayState: Sendable {
   public var defaultTTL: UInt8 = 64
   public var localPortRange: ClosedRange<UInt16> = 32768...60999
 
-  public init(uplink: Int32) { self.uplinkIndex = uplink }
+  public init(uplink: Int32?) { self.uplinkIndex = uplink }
 
   public mutating func reset(links: [Link], neighbours: [Neighbour]) {
     uplink = links.first { $0.index == uplinkIndex }

@@ -58,7 +58,7 @@ struct World {
 
   var context: TableContext {
     TableContext(
-      slots: slots, uplinkIndex: 9, overlayIsServed: isServed,
+      slots: slots, overlayIsServed: isServed,
       route: { [routeFailure] key in
         if let routeFailure { throw routeFailure }
         return RouteDecision(
