@@ -20,18 +20,34 @@ extension Engine {
         "redirecting bursts takes longer than the sockets do (containers leave thousands of packets unread?), or fails: "
           + "they leave by the sockets for a second each time; `culvert stats` counts it")
     }
+    let isChanged = checkPortEnds(try tier.objection(toDomain: domain))
+    uplink?.check(now: Clock.monotonicNanoseconds)
+    if isChanged || isAttemptDue || hasUplink != hadUplink { try reconcile() }
+  }
+
+  /// The same at once for containers that have just changed something: what a container with a larger MTU sends
+  /// meanwhile would be lost for good, since it is no segment any more.
+  func checkEnds(_ reception: ForeignLinkMonitor.Reception) throws {
+    let isChanged = checkPortEnds { link in
+      guard case .changed(let places) = reception else { return true }
+      guard let id = link.peerNamespaceID, let index = link.peer else { return false }
+      return places.contains(ForeignLinkMonitor.Place(namespaceID: id, index: index))
+    }
+    if isChanged { try reconcile() }
+  }
+
+  /// Gives back the ports whose end no longer fits, or all for `reason`. Whether there was one.
+  private func checkPortEnds(_ reason: String? = nil, of isMeant: (Link) -> Bool = { _ in true }) -> Bool {
     var isChanged = false
-    let unreachable = try tier.objection(toDomain: domain)
-    for (index, port) in ports where port.slot != nil && port.reason == nil {
-      guard let reason = unreachable ?? objection(to: port.link, peer: port.peer) else {
+    for (index, port) in ports where port.slot != nil && port.reason == nil && isMeant(port.link) {
+      guard let reason = reason ?? objection(to: port.link, peer: port.peer) else {
         recheck(port.link, slot: port.slot!)
         continue
       }
       backOff(index, reason)
       isChanged = true
     }
-    uplink?.check(now: Clock.monotonicNanoseconds)
-    if isChanged || isAttemptDue || hasUplink != hadUplink { try reconcile() }
+    return isChanged
   }
 
   /// A pause is over.

@@ -15,6 +15,7 @@ extension Engine: OverlaySession {
       + (place.isSplit ? [place.underlayMonitor.value.descriptor] : [])
       + (place.errors.map { [$0.value.descriptor] } ?? [])
       + (place.encryption.map { [$0.value.descriptor] } ?? [])
+      + (place.peers.map { [$0.value.descriptor] } ?? [])
   }
 
   func handle(readable descriptor: Int32) throws {
@@ -28,6 +29,8 @@ extension Engine: OverlaySession {
       // Not a second in the clear.
       encryption.value.drain()
       try checkPolicy()
+    } else if let peers = place.peers, descriptor == peers.value.descriptor {
+      try checkEnds(peers.value.receive())
     }
     try tier.commit()
   }

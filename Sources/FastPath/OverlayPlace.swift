@@ -25,6 +25,8 @@ final class OverlayPlace {
   let errors: Box<ErrorMonitor>?
   /// Changes of IPsec's policies; nil where the kernel has none.
   let encryption: Box<IPsecMonitor>?
+  /// Changes of the containers' ends of their veth pairs; nil where that is not permitted.
+  let peers: Box<ForeignLinkMonitor>?
   private let underlayNamespace: Box<NetworkNamespace>?
   /// By something that can be seen from here.
   private let underlayWasHeld: Bool
@@ -56,6 +58,7 @@ final class OverlayPlace {
     identity = here.identity
     // Followed before it is dumped, so that no change falls between.
     overlayMonitor = Box(try RouteMonitor())
+    peers = try Self.followPeers()
     overlayConnection = Box(try RouteConnection())
     let links = try overlayConnection.value.links()
     (bridge, vxlan) = try Self.devices(named: options.overlay, in: links)
@@ -97,6 +100,15 @@ final class OverlayPlace {
           + "name the interface that the VXLAN packets leave by.", status: .usage)
     }
     self.uplink = uplink
+  }
+
+  private static func followPeers() throws -> Box<ForeignLinkMonitor>? {
+    do {
+      return try ForeignLinkMonitor.open()
+    } catch let failure as Failure where failure.errno == .notPermitted {
+      // They are looked at once a second in any case.
+      return nil
+    }
   }
 
   private static func devices(named name: String, in links: [Link]) throws -> (bridge: Link, vxlan: Link?) {

@@ -53,6 +53,23 @@ struct MonitorTests {
     }
   }
 
+  @Test func changesOfAVethsPeerInAnotherNamespaceAreAnnounced() throws {
+    let other = try TestNamespace()
+    try NetworkNamespace.makeAnonymous().run {
+      try sh("ip link add v0 type veth peer name eth0 netns \(other.path)")
+      let port = try RouteConnection().link(named: "v0")
+      let peer = ForeignLinkMonitor.Place(
+        namespaceID: try #require(port.peerNamespaceID), index: try #require(port.peer))
+      let monitor = try ForeignLinkMonitor.open()
+      try sh("ip link set v0 mtu 1400")
+      #expect(try monitor.value.receive() == .changed([]), "its own namespace's are the route monitor's")
+      _ = try other.run { try sh("ip link set eth0 mtu 1400") }
+      #expect(try monitor.value.receive() == .changed([peer]))
+      _ = try other.run { try sh("ethtool -K eth0 tx off") }
+      #expect(try monitor.value.receive() == .changed([peer]))
+    }
+  }
+
   @Test func manyChangesArriveInOrder() throws {
     try NetworkNamespace.makeAnonymous().run {
       let route = try RouteConnection()

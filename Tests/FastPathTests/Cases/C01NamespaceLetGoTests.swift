@@ -23,36 +23,32 @@ struct C01NamespaceLetGoTests {
   }
 
   @Test(arguments: Tier.allCases) func aDeletedContainersVethGoesAndNobodyAnswers(tier: Tier) throws {
-    try known("case 01: a socket keeps the namespace", in: [.xdp, .afxdp], tier) {
-      let kernel = try sameAsKernel(tier) { side in
-        let overlay = try TestOverlay(ipv6: false)
-        try overlay.ping("a1", "b1")
-        let service = try side.start(overlay)
-        #expect(try overlay.answers("b1", "a1", count: 3) == 3)
-        let seen = try seen(overlay)
-        try service?.stop()
-        return seen
-      }
-      #expect(kernel == Seen(portIsGone: true, answers: 0))
+    let kernel = try sameAsKernel(tier) { side in
+      let overlay = try TestOverlay(ipv6: false)
+      try overlay.ping("a1", "b1")
+      let service = try side.start(overlay)
+      #expect(try overlay.answers("b1", "a1", count: 3) == 3)
+      let seen = try seen(overlay)
+      try service?.stop()
+      return seen
     }
+    #expect(kernel == Seen(portIsGone: true, answers: 0))
   }
 
   /// Who does not run cannot close anything either.
   @Test(arguments: Tier.allCases) func alsoWhileTheProcessIsStopped(tier: Tier) throws {
-    try known("case 01: a socket keeps the namespace", in: [.xdp, .afxdp], tier) {
-      let overlay = try TestOverlay(ipv6: false)
-      try overlay.ping("a1", "b1")
-      let path = overlay.hosts["a"]!.path
-      let culvert = try DeathTests.culvert
-      try shell(culvert, "up", "--overlay", "br0", "--netns", path, "--tier", tier.rawValue, "--detach")
-      let pid = try #require(try DeathTests().status(overlay, "a").first).pid
-      kill(pid, SIGSTOP)
-      defer {
-        kill(pid, SIGCONT)
-        _ = try? shell(culvert, "down", "--netns", path)
-      }
-      #expect(try seen(overlay) == Seen(portIsGone: true, answers: 0))
+    let overlay = try TestOverlay(ipv6: false)
+    try overlay.ping("a1", "b1")
+    let path = overlay.hosts["a"]!.path
+    let culvert = try DeathTests.culvert
+    try shell(culvert, "up", "--overlay", "br0", "--netns", path, "--tier", tier.rawValue, "--detach")
+    let pid = try #require(try DeathTests().status(overlay, "a").first).pid
+    kill(pid, SIGSTOP)
+    defer {
+      kill(pid, SIGCONT)
+      _ = try? shell(culvert, "down", "--netns", path)
     }
+    #expect(try seen(overlay) == Seen(portIsGone: true, answers: 0))
   }
 
   /// The pair's far end goes into another container, which the kernel serves as it did the first.
@@ -83,27 +79,25 @@ struct C01NamespaceLetGoTests {
 
   /// The far end in the host's own namespace, where a redirect to the peer has nowhere to go.
   @Test(arguments: Tier.allCases) func anInterfaceThatMovesIntoTheHostIsServedThere(tier: Tier) throws {
-    try known("case 01: a peer in the host itself", in: [.tc], tier) {
-      let kernel = try sameAsKernel(tier) { side in
-        let overlay = try TestOverlay(ipv6: false)
-        try overlay.ping("a1", "b1")
-        let (a1, b1) = (overlay.containers["a1"]!, overlay.containers["b1"]!)
-        let host = overlay.hosts["a"]!
-        let service = try side.start(overlay)
-        try a1.node.shell("ip link set eth0 down")
-        try a1.node.shell("ip link set eth0 name inside")
-        try a1.node.shell("ip link set inside netns \(host.path)")
-        try host.shell("ip link set inside up")
-        try host.shell("ip addr add \(a1.ipv4)/16 dev inside")
-        try host.shell("ip neigh replace \(b1.ipv4) lladdr \(b1.macText) dev inside nud permanent")
-        try host.shell("ip link set va1 up")
-        _ = try host.answers(b1.ipv4, count: 2)
-        let answers = try host.answers(b1.ipv4, count: 5)
-        try service?.stop()
-        return answers
-      }
-      #expect(kernel == 5)
+    let kernel = try sameAsKernel(tier) { side in
+      let overlay = try TestOverlay(ipv6: false)
+      try overlay.ping("a1", "b1")
+      let (a1, b1) = (overlay.containers["a1"]!, overlay.containers["b1"]!)
+      let host = overlay.hosts["a"]!
+      let service = try side.start(overlay)
+      try a1.node.shell("ip link set eth0 down")
+      try a1.node.shell("ip link set eth0 name inside")
+      try a1.node.shell("ip link set inside netns \(host.path)")
+      try host.shell("ip link set inside up")
+      try host.shell("ip addr add \(a1.ipv4)/16 dev inside")
+      try host.shell("ip neigh replace \(b1.ipv4) lladdr \(b1.macText) dev inside nud permanent")
+      try host.shell("ip link set va1 up")
+      _ = try host.answers(b1.ipv4, count: 2)
+      let answers = try host.answers(b1.ipv4, count: 5)
+      try service?.stop()
+      return answers
     }
+    #expect(kernel == 5)
   }
 
   /// Docker's: the namespace of bridge and VXLAN device goes, and nobody behind it answers any more.
@@ -121,12 +115,7 @@ struct C01NamespaceLetGoTests {
       return [isGone, answers == 0]
     }
     #expect(try seen(.kernel) == [true, true])
-    try known(
-      "case 01: the service's own threads and sockets are in the overlay's namespace", in: [.xdp, .afxdp],
-      tier
-    ) {
-      let ours = try seen(.tier(tier))
-      #expect(ours == [true, true])
-    }
+    let ours = try seen(.tier(tier))
+    #expect(ours == [true, true])
   }
 }

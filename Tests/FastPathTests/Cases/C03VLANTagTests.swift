@@ -37,71 +37,67 @@ struct C03VLANTagTests {
 
   @Test(arguments: [[0x81, 0x00], [0x88, 0xa8]] as [[UInt8]], Tier.allCases)
   func taggedFramesOfAContainerArriveTagged(type: [UInt8], tier: Tier) throws {
-    try known("case 03: the tag is beside the frame", in: [.xdp, .afxdp], tier) {
-      let kernel = try sameAsKernel(tier) { side in
-        let overlay = try TestOverlay(ipv6: false)
-        let one = try behind(overlay.containers["a1"]!, 1)
-        let other = try behind(overlay.containers["b1"]!, 2)
-        let sender = Box(try one.node.open { try PacketSocket(interface: "eth0") })
-        let receiver = Box(try other.node.open { try PacketSocket(interface: "eth0") })
-        let service = try side.start(overlay)
-        var packet = TestPacket(.udp4, from: 1, source: one.mac, to: 2, destination: other.mac)
-        var answer = TestPacket(.udp4, from: 2, source: other.mac, to: 1, destination: one.mac)
-        answer.payload = [9]
-        // Everybody learns, tagged and untagged, where both are.
-        try receiver.value.send(answer.bytes)
-        try sender.value.send(packet.bytes)
-        _ = receiver.value.receive { $0 == packet.bytes }
-        for number in 0..<20 as Range<UInt8> {
-          packet.payload = [UInt8](repeating: number, count: 100)
-          try sender.value.send(tag(packet.bytes, type))
-        }
-        let frames = receiver.value.receive(21) { Array($0[6..<12]) == one.mac }
-        try service?.stop()
-        return Seen(
-          tagged: frames.filter { Array($0[12..<16]) == type + [0, 10] }.count,
-          untagged: frames.filter { Array($0[12..<14]) == [8, 0] }.count)
+    let kernel = try sameAsKernel(tier) { side in
+      let overlay = try TestOverlay(ipv6: false)
+      let one = try behind(overlay.containers["a1"]!, 1)
+      let other = try behind(overlay.containers["b1"]!, 2)
+      let sender = Box(try one.node.open { try PacketSocket(interface: "eth0") })
+      let receiver = Box(try other.node.open { try PacketSocket(interface: "eth0") })
+      let service = try side.start(overlay)
+      var packet = TestPacket(.udp4, from: 1, source: one.mac, to: 2, destination: other.mac)
+      var answer = TestPacket(.udp4, from: 2, source: other.mac, to: 1, destination: one.mac)
+      answer.payload = [9]
+      // Everybody learns, tagged and untagged, where both are.
+      try receiver.value.send(answer.bytes)
+      try sender.value.send(packet.bytes)
+      _ = receiver.value.receive { $0 == packet.bytes }
+      for number in 0..<20 as Range<UInt8> {
+        packet.payload = [UInt8](repeating: number, count: 100)
+        try sender.value.send(tag(packet.bytes, type))
       }
-      #expect(kernel == Seen(tagged: 20, untagged: 0))
+      let frames = receiver.value.receive(21) { Array($0[6..<12]) == one.mac }
+      try service?.stop()
+      return Seen(
+        tagged: frames.filter { Array($0[12..<16]) == type + [0, 10] }.count,
+        untagged: frames.filter { Array($0[12..<14]) == [8, 0] }.count)
     }
+    #expect(kernel == Seen(tagged: 20, untagged: 0))
   }
 
   /// A tagged VXLAN frame is none for this uplink: a switch hands it over with the tag beside it.
   @Test(arguments: Tier.allCases) func taggedOuterFramesAreNotDecapsulated(tier: Tier) throws {
-    try known("case 03: the tag is beside the frame", in: [.xdp, .afxdp], tier) {
-      let kernel = try sameAsKernel(tier) { side in
-        let overlay = try TestOverlay(ipv6: false)
-        try overlay.ping("a1", "b1")
-        let (a1, b1) = (overlay.containers["a1"]!, overlay.containers["b1"]!)
-        let host = overlay.hosts["b"]!
-        // One of the kernel's own, and what it becomes with a tag.
-        let wire = Box(try overlay.hosts["a"]!.open { try PacketSocket(interface: "eth0") })
-        let inner = overlay.packet(.udp4, "b1", "a1").bytes
-        let sender = Box(try b1.node.open { try PacketSocket(interface: "eth0") })
-        try sender.value.send(inner)
-        let plain = try #require(
-          wire.value.receive { $0.count == inner.count + 50 && Array($0[50...]) == inner })
-        // Host b becomes a switch with a port to inject at.
-        try host.shell("ip link del vx0")
-        try host.shell("ip addr flush dev eth0")
-        try host.shell("ip link add sw type bridge mcast_snooping 0")
-        try host.shell("ip link set sw up")
-        try host.shell("ip link set eth0 master sw")
-        try host.shell("ip link add port type veth peer name inject")
-        try host.shell("ip link set port master sw up")
-        try host.shell("ip link set inject up")
-        let injector = Box(try host.open { try PacketSocket(interface: "inject") })
-        let receiver = Box(try a1.node.open { try PacketSocket(interface: "eth0") })
-        let service = try side.start(overlay)
-        // Untagged, to see that the way is open.
-        try injector.value.send(plain)
-        let open = receiver.value.receive { $0 == inner } != nil
-        for _ in 0..<10 { try injector.value.send(tag(plain, [0x81, 0])) }
-        let arrived = receiver.value.receive(10) { $0 == inner }.count
-        try service?.stop()
-        return Seen(tagged: arrived, untagged: open ? 1 : 0)
-      }
-      #expect(kernel == Seen(tagged: 0, untagged: 1))
+    let kernel = try sameAsKernel(tier) { side in
+      let overlay = try TestOverlay(ipv6: false)
+      try overlay.ping("a1", "b1")
+      let (a1, b1) = (overlay.containers["a1"]!, overlay.containers["b1"]!)
+      let host = overlay.hosts["b"]!
+      // One of the kernel's own, and what it becomes with a tag.
+      let wire = Box(try overlay.hosts["a"]!.open { try PacketSocket(interface: "eth0") })
+      let inner = overlay.packet(.udp4, "b1", "a1").bytes
+      let sender = Box(try b1.node.open { try PacketSocket(interface: "eth0") })
+      try sender.value.send(inner)
+      let plain = try #require(
+        wire.value.receive { $0.count == inner.count + 50 && Array($0[50...]) == inner })
+      // Host b becomes a switch with a port to inject at.
+      try host.shell("ip link del vx0")
+      try host.shell("ip addr flush dev eth0")
+      try host.shell("ip link add sw type bridge mcast_snooping 0")
+      try host.shell("ip link set sw up")
+      try host.shell("ip link set eth0 master sw")
+      try host.shell("ip link add port type veth peer name inject")
+      try host.shell("ip link set port master sw up")
+      try host.shell("ip link set inject up")
+      let injector = Box(try host.open { try PacketSocket(interface: "inject") })
+      let receiver = Box(try a1.node.open { try PacketSocket(interface: "eth0") })
+      let service = try side.start(overlay)
+      // Untagged, to see that the way is open.
+      try injector.value.send(plain)
+      let open = receiver.value.receive { $0 == inner } != nil
+      for _ in 0..<10 { try injector.value.send(tag(plain, [0x81, 0])) }
+      let arrived = receiver.value.receive(10) { $0 == inner }.count
+      try service?.stop()
+      return Seen(tagged: arrived, untagged: open ? 1 : 0)
     }
+    #expect(kernel == Seen(tagged: 0, untagged: 1))
   }
 }

@@ -8,7 +8,6 @@ import Testing
 /// what a container sends elsewhere leaves it in segments as large as before.
 @Suite(.serialized, .enabled(if: mayUseKernel, Comment(rawValue: needsRoot)))
 struct C16DoNoHarmTests {
-  static let case16: Comment = "case 16: programs and offload changes stay where nothing is carried"
 
   /// Mean bytes of what a1's port receives from it during a transfer.
   private func meanBytes(_ overlay: TestOverlay, to node: TestNode, _ address: String) throws -> Double {
@@ -35,10 +34,8 @@ struct C16DoNoHarmTests {
     try overlay.filterBridged(true, on: "a")
     let before = try overlay.containers["a1"]!.node.features(of: "eth0")
     let service = try overlay.start("a") { $0.tier = tier }
-    try known(Self.case16, in: [.xdp, .afxdp], tier) {
-      let untouched = try eventually(2) { try isUntouched(overlay, before) }
-      #expect(untouched)
-    }
+    let untouched = try eventually(2) { try isUntouched(overlay, before) }
+    #expect(untouched)
     // Taken when the reason is gone, given back when it returns.
     try overlay.filterBridged(false, on: "a")
     let isServed = try eventually {
@@ -46,10 +43,8 @@ struct C16DoNoHarmTests {
     }
     #expect(isServed)
     try overlay.filterBridged(true, on: "a")
-    try known(Self.case16, in: [.xdp, .afxdp], tier) {
-      let isGivenBack = try eventually(3) { try isUntouched(overlay, before) }
-      #expect(isGivenBack)
-    }
+    let isGivenBack = try eventually(3) { try isUntouched(overlay, before) }
+    #expect(isGivenBack)
     try service.stop()
     #expect(try isUntouched(overlay, before))
   }
@@ -63,10 +58,8 @@ struct C16DoNoHarmTests {
     let kernel = try meanBytes(overlay, to: host, "198.19.0.250")
     #expect(kernel > 5000)
     let service = try overlay.start("a") { $0.tier = tier }
-    try known(Self.case16, in: [.xdp, .afxdp], tier) {
-      let isLarge = try eventually(6) { try meanBytes(overlay, to: host, "198.19.0.250") > kernel / 2 }
-      #expect(isLarge)
-    }
+    let isLarge = try eventually(6) { try meanBytes(overlay, to: host, "198.19.0.250") > kernel / 2 }
+    #expect(isLarge)
     try service.stop()
   }
 

@@ -39,12 +39,6 @@ func sameAsKernel<T: Equatable>(
   return kernel
 }
 
-/// `body`, which fails today in the tiers of `tiers`: `why` names the case.
-func known(_ why: Comment, in tiers: Set<Tier>, _ tier: Tier, _ body: () throws -> Void) rethrows {
-  guard tiers.contains(tier) else { return try body() }
-  withKnownIssue(why, isIntermittent: true) { try body() }
-}
-
 extension Stats {
   /// Over all ports.
   var forwarded: Count {
