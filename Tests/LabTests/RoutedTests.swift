@@ -155,4 +155,36 @@ struct RoutedTests {
     usleep(1_500_000)
     for (one, other) in zip(before, try counters()) { #expect(one == other) }
   }
+
+  /// What host A's rules ask, of its containers' packets.
+  private func demand() throws -> String {
+    let links = try RouteConnection().links()
+    let overlay = try #require(links.first { $0.kind == "vxlan" })
+    let bridge = links.first { $0.kind == "bridge" }
+    let ports = links.filter { bridge == nil ? $0.name.hasPrefix("cali") : $0.master == bridge?.index }
+    #expect(ports.count == 3)
+    func device(_ link: Link) -> ForwardPath.Device { .init(name: link.name, index: link.index) }
+    let path = ForwardPath(
+      containers: (bridge.map { [$0] } ?? ports).map(device), bridgePorts: bridge == nil ? [] : ports.map(device),
+      overlay: device(overlay))
+    return switch path.demand(of: try NetfilterReader().rules()) {
+    case .nothing: "nothing"
+    case .connections: "connections"
+    case .someConnections(let objection): "some: \(objection.effect) in \(objection.ruleChain)"
+    case .eachPacket(let objection): "each: \(objection.effect) in \(objection.ruleChain)"
+    }
+  }
+
+  /// For a fast path: they decide by connection, and accept each that is established.
+  @Test(arguments: networks) func theChainsDecideByConnection(network: LabSpec.Network) throws {
+    let lab = try Lab.make(LabSpec(network, containers: 3))
+    try lab.node("hostA").run {
+      #expect(try demand() == "connections")
+      // Of the user's, before them.
+      try sh("nft insert rule ip filter FORWARD tcp dport 25 drop")
+      #expect(try demand() == "some: drops in FORWARD")
+      try sh("nft insert rule ip filter FORWARD limit rate over 1000/second drop")
+      #expect(try demand() == "each: drops by a limit in FORWARD")
+    }
+  }
 }

@@ -98,13 +98,20 @@ extension FilterRule.Verdict {
 extension FilterRule.Expression {
   private static let loads: [String: Int] = [
     // By the number of the attribute that names the register.
-    "fib": 1, "rt": 1, "osf": 1, "xfrm": 1, "numgen": 1, "socket": 2, "hash": 2, "tunnel": 2,
+    "rt": 1, "osf": 1, "xfrm": 1, "numgen": 1, "socket": 2, "tunnel": 2,
   ]
   private static let effects: [String: String] = [
-    "nat": "translates addresses", "masq": "translates addresses", "redir": "redirects",
-    "reject": "rejects", "queue": "hands packets to user space", "log": "logs", "tproxy": "redirects to a proxy",
+    "queue": "hands packets to user space", "log": "logs", "tproxy": "redirects to a proxy",
     "synproxy": "answers connections", "dup": "duplicates", "fwd": "sends to another device",
-    "flow_offload": "offloads flows", "dynset": "updates a set", "objref": "uses a named object",
+    "flow_offload": "offloads flows", "dynset": "updates a set",
+  ]
+  private static let connectionEffects: [String: String] = [
+    "nat": "translates addresses", "masq": "translates addresses", "redir": "redirects",
+  ]
+  /// NFT_CT_*: what each packet changes.
+  private static let changing: [UInt32: String] = [
+    5: "a connection's expiration", 14: "a connection's packets", 15: "a connection's bytes",
+    16: "a connection's average packet",
   ]
 
   /// nil where there is nothing to say: an expression without a name.
@@ -130,23 +137,31 @@ extension FilterRule.Expression {
       return .payload(base: base, offset: Int(offset), count: Int(count), into: into)
     case "meta":
       guard fields.number(3) == nil else {
-        return .effect(fields.number(2) == 3 ? "sets the mark" : "sets what the kernel notes of packets")
+        if fields.number(2) == 3, let from = fields.register(3) { return .storeMark(from: from) }
+        return .effect("sets what the kernel notes of packets")
       }
       guard let into = fields.register(1), let key = fields.number(2) else { return unknown() }
       return .meta(key: key, into: into)
     case "ct":
-      guard fields.number(4) == nil else { return .effect("sets what conntrack notes") }
+      guard fields.number(4) == nil else { return .connectionEffect("sets what conntrack notes") }
+      guard let into = fields.register(1), let key = fields.number(2) else { return unknown() }
+      return key == 0 ? .connectionState(into: into) : .load(into: into, count: 16, perPacket: changing[key])
+    case "fib":
       guard let into = fields.register(1) else { return unknown() }
-      return fields.number(2) == 0 ? .connectionState(into: into) : .load(into: into, count: 16)
+      return .route(into: into, result: fields.number(2) ?? 0, flags: fields.number(3) ?? 0)
+    case "hash":
+      guard let into = fields.register(2) else { return unknown() }
+      guard let from = fields.register(1) else { return .load(into: into, count: 16, perPacket: nil) }
+      return .derive(from: from, into: into, count: Int(fields.number(3) ?? 4))
     case "exthdr":
       guard fields.number(7) == nil, let into = fields.register(1) else { return .effect("changes packets") }
-      return .load(into: into, count: 16)
+      return .load(into: into, count: 16, perPacket: "options or extension headers")
     case "bitwise":
       guard let from = fields.register(1), let into = fields.register(2), let count = fields.number(3) else {
         return unknown()
       }
       // NFT_BITWISE_MASK_XOR; shifts, and what came later, are not followed.
-      guard (fields.number(6) ?? 0) == 0 else { return .load(into: into, count: Int(count)) }
+      guard (fields.number(6) ?? 0) == 0 else { return .derive(from: from, into: into, count: Int(count)) }
       return .bitwise(
         from: from, into: into, count: Int(count), mask: try fields.value(4), xor: try fields.value(5))
     case "byteorder":
@@ -175,18 +190,38 @@ extension FilterRule.Expression {
     case "target": return target(fields.string(1), fields.bytes(3), UInt8(truncatingIfNeeded: fields.number(2) ?? 0))
     case "counter", "last": return .counter
     case "notrack": return .harmless
-    case "limit", "quota", "connlimit": return .stateful
+    case "limit": return .stateful("a limit")
+    case "quota": return .stateful("a quota")
+    case "connlimit": return .stateful("a limit of connections")
+    case "reject": return .reject
+    case "objref": return object(fields.number(1))
     default:
       if let effect = effects[name] { return .effect(effect) }
+      if let effect = connectionEffects[name] { return .connectionEffect(effect) }
       guard let type = loads[name], let into = fields.register(type) else { return unknown() }
-      return .load(into: into, count: 16)
+      return .load(into: into, count: 16, perPacket: name == "numgen" ? "numbers made for each packet" : nil)
+    }
+  }
+
+  /// NFT_OBJECT_*, named in the rule; without a number a map names it.
+  private static func object(_ type: UInt32?) -> Self {
+    switch type {
+    case 1: .counter
+    case 2: .stateful("a quota")
+    case 4: .stateful("a limit")
+    case 5: .stateful("a limit of connections")
+    case 3, 7, 9: .connectionEffect("sets what conntrack notes")
+    default: .effect("uses a named object")
     }
   }
 
   private static let targets: [String: String] = [
+    "LOG": "logs", "NFLOG": "logs", "MARK": "sets the mark", "NFQUEUE": "hands packets to user space",
+    "TPROXY": "redirects to a proxy", "TEE": "duplicates",
+  ]
+  private static let connectionTargets: [String: String] = [
     "DNAT": "translates addresses", "SNAT": "translates addresses", "MASQUERADE": "translates addresses",
-    "NETMAP": "translates addresses", "REDIRECT": "redirects", "REJECT": "rejects", "LOG": "logs",
-    "NFLOG": "logs", "MARK": "sets the mark", "CONNMARK": "sets marks", "NFQUEUE": "hands packets to user space",
+    "NETMAP": "translates addresses", "REDIRECT": "redirects", "CT": "does CT",
   ]
 
   /// A target of iptables that is no verdict.
@@ -199,6 +234,12 @@ extension FilterRule.Expression {
     if name == "MARK", revision == 2, info.count >= 8 {
       return .setMark(value: Array(info[0..<4]), mask: Array(info[4..<8]))
     }
+    if name == "REJECT" { return .reject }
+    // struct xt_connmark_tginfo1: XT_CONNMARK_SET, _SAVE, _RESTORE
+    if name == "CONNMARK" {
+      return info.count >= 13 && info[12] < 2 ? .connectionEffect("sets marks") : .restoreMark
+    }
+    if let effect = connectionTargets[name] { return .connectionEffect(effect) }
     return .effect(targets[name] ?? "does \(name)")
   }
 }

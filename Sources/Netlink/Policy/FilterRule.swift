@@ -12,8 +12,13 @@ public struct FilterRule: Sendable, Hashable {
     case payload(base: UInt32, offset: Int, count: Int, into: Int)
     case meta(key: UInt32, into: Int)
     case connectionState(into: Int)
-    /// Bytes of which nothing is known beforehand.
-    case load(into: Int, count: Int)
+    /// Bytes of which nothing is known beforehand; `perPacket` names them where they need not be the same for each of
+    /// a connection's packets in one direction.
+    case load(into: Int, count: Int, perPacket: String?)
+    /// Made of others in a way that is not followed.
+    case derive(from: Int, into: Int, count: Int)
+    /// NFTA_FIB_RESULT and NFTA_FIB_FLAGS.
+    case route(into: Int, result: UInt32, flags: UInt32)
     case bitwise(from: Int, into: Int, count: Int, mask: [UInt8], xor: [UInt8])
     case swap(from: Int, into: Int, count: Int, size: Int)
     case constant([UInt8], into: Int)
@@ -23,13 +28,19 @@ public struct FilterRule: Sendable, Hashable {
     case verdict(Verdict)
     /// Of iptables, translated by nobody.
     case match(name: String, revision: UInt32, info: [UInt8])
-    /// May hold or not, by what happened before.
-    case stateful
+    /// May hold or not, by what packets came before.
+    case stateful(String)
     /// Neither decides nor changes anything; a rule of nothing else is there to count.
     case counter
     case harmless
     /// The bits of `mask` are cleared, those of `value` changed.
     case setMark(value: [UInt8], mask: [UInt8])
+    case storeMark(from: Int)
+    /// From the connection's, as CONNMARK does.
+    case restoreMark
+    case reject
+    /// What it does to a connection's first packet, or to what the kernel notes of the connection.
+    case connectionEffect(String)
     /// What it does to a packet that gets so far.
     case effect(String)
   }

@@ -30,6 +30,9 @@ public struct FilterSet: Sendable, Hashable {
       && !(flags & Flags.interval != 0 && flags & Flags.concatenation != 0)
   }
 
+  /// Elements come and go without a transaction: they time out, or rules add them.
+  var changesByItself: Bool { flags & (Flags.timeout | Flags.evaluated) != 0 }
+
   /// nil where it cannot be told. The verdicts are those that may come of it.
   func find(_ registers: PacketBits, at place: Int) -> (isThere: Certainty, verdicts: [FilterRule.Verdict])? {
     guard isPlain else { return nil }

@@ -26,7 +26,10 @@ extension Ruleset {
 private struct LegacyTable {
   private let bytes: [UInt8]
   private let hooks: [UInt32: Int]
+  private let table: String
 
+  /// NF_IP_PRI_*; those of nat are by hook, and no matter.
+  private static let priorities: [String: Int32] = ["raw": -300, "mangle": -150, "security": 50]
   private static let names: [UInt32: String] = [
     0: "PREROUTING", 1: "INPUT", 2: "FORWARD", 3: "OUTPUT", 4: "POSTROUTING",
   ]
@@ -56,6 +59,7 @@ private struct LegacyTable {
         hooks[hook] = Int(info.number(36 + 4 * Int(hook)))
       }
       self.hooks = hooks
+      table = name
       return
     }
     return nil
@@ -91,7 +95,9 @@ private struct LegacyTable {
     for entry in entries {
       if let name = starts[entry.offset] {
         current = name
-        content.chains[name] = Ruleset.Chain(name: name, hook: hooks.first { $0.value == entry.offset }?.key)
+        content.chains[name] = Ruleset.Chain(
+          name: name, hook: hooks.first { $0.value == entry.offset }?.key, type: table == "nat" ? "nat" : "filter",
+          priority: Self.priorities[table] ?? 0)
       }
       // The last entry is the table's end.
       guard entry.chain == nil, content.chains[current] != nil else { continue }
@@ -173,7 +179,10 @@ private struct LegacyTable {
       compare([UInt8(number & 0xff)], [0xff], .meta(key: 16, into: 16), isInverted: inverted & 0x40 != 0)
     }
     // IPT_F_FRAG: of fragments but the first.
-    if bytes[offset + 82] & 1 != 0 { all.append(.stateful) }
+    if bytes[offset + 82] & 1 != 0 {
+      compare(
+        [0, 0], [0x1f, 0xff], .payload(base: 1, offset: 6, count: 2, into: 16), isInverted: inverted & 0x20 == 0)
+    }
     return all
   }
 }

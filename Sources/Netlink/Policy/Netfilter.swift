@@ -89,11 +89,15 @@ enum Netfilter {
     // NFT_MSG_GETSET
     try dump(socket, 10, "sets", reset: { sets = [:] }) { payload throws(Failure) in
       let (table, name, set) = try FilterSet.parse(payload)
-      if set.isPlain, wanted[table]?.contains(name) == true { sets[table, default: [:]][name] = set }
+      if wanted[table]?.contains(name) == true { sets[table, default: [:]][name] = set }
     }
     for (table, some) in sets {
       for (name, set) in some {
         var set = set
+        guard set.isPlain else {
+          rules.tables[table]?.sets[name] = set
+          continue
+        }
         // NFT_MSG_GETSETELEM
         var request = try Request(subsystem | 13)
         request.append(header: UInt32(Ruleset.number(ofFamily: table.family)))
@@ -160,6 +164,7 @@ extension Ruleset.Chain {
         try attribute.nested.forEach { hook throws(Failure) in
           switch hook.type {
           case 1: chain.hook = try hook.bigEndian()
+          case 2: chain.priority = Int32(bitPattern: try hook.bigEndian(UInt32.self))
           case 3: chain.devices.append(hook.string)
           case 4:
             // NFTA_DEVICE_PREFIX (2) stands for every device whose name begins so.
@@ -171,6 +176,7 @@ extension Ruleset.Chain {
         }
       // NF_ACCEPT is 1
       case 5: chain.drops = try attribute.bigEndian(UInt32.self) != 1
+      case 7: chain.type = attribute.string
       default: break
       }
     }

@@ -19,6 +19,9 @@ public enum Certainty: Sendable, Hashable {
     return self == .always && other == .always ? .always : .sometimes
   }
 
+  /// One of them holds.
+  func or(_ other: Certainty) -> Certainty { inverted.and(other.inverted).inverted }
+
   init(_ holds: Bool) { self = holds ? .always : .never }
 }
 
@@ -52,6 +55,16 @@ public struct PacketBits: Sendable, Hashable {
   }
 
   var count: Int { value.count }
+
+  /// What packets of either kind have in common.
+  func common(with other: PacketBits) -> PacketBits {
+    var common = self
+    for place in 0..<count {
+      common.known[place] &= other.known[place] & ~(value[place] ^ other.value[place])
+      common.value[place] &= common.known[place]
+    }
+    return common
+  }
 
   mutating func set(_ bits: PacketBits, at offset: Int) {
     for place in 0..<bits.count where offset + place < count {

@@ -33,6 +33,8 @@ public struct PacketShape: Sendable, Hashable {
   var connectionState = PacketBits(unknown: 4)
   var input = Device()
   var output = Device()
+  /// A packet back to its sender would leave by `input`: whoever forwards it has looked.
+  var returnsByInput = false
 
   /// VXLAN over IPv4 between these, leaving or arriving by `uplink`.
   /// - Parameters:

@@ -18,6 +18,10 @@ public struct Ruleset: Sendable, Hashable {
     /// nil where the kernel hands it no packets itself. NF_INET_* for the layer 3 families: 0 prerouting, 1 input,
     /// 2 forward, 3 output, 4 postrouting, 5 ingress (inet). Of "netdev": 0 ingress, 1 egress.
     public var hook: UInt32?
+    /// "filter", "nat" (the kernel hands it the first packets of connections alone), "route".
+    public var type = "filter"
+    /// Chains of one hook get packets in this order.
+    public var priority: Int32 = 0
     /// Of a device's hook; "eth*" is every one that begins so.
     public var devices: [String] = []
     public var drops = false
