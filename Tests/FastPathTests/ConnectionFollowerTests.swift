@@ -194,4 +194,41 @@ struct ConnectionFollowerTests {
       #expect(try Self.entry(tracked.clientPort, to: "198.18.0.2", 5_001)?.isLiberal == true)
     }
   }
+
+  /// Those that rules accept no more lose the mark, and get it back; what else is in a mark stays.
+  @Test func marksFollowTheRules() throws {
+    try Self.inNamespace { namespace in
+      let follower = try ConnectionFollower(in: namespace, addresses: Self.behind)
+      let one = try TrackedConnection(to: "198.18.0.2", 5_001)
+      let other = try TrackedConnection(to: "198.18.0.2", 5_002)
+      try one.exchange()
+      try other.exchange()
+      #expect(try Self.drive(follower) { follower.counters.marked == 2 && follower.isCaughtUp })
+      try shell(
+        ["nft", "-f", "-"],
+        input: "table ip m { chain o { type filter hook output priority 0; ct mark set ct mark or 0x10; }; }")
+      try one.exchange()
+      try other.exchange()
+      func mark(_ tracked: borrowing TrackedConnection, _ port: UInt16) throws -> UInt32? {
+        try Self.entry(tracked.clientPort, to: "198.18.0.2", port)?.mark
+      }
+      follower.judge { $0.original.destinationPort != 5_001 }
+      #expect(!follower.isCaughtUp)
+      #expect(try Self.drive(follower) { follower.isCaughtUp })
+      #expect(try mark(one, 5_001) == 0x10 && mark(other, 5_002) == 0x1010)
+      #expect(follower.counters.withdrawn == 1)
+      #expect(try Self.entry(one.clientPort, to: "198.18.0.2", 5_001)?.isLiberal == true)
+      // New ones too.
+      let third = try TrackedConnection(to: "198.18.0.2", 5_003)
+      follower.judge { $0.original.destinationPort != 5_003 }
+      try third.exchange()
+      #expect(try Self.drive(follower) { follower.isCaughtUp && follower.counters.marked == 3 }, "\(follower.counters)")
+      #expect(try mark(one, 5_001) == 0x1010 && mark(other, 5_002) == 0x1010 && mark(third, 5_003) == 0x10)
+      #expect(follower.counters.refused[.rules] ?? 0 >= 1)
+      follower.judge(by: nil)
+      #expect(try Self.drive(follower) { follower.isCaughtUp })
+      #expect(try mark(third, 5_003) == 0x1010)
+      #expect(follower.counters.withdrawn == 1)
+    }
+  }
 }

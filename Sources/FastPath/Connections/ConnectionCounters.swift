@@ -11,6 +11,8 @@ public struct ConnectionCounters: Sendable, Equatable {
   public var gone: UInt64 = 0
   /// Stay with the kernel, by reason.
   public var refused: [ConnectionRefusal: UInt64] = [:]
+  /// Marked before, and given back to the kernel since rules changed.
+  public var withdrawn: UInt64 = 0
   /// The kernel dropped announcements; the table was read again.
   public var overruns: UInt64 = 0
   /// Reads of the whole table: at the start, and after overruns.
@@ -31,6 +33,8 @@ public enum ConnectionRefusal: String, Sendable, CaseIterable {
   case zone
   /// One of the kernel's own flow tables forwards it.
   case offloaded
+  /// Rules do not certainly accept it.
+  case rules
   /// The kernel did not keep the flag.
   case notKept = "flag-not-kept"
   /// The kernel refused the change.

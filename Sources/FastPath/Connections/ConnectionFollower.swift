@@ -30,6 +30,13 @@ public final class ConnectionFollower {
 
   public private(set) var counters = ConnectionCounters()
 
+  /// Whether rules accept a connection; nil where they accept each that is established.
+  private var accepts: ((ConntrackEntry) -> Bool)?
+  /// Marked ones that rules accept no more.
+  private var withdrawals: [ConntrackTuple] = []
+  /// Rules have changed, and the table has not been read since.
+  private var mustJudge = false
+
   private var monitor: ConntrackMonitor
   private var connection: ConntrackConnection
   private var dump: ConntrackDump
@@ -83,12 +90,26 @@ public final class ConnectionFollower {
 
   /// CLOCK_MONOTONIC ns of the next `tick`; 0 where there is work now, `.max` for none.
   public var deadline: UInt64 {
-    if !pending.isEmpty { return 0 }
+    if !pending.isEmpty || !withdrawals.isEmpty { return 0 }
     return min(dump.isRunning ? .max : dumpDue ?? .max, lateDump ?? .max)
   }
 
-  /// Whether everything that was known at the start has been looked at.
-  public var isCaughtUp: Bool { counters.dumps > 0 && !dump.isRunning && pending.isEmpty }
+  /// Whether everything that was known at the start, and when rules changed, has been looked at.
+  public var isCaughtUp: Bool {
+    counters.dumps > 0 && !dump.isRunning && pending.isEmpty && withdrawals.isEmpty && !mustJudge
+  }
+
+  /// From now on only connections that `accepts` says so of are marked; nil: each that is established. The table is
+  /// read again, and marks are taken back. Until `isCaughtUp` a mark may still be of a connection that is not accepted.
+  public func judge(by accepts: ((ConntrackEntry) -> Bool)?) {
+    guard accepts != nil || self.accepts != nil else { return }
+    self.accepts = accepts
+    mustJudge = true
+    pending = []
+    waiting = []
+    // One that is running has been looked at by what was accepted before.
+    dumpDue = 0
+  }
 
   /// Other addresses concern the overlay by now; the table is read again for those that are new.
   public func follow(_ addresses: Set<AddressPrefix>) throws(Failure) {
@@ -104,15 +125,14 @@ public final class ConnectionFollower {
     events.removeAll(keepingCapacity: true)
     let reception = try monitor.receive(into: &events, rounds: Self.batches)
     for case .update(let entry) in events { consider(entry) }
-    if reception == .overrun {
-      counters.overruns += 1
-      dumpDue = dumpDue ?? Clock.monotonicNanoseconds + Self.betweenDumps
-    }
+    if reception == .overrun { readAgain() }
     if dump.isRunning {
       defer { if !dump.isRunning { sinceDump = nil } }
-      try dump.receive { entry in
+      let reception = try dump.receive { entry in
         if sinceDump?.contains(entry.original) != true { consider(entry) }
+        withdrawIfRefused(entry)
       }
+      if reception == .overrun { readAgain() }
     }
     try markPending()
   }
@@ -130,21 +150,36 @@ public final class ConnectionFollower {
     try markPending()
   }
 
+  /// Something of what the kernel said was lost.
+  private func readAgain() {
+    counters.overruns += 1
+    mustJudge = mustJudge || accepts != nil
+    dumpDue = dumpDue ?? Clock.monotonicNanoseconds + Self.betweenDumps
+  }
+
   private func startDump() throws(Failure) {
     var selection = ConntrackSelection()
     selection.status = .assured
     selection.protocolNumber = 6
     try dump.start(selection)
     sinceDump = []
+    mustJudge = false
     counters.dumps += 1
   }
 
+  private func withdrawIfRefused(_ entry: ConntrackEntry) {
+    guard let accepts, mark != 0, entry.mark & mark == mark, !accepts(entry) else { return }
+    withdrawals.append(entry.original)
+  }
+
   private func consider(_ entry: ConntrackEntry) {
-    guard filter.accepts(entry), !waiting.contains(entry.original) else { return }
+    guard filter.accepts(entry, mark: mark), !waiting.contains(entry.original) else { return }
     counters.followed += 1
     sinceDump?.insert(entry.original)
     if let refusal = ConnectionRefusal(against: entry) {
       counters.refused[refusal, default: 0] += 1
+    } else if let accepts, !accepts(entry) {
+      counters.refused[.rules, default: 0] += 1
     } else {
       pending.append(entry.original)
       waiting.insert(entry.original)
@@ -152,6 +187,11 @@ public final class ConnectionFollower {
   }
 
   private func markPending() throws(Failure) {
+    for _ in 0..<Self.batches where !withdrawals.isEmpty {
+      let batch = Array(withdrawals.prefix(ConntrackConnection.maximumBatch))
+      withdrawals.removeFirst(batch.count)
+      for case .changed in try connection.clear(mark: mark, of: batch) { counters.withdrawn += 1 }
+    }
     for _ in 0..<Self.batches where !pending.isEmpty {
       let batch = Array(pending.prefix(ConntrackConnection.maximumBatch))
       pending.removeFirst(batch.count)

@@ -104,13 +104,32 @@ extension ConntrackConnection {
   public mutating func makeLiberal(
     _ originals: [ConntrackTuple], mark: UInt32
   ) throws(Failure) -> [Outcome] {
+    try change(originals) { tuple throws(Failure) in try Self.liberalRequest(tuple, mark: mark) }
+  }
+
+  /// Clears `mark`'s bits of each connection's mark and reads it back, as `makeLiberal` does. The connections stay
+  /// liberal, since the kernel has not seen all of their packets.
+  public mutating func clear(
+    mark: UInt32, of originals: [ConntrackTuple]
+  ) throws(Failure) -> [Outcome] {
+    try change(originals) { tuple throws(Failure) in
+      var request = try Self.request(ConntrackMessage.new, tuple)
+      request.put(Int(CTA_MARK.rawValue), UInt32(0))
+      request.put(Int(CTA_MARK_MASK.rawValue), mark.bigEndian)
+      return request
+    }
+  }
+
+  private mutating func change(
+    _ originals: [ConntrackTuple], _ request: (ConntrackTuple) throws(Failure) -> Request
+  ) throws(Failure) -> [Outcome] {
     precondition(originals.count <= Self.maximumBatch)
     guard !originals.isEmpty else { return [] }
     let first = sequence
     sequence &+= UInt32(2 * originals.count)
     var bytes: [UInt8] = []
     for (place, tuple) in originals.enumerated() {
-      let change = try Self.liberalRequest(tuple, mark: mark)
+      let change = try request(tuple)
       let read = try Self.request(ConntrackMessage.get, tuple)
       bytes += change.bytes(sequence: first &+ UInt32(2 * place))
       bytes += read.bytes(sequence: first &+ UInt32(2 * place) &+ 1)

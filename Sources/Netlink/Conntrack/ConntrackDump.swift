@@ -35,8 +35,10 @@ public struct ConntrackDump: ~Copyable {
     isRunning = true
   }
 
-  /// Gives `body` what has arrived, at most some ten thousand entries; `isRunning` says whether more will come.
-  public mutating func receive(_ body: (ConntrackEntry) -> Void) throws(Failure) {
+  /// Gives `body` what has arrived, at most some ten thousand entries; `isRunning` says whether more will come. After an
+  /// overrun none will, and some entries are not known.
+  @discardableResult
+  public mutating func receive(_ body: (ConntrackEntry) -> Void) throws(Failure) -> NetlinkReception {
     let (sequence, selection) = (sequence, selection)
     var ended = false
     let reception: NetlinkReception
@@ -66,5 +68,6 @@ public struct ConntrackDump: ~Copyable {
     }
     // What was lost of a dump cannot be told; no answer of it would follow.
     if ended || reception == .overrun { isRunning = false }
+    return reception
   }
 }

@@ -14,9 +14,12 @@ public struct ConntrackFilter: Hashable, Sendable {
   public init(addresses: Set<AddressPrefix> = []) { self.addresses = addresses }
 
   /// What the kernel's filter says, for entries of a dump.
-  public func accepts(_ entry: ConntrackEntry) -> Bool {
+  /// - Parameter mark: bits without which a liberal one counts too.
+  public func accepts(_ entry: ConntrackEntry, mark: UInt32 = 0) -> Bool {
     guard entry.original.protocolNumber == UInt8(IPPROTO_TCP),
-      entry.status.intersection([.assured, .dying]) == .assured, !entry.isLiberal,
+      entry.status.intersection([.assured, .dying]) == .assured,
+      // An update of something else does not say whether it is.
+      entry.mark & mark != mark || !(entry.isLiberal || entry.tcp == nil && mark != 0),
       entry.tcp == nil || entry.tcp?.state == .established
     else { return false }
     return concerns(entry.original.source) || concerns(entry.reply.source)
