@@ -6,14 +6,18 @@ import LinuxSystem
 struct Down: CulvertCommand {
   static let configuration = CommandConfiguration(
     abstract: "Give the packets back to the kernel and restore what was changed.",
-    discussion:
-      "Ends the fast paths of a namespace. After a crash it restores from the journal what the dead process had set."
+    discussion: """
+      Ends the fast paths of a namespace, and what looks for overlays there; with --overlay only that, which its process \
+      does not serve again by itself. After a crash it restores from the journal what the dead process had set.
+      """
   )
 
   @Option(
     help: "Network namespace of the overlay: a name, a path or a PID (default: this one).",
     completion: .namespaces)
   var netns: String?
+  @Option(help: "Only this overlay, by its bridge or its VXLAN device; may be repeated.")
+  var overlay: [String] = []
   @Flag(help: "In every namespace.")
   var all = false
   @Flag(help: "Print JSON.")
@@ -25,8 +29,10 @@ struct Down: CulvertCommand {
   }
 
   func execute() throws {
-    let directories = try Overlays.directories(namespace: netns, all: all)
-    let records = try Overlays.ended(namespace: netns, all: all)
+    let directories = try Overlays.directories(namespace: netns, all: all, named: overlay)
+    let records = try Overlays.ended(namespace: netns, all: all).filter {
+      overlay.isEmpty || overlay.contains($0.overlay)
+    }
     var ended: [DownResult] = []
     var failures: [Failure] = []
     for directory in directories {

@@ -16,6 +16,8 @@ struct StatsCommand: CulvertCommand {
   @Option(
     help: "Only the overlays of this namespace: a name, a path or a PID.", completion: .namespaces)
   var netns: String?
+  @Option(help: "Only this overlay, by its bridge or its VXLAN device; may be repeated.")
+  var overlay: [String] = []
   @Flag(help: "Print JSON.")
   var json = false
   @Flag(help: "Again every second, with rates and shares of that second, until interrupted.")
@@ -47,7 +49,8 @@ struct StatsCommand: CulvertCommand {
   private func read() throws -> (all: [(directory: RuntimeDirectory, stats: Stats)], failures: [Failure]) {
     var all: [(directory: RuntimeDirectory, stats: Stats)] = []
     var failures: [Failure] = []
-    for directory in try Overlays.directories(namespace: netns, all: netns == nil) {
+    for directory in try Overlays.directories(namespace: netns, all: netns == nil, named: overlay)
+    where !directory.isAgents {
       do {
         if let stats = try Overlays.stats(directory) { all.append((directory, stats)) }
       } catch { failures.append(error) }
@@ -69,7 +72,7 @@ struct StatsCommand: CulvertCommand {
 
   /// A process that died is not nothing.
   private func sayNothingIsThere() throws {
-    let statuses = try Overlays.directories(namespace: netns, all: netns == nil).compactMap {
+    let statuses = try Overlays.directories(namespace: netns, all: netns == nil, named: overlay).compactMap {
       try Overlays.status($0)
     }
     guard let dead = statuses.first(where: { $0.state == "dead" }) else {

@@ -14,18 +14,22 @@ struct StatusCommand: CulvertCommand {
   @Option(
     help: "Only the overlays of this namespace: a name, a path or a PID.", completion: .namespaces)
   var netns: String?
+  @Option(help: "Only this overlay, by its bridge or its VXLAN device; may be repeated.")
+  var overlay: [String] = []
   @Flag(help: "Print JSON.")
   var json = false
 
   func execute() throws {
     var all: [Status] = []
     var failures: [Failure] = []
-    for directory in try Overlays.directories(namespace: netns, all: netns == nil) {
+    for directory in try Overlays.directories(namespace: netns, all: netns == nil, named: overlay) {
       do {
         if let status = try Overlays.status(directory) { all.append(status) }
       } catch { failures.append(error) }
     }
-    all += try Overlays.ended(namespace: netns, all: netns == nil).map(Overlays.status(of:))
+    all += try Overlays.ended(namespace: netns, all: netns == nil).map(Overlays.status(of:)).filter {
+      overlay.isEmpty || overlay.contains($0.overlay)
+    }
     if json {
       try Terminal.json(all)
     } else {
@@ -40,7 +44,7 @@ struct StatusCommand: CulvertCommand {
   }
 
   static func health(of all: [Status]) -> ExitStatus {
-    if all.contains(where: { $0.state != "ready" && $0.state != "starting" }) { return .failed }
+    if all.contains(where: { !["ready", "starting", "looking"].contains($0.state) }) { return .failed }
     return all.contains { $0.state == "ready" && Readiness($0).isBlocked } ? .unavailable : .done
   }
 
@@ -56,6 +60,12 @@ struct StatusCommand: CulvertCommand {
     let changes = status.changes.map { "  still changed: \($0)" }
     let down = Owner.downCommand(status.namespace)
     switch status.state {
+    case "looking":
+      let place = status.found?.allNamespaces == true ? ", and of every other namespace" : ""
+      let served = counted(status.found?.served ?? 0, "overlay", "overlays")
+      let refused = status.found?.refused ?? []
+      return ["\(name)\(place): process \(status.pid) serves \(served)"] + log
+        + refused.map { "  \($0.overlay) in \($0.namespace): not served: \($0.reason)" }
     case "starting": return ["\(name): process \(status.pid) is starting or ending"] + log
     case "stopped":
       return [

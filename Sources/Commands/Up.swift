@@ -9,15 +9,20 @@ struct Up: CulvertCommand {
   static let configuration = CommandConfiguration(
     abstract: "Forward an overlay's packets outside the kernel's stack, until told to stop.",
     discussion: """
-      Attaches to a bridge with a VXLAN device, mirrors the kernel's tables, and forwards what is known; \
-      everything else goes to the kernel. Stays in the foreground until SIGINT, SIGTERM or `culvert down`. \
+      Attaches to every bridge with a VXLAN device that it finds, now and later, or to those that --overlay names; mirrors \
+      the kernel's tables, and forwards what is known; everything else goes to the kernel. Stays in the foreground until SIGINT, SIGTERM or `culvert down`. \
       If it dies, the kernel's path carries on at once.
       """)
 
-  @Option(help: "The bridge, or the VXLAN device that is a port of it.")
-  var overlay: String
-  @Option(help: "Network namespace of the overlay: a name, a path or a PID.")
+  @Option(
+    help:
+      "A bridge, or the VXLAN device that is a port of it; may be repeated (default: every overlay that is found, now and later)."
+  )
+  var overlay: [String] = []
+  @Option(help: "Network namespace of the overlays: a name, a path or a PID.")
   var netns: String?
+  @Flag(help: "Serve the overlays of every namespace that a process or a mount holds, as Docker's.")
+  var allNamespaces = false
   @Option(help: "The underlay's interface (default: the VXLAN device's own, or by its route).")
   var uplink: String?
   @Option(help: "Network namespace of the uplink (default: the VXLAN device's underlay).")
@@ -93,6 +98,9 @@ struct Up: CulvertCommand {
     guard (["kernel"] + Self.laterPolicies).contains(policy) else {
       throw ValidationError("--policy \(policy) is not one of: kernel.")
     }
+    if allNamespaces, !overlay.isEmpty {
+      throw ValidationError("--all-namespaces serves what is found; --overlay names what is to be served.")
+    }
     if waitForTraffic, !detach, !background {
       throw ValidationError("--wait-for-traffic is for --detach: in the foreground `up` waits anyway.")
     }
@@ -115,17 +123,15 @@ struct Up: CulvertCommand {
     let signals = SignalWait()
     let service = try FastPathService.start(options) { Terminal.note($0) }
     defer { withExtendedLifetime(service) {} }
-    let status = try service.status()
-    let readiness = Readiness(status)
-    if background, !waitForTraffic, readiness.isBlocked {
+    let statuses = try service.statuses()
+    if background, !waitForTraffic, let reason = try Self.blocked(statuses, try service.refused()) {
       try service.stop()
       throw Failure(
-        "carry", status.bridge,
-        advice:
-          "\(readiness.line)\n  Everything is as it was. Remove the reason, or start with --wait-for-traffic.",
+        "carry", statuses.isEmpty ? "any overlay" : statuses.map(\.bridge).joined(separator: ", "),
+        advice: "\(reason)\n  Everything is as it was. Remove the reason, or start with --wait-for-traffic.",
         status: .unavailable)
     }
-    sayReady(status, readiness, service.obtained)
+    sayReady(statuses)
     ServiceManager.notifyReady()
     if background { try Background.ready() }
     let ended = try DedicatedThread {
@@ -141,30 +147,51 @@ struct Up: CulvertCommand {
       try service.waitUntilEnded()
     } catch {
       // Nobody asked for this end: what is known of it stays, with the log.
-      if background { Background.keepTrace(of: error, status, try? NetworkNamespace.open(netns).identity) }
+      if background, let status = statuses.last {
+        Background.keepTrace(of: error, status, try? NetworkNamespace.open(netns).identity)
+      }
       throw error
     }
-    Terminal.note("the kernel carries \(status.bridge)")
+    Terminal.note("the kernel carries \(overlay.isEmpty ? "everything" : overlay.joined(separator: ", "))")
     if background { Background.removeLog() }
   }
 
-  private func sayReady(_ status: Status, _ readiness: Readiness, _ obtained: String) {
-    let entries = status.entries.local + status.entries.remote
-    Terminal.note(
-      "ready: \(status.overlay) by \(obtained), \(readiness.line); \(counted(entries, "entry", "entries")); "
-        + "pid \(status.pid)")
-    if status.entries.refused > 0 {
-      Terminal.note(
-        "\(counted(status.entries.refused, "entry", "entries")) did not fit: their packets are the kernel's; "
-          + "--entries makes room")
+  /// Why nothing can be carried at present; nil where something can.
+  private static func blocked(_ statuses: [Status], _ refused: [Status.Refused]) throws -> String? {
+    let refusals = refused.map { "\($0.overlay) in \($0.namespace): \($0.reason)" }
+    guard !statuses.isEmpty else {
+      return refusals.isEmpty ? "No VXLAN device is here." : refusals.joined(separator: "\n  ")
     }
+    let all = statuses.map(Readiness.init)
+    guard all.allSatisfy(\.isBlocked) else { return nil }
+    return (statuses.count == 1 ? [all[0].line] : zip(statuses, all).map { "\($0.overlay): \($1.line)" })
+      .joined(separator: "\n  ") + refusals.map { "\n  " + $0 }.joined()
+  }
+
+  private func sayReady(_ statuses: [Status]) {
+    for status in statuses {
+      let entries = status.entries.local + status.entries.remote
+      Terminal.note(
+        "ready: \(status.overlay) by \(status.tier) \(status.mode), \(Readiness(status).line); "
+          + "\(counted(entries, "entry", "entries")); pid \(status.pid)")
+      if status.entries.refused > 0 {
+        Terminal.note(
+          "\(counted(status.entries.refused, "entry", "entries")) did not fit: their packets are the kernel's; "
+            + "--entries makes room")
+      }
+    }
+    if statuses.isEmpty { Terminal.note("ready: no overlay is here yet") }
   }
 
   private var cpuList: [Int] { (cpus ?? "").split(separator: ",").compactMap { Int($0) } }
 
-  private var options: FastPathOptions {
+  private var options: AgentOptions {
+    AgentOptions(overlays: overlay.isEmpty ? nil : overlay, allNamespaces: allNamespaces, each: each)
+  }
+
+  private var each: FastPathOptions {
     FastPathOptions(
-      overlay: overlay, namespace: netns, uplink: uplink, uplinkNamespace: uplinkNetns,
+      overlay: "", namespace: netns, uplink: uplink, uplinkNamespace: uplinkNetns,
       tier: Tier(rawValue: tier), mode: generic ? .generic : .native, strict: strict,
       bypassPolicy: bypassPolicy, outerChecksum: outerChecksum, entryCapacity: entries,
       wait: wait ?? .adaptive, workers: workers ?? 1,

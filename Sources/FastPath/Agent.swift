@@ -4,91 +4,236 @@ import LinuxSystem
 import Netlink
 
 /// Serves overlays from one thread: waits for what the kernel announces to any of them, for control clients and for
-/// posted work.
+/// posted work. Overlays that are found come and go; the thread is in the namespace of whichever it works for.
 final class Agent {
-  private(set) var sessions: [any OverlaySession] = []
+  struct Served {
+    let session: any OverlaySession
+    let namespace: Box<NetworkNamespace>
+    /// Of one that was found.
+    let device: Device?
+  }
+  private(set) var served: [Served] = []
+  var sessions: [any OverlaySession] { served.map(\.session) }
+  /// Overlays that were found and are not served.
+  private(set) var refused: [Device: (overlay: FoundOverlay, backoff: Backoff)] = [:]
+  /// Ended by `culvert down`: not served again while their device is the same.
+  private var dismissed: Set<Device> = []
+
+  private let options: AgentOptions
+  private let home: Box<NetworkNamespace>
+  private let underlays = Underlays()
   private let mailbox: Mailbox
   private let control: ControlServer
   private let report: (String) -> Void
+  private let finder: OverlayFinder?
+  /// Where it answers itself, while it looks for overlays.
+  let record: AgentRecord?
+  private var current: NetworkNamespace.Identity
 
-  init(_ mailbox: Mailbox, report: @escaping (String) -> Void) throws {
+  /// Runs on its thread, in the namespace that the options name.
+  init(
+    _ options: AgentOptions, in home: Box<NetworkNamespace>, _ mailbox: Mailbox,
+    candidates: @escaping () -> [String] = NamespaceSearch.candidates, report: @escaping (String) -> Void
+  ) throws {
+    self.options = options
+    self.home = home
     self.mailbox = mailbox
     self.report = report
+    current = home.value.identity
     control = try ControlServer { [mailbox] path, request, reply in
       Self.serve(path, request, mailbox, reply)
     }
+    guard options.overlays == nil else {
+      (finder, record) = (nil, nil)
+      return
+    }
+    do {
+      finder = try OverlayFinder(home: current, candidates: options.allNamespaces ? candidates : nil)
+      record = try AgentRecord(current, named: options.each.namespace)
+      try control.listen(at: record!.directory.socketPath)
+    } catch {
+      control.stop()
+      throw error
+    }
   }
 
-  /// Takes over a session that has started.
-  func add(_ session: any OverlaySession) throws {
-    try control.listen(at: session.directory.socketPath)
-    sessions.append(session)
+  // MARK: - Overlays
+
+  /// Begins with what is named, of which nothing may fail, or with what is found.
+  func start() throws {
+    guard let names = options.overlays else { return search() }
+    for name in names { try serve(name, in: home, options.each.namespace, device: nil) }
   }
+
+  private func serve(
+    _ name: String, in namespace: Box<NetworkNamespace>, _ reference: String?, device: Device?
+  ) throws {
+    try enter(namespace)
+    var options = self.options.each
+    options.overlay = name
+    options.namespace = reference
+    let isOne = self.options.overlays?.count == 1
+    let label = reference.map { "\(name) in \($0)" } ?? name
+    let session = try makeSession(options, underlays) { [report] line in
+      report(isOne ? line : "\(label): \(line)")
+    }
+    do {
+      try session.start()
+      try control.listen(at: session.directory.socketPath)
+    } catch {
+      session.stop()
+      throw error
+    }
+    served.append(Served(session: session, namespace: namespace, device: device))
+  }
+
+  /// Serves what is found and is not served yet. What is refused is tried again after pauses that grow.
+  private func search() {
+    guard let finder else { return }
+    let now = Clock.monotonicNanoseconds
+    let found: [FoundOverlay]
+    do {
+      try enter(home)
+      found = try finder.look(now: now)
+    } catch { return report("overlays cannot be looked for: \(Engine.oneLine(error))") }
+    let present = Set(found.map(\.device))
+    refused = refused.filter { present.contains($0.key) }
+    dismissed.formIntersection(present)
+    let known = Set(served.compactMap(\.device)).union(dismissed)
+    for overlay in found where !known.contains(overlay.device) {
+      if let earlier = refused[overlay.device], !earlier.backoff.isOver(now: now) { continue }
+      do {
+        let namespace = Box(try NetworkNamespace.open(overlay.reference ?? options.each.namespace))
+        // Another one by that name is found the next time.
+        guard namespace.value.identity == overlay.device.namespace else { continue }
+        try serve(overlay.name, in: namespace, overlay.reference ?? options.each.namespace, device: overlay.device)
+        refused[overlay.device] = nil
+      } catch { refuse(overlay, Engine.oneLine(error), now) }
+    }
+  }
+
+  private func refuse(_ overlay: FoundOverlay, _ reason: String, _ now: UInt64) {
+    let earlier = refused[overlay.device]
+    refused[overlay.device] = (overlay, Backoff(reason, now: now, after: earlier?.backoff))
+    guard earlier?.backoff.reason != reason else { return }
+    report("\(overlay.label): not served: \(reason)")
+  }
+
+  private func remove(_ one: Served) -> [String] {
+    served.removeAll { $0.session === one.session }
+    try? enter(one.namespace)
+    let restored = one.session.stop()
+    control.close(one.session.directory.socketPath)
+    return restored
+  }
+
+  /// One that fails goes alone, but for the last of those that were asked for.
+  private func lose(_ one: Served, _ error: any Error) throws {
+    if finder == nil, served.count == 1 { throw error }
+    report("\(one.session.name): \(Engine.oneLine(error)); the kernel forwards it")
+    _ = remove(one)
+    // It may be there again under another number.
+    finder?.note(now: Clock.monotonicNanoseconds)
+  }
+
+  /// Gives everything back. What is asked from here on finds nobody; what was asked is told so.
+  func stop() {
+    mailbox.close()
+    control.stop()
+    for one in served { _ = remove(one) }
+  }
+
+  private func enter(_ namespace: Box<NetworkNamespace>) throws {
+    guard namespace.value.identity != current else { return }
+    try namespace.value.enter()
+    current = namespace.value.identity
+  }
+
+  // MARK: - The loop
 
   /// Until it is told to stop; `ready` is called before the first wait.
   func run(ready: () -> Void) throws {
-    // What is asked from here on finds nobody; what was asked is told so.
-    defer {
-      mailbox.close()
-      control.stop()
-    }
     ready()
     while true {
       let readable = wait()
-      for session in sessions {
-        for descriptor in session.descriptors where readable.contains(descriptor) {
-          try survive(session) { try $0.handle(readable: descriptor) }
+      for one in served {
+        for descriptor in one.session.descriptors where readable.contains(descriptor) {
+          guard try survive(one, { try $0.handle(readable: descriptor) }) else { break }
         }
       }
-      for message in mailbox.take() {
-        switch message {
-        case .ask(let question): question(self)
-        case .stop(let path, let tell):
-          let leaving = sessions.filter { path == nil || $0.directory.socketPath == path }
-          sessions.removeAll { session in leaving.contains { $0 === session } }
-          tell(leaving.flatMap { $0.stop() })
-          for session in leaving { control.close(session.directory.socketPath) }
-          if sessions.isEmpty { return }
-        }
-      }
+      if try serveMail() { return }
       let now = Clock.monotonicNanoseconds
-      for session in sessions where session.deadline <= now { try survive(session) { try $0.tick(now: now) } }
+      for one in served where one.session.deadline <= now { _ = try survive(one) { try $0.tick(now: now) } }
+      if let finder {
+        if readable.contains(finder.descriptor) { finder.note(now: now) }
+        if min(finder.deadline, nextAttempt) <= now { search() }
+      }
     }
   }
+
+  /// True once it is to end.
+  private func serveMail() throws -> Bool {
+    for message in mailbox.take() {
+      switch message {
+      case .ask(let question): question(self)
+      case .stop(let path, let tell):
+        let isEnd = path == nil || path == record?.directory.socketPath
+        let leaving = served.filter { isEnd || $0.session.directory.socketPath == path }
+        dismissed.formUnion(leaving.compactMap(\.device))
+        tell(leaving.flatMap(remove))
+        if isEnd || (finder == nil && served.isEmpty) { return true }
+      }
+    }
+    return false
+  }
+
+  private var nextAttempt: UInt64 { refused.values.map(\.backoff.until).min() ?? .max }
 
   /// What is readable before the next deadline.
   private func wait() -> Set<Int32> {
     var poller = Poller()
     poller.add(mailbox.descriptor)
+    if let finder { poller.add(finder.descriptor) }
     for descriptor in Set(sessions.flatMap(\.descriptors)) { poller.add(descriptor) }
     let now = Clock.monotonicNanoseconds
-    let deadline = sessions.map(\.deadline).min() ?? .max
+    let deadlines = sessions.map(\.deadline) + (finder.map { [$0.deadline, nextAttempt] } ?? [])
+    let deadline = deadlines.min() ?? .max
     let milliseconds = deadline <= now ? 0 : min(60_000, (deadline - now + 999_999) / 1_000_000)
     return Set(poller.wait(milliseconds: Int32(milliseconds)))
   }
 
-  /// Devices and namespaces vanish while they are looked at: what fails once is read
-  /// anew. What keeps failing ends the fast path.
-  private func survive(_ session: any OverlaySession, _ work: (any OverlaySession) throws -> Void) throws {
+  /// Devices and namespaces vanish while they are looked at: what fails once is read anew. What keeps failing ends the
+  /// overlay's fast path: false then.
+  private func survive(_ one: Served, _ work: (any OverlaySession) throws -> Void) throws -> Bool {
+    // Lost earlier in the same round.
+    guard served.contains(where: { $0.session === one.session }) else { return false }
     var failures = 0
     while true {
       do {
+        try enter(one.namespace)
         if failures == 0 {
-          return try work(session)
+          try work(one.session)
         } else {
-          return try session.resynchronise(because: "a change could not be followed")
+          try one.session.resynchronise(because: "a change could not be followed")
         }
+        return true
       } catch let gone as OverlayGone {
-        throw Failure(
-          "carry", session.name, advice: "\(gone.device) is gone; run `culvert up` again when it is back.")
+        let advice = "\(gone.device) is gone" + (finder == nil ? "; run `culvert up` again when it is back." : "")
+        try lose(one, Failure("carry", one.session.name, advice: advice))
+        return false
       } catch {
         failures += 1
         report("\(error)")
-        guard failures < 5 else { throw error }
+        guard failures < 5 else {
+          try lose(one, error)
+          return false
+        }
         usleep(useconds_t(10_000 << failures))
       }
     }
   }
+
+  // MARK: - Control
 
   /// On the control server's thread: a session's own answers, by the path that was asked at.
   private static func serve(
@@ -97,8 +242,8 @@ final class Agent {
   ) {
     let posted =
       switch request {
-      case .status: mailbox.post(.ask { reply(answer($0, path) { try $0.status() }) })
-      case .stats: mailbox.post(.ask { reply(answer($0, path) { try $0.stats() }) })
+      case .status: mailbox.post(.ask { reply(answer($0, path, { try $0.status() }, { $0.status() })) })
+      case .stats: mailbox.post(.ask { reply(answer($0, path, { try $0.stats() }, { _ in nil })) })
       case .down:
         mailbox.post(
           .stop(path) { restored in
@@ -108,19 +253,48 @@ final class Agent {
                 ControlReply(restored.map { .success(DownReply(restored: $0)) } ?? .failure(ending))))
           })
       }
-    if !posted { reply(answer(nil, path) { _ in "" }) }
+    if !posted { reply(answer(nil, path, { _ in "" }, { _ in nil })) }
   }
 
   private static func answer<Body: Codable>(
-    _ agent: Agent?, _ path: String, _ question: (any OverlaySession) throws -> Body
+    _ agent: Agent?, _ path: String, _ question: (any OverlaySession) throws -> Body,
+    _ ownAnswer: (Agent) -> Body?
   ) -> [UInt8] {
-    guard let session = agent?.sessions.first(where: { $0.directory.socketPath == path }) else {
+    if let agent, path == agent.record?.directory.socketPath, let body = ownAnswer(agent) {
+      return ControlProtocol.line(ControlReply(.success(body)))
+    }
+    guard let agent, let one = agent.served.first(where: { $0.session.directory.socketPath == path }) else {
       return ControlProtocol.line(ControlReply<Body>(.failure(ControlRefusal(.ending, "It is ending."))))
     }
     do {
-      return ControlProtocol.line(ControlReply(.success(try question(session))))
+      return ControlProtocol.line(ControlReply(.success(try agent.ask(one, question))))
     } catch {
       return ControlProtocol.line(ControlReply<Body>(.failure(ControlRefusal(.failed, "\(error)"))))
     }
+  }
+
+  /// Asks a session in its namespace.
+  func ask<T>(_ one: Served, _ question: (any OverlaySession) throws -> T) throws -> T {
+    try enter(one.namespace)
+    return try question(one.session)
+  }
+
+  /// Of itself, while it looks for overlays.
+  private func status() -> Status? {
+    guard let record else { return nil }
+    var status = Status.known(
+      pid: record.owner.pid, state: "looking", overlay: record.owner.overlay, namespace: record.owner.namespace)
+    status.found = Status.Found(
+      allNamespaces: options.allNamespaces, served: served.count,
+      refused: refusedOverlays)
+    return status
+  }
+
+  var refusedOverlays: [Status.Refused] {
+    let here = options.each.namespace ?? "\(home.value.identity)"
+    return refused.values.map {
+      Status.Refused(
+        overlay: $0.overlay.name, namespace: $0.overlay.reference ?? here, reason: $0.backoff.reason)
+    }.sorted { ($0.namespace, $0.overlay) < ($1.namespace, $1.overlay) }
   }
 }

@@ -9,6 +9,7 @@ extension Engine: OverlaySession {
   private static let checkInterval: UInt64 = 1_000_000_000
 
   var name: String { place.bridge.name }
+  var obtained: String { "\(tier.tier.rawValue) \(tier.mode)" }
 
   var descriptors: [Int32] {
     [place.overlayMonitor.value.descriptor]

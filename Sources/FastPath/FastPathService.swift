@@ -2,22 +2,32 @@
 import Foundation
 import Glibc
 import LinuxSystem
+import Netlink
 import PacketHeaders
 import Synchronization
 
-/// An overlay's fast path, running on a thread of its own until it is stopped,
+/// The fast path of one or more overlays, running on a thread of its own until it is stopped,
 /// asked to by `culvert down`, or its process dies; then the kernel's path is back.
 public final class FastPathService: Sendable {
   private let mailbox: Mailbox
   private let thread: DedicatedThread
   private let ended: Ended
-  /// Tier and mode obtained, as "xdp native".
+  /// Tier and mode obtained for the first overlay, as "xdp native"; empty where none is served yet.
   public let obtained: String
+
+  /// Of one overlay.
+  public static func start(
+    _ options: FastPathOptions, report: @escaping @Sendable (String) -> Void = { _ in }
+  ) throws -> FastPathService {
+    try start(AgentOptions(overlays: [options.overlay], each: options), report: report)
+  }
 
   /// Returns once packets are carried. `report` is called from the service's
   /// thread with a line for people.
+  /// - Parameter candidates: paths of the namespaces that overlays are looked for in, where all are asked for.
   public static func start(
-    _ options: FastPathOptions, report: @escaping @Sendable (String) -> Void = { _ in }
+    _ options: AgentOptions, report: @escaping @Sendable (String) -> Void = { _ in },
+    candidates: @escaping @Sendable () -> [String] = { NamespaceSearch.candidates() }
   ) throws -> FastPathService {
     try options.check()
     guard geteuid() == 0 else {
@@ -30,25 +40,18 @@ public final class FastPathService: Sendable {
     let started = Started()
     let obtained = Answer<String>()
     // Opened here, so that a wrong name is the caller's error; the thread moves into it.
-    let namespace = Box(try NetworkNamespace.open(options.namespace))
+    let namespace = Box(try NetworkNamespace.open(options.each.namespace))
     nonisolated(unsafe) let place = namespace
     let thread = try DedicatedThread {
       do {
         try place.value.enter()
         Overlays.restoreOrphans(report)
-        let engine = try Engine(options, Underlays(), report: report)
-        do {
-          try engine.start()
-          defer { mailbox.close() }
-          let agent = try Agent(mailbox, report: report)
-          try agent.add(engine)
-          try agent.run {
-            obtained.finish(.success("\(engine.tier.tier.rawValue) \(engine.tier.mode)"))
-            started.finish(nil)
-          }
-        } catch {
-          engine.stop()
-          throw error
+        let agent = try Agent(options, in: place, mailbox, candidates: candidates, report: report)
+        defer { agent.stop() }
+        try agent.start()
+        try agent.run {
+          obtained.finish(.success(agent.sessions.first?.obtained ?? ""))
+          started.finish(nil)
         }
         ended.finish(nil)
       } catch {
@@ -81,16 +84,23 @@ public final class FastPathService: Sendable {
     try ended.check()
   }
 
-  public func status() throws -> Status { try ask { try $0.status() } }
-  public func stats() throws -> Stats { try ask { try $0.stats() } }
+  /// Of the first overlay.
+  public func status() throws -> Status { try askFirst { try $0.status() } }
+  public func stats() throws -> Stats { try askFirst { try $0.stats() } }
+  /// Of every overlay that is served.
+  public func statuses() throws -> [Status] {
+    try ask { agent in try agent.served.map { one in try agent.ask(one) { try $0.status() } } }
+  }
+  /// Of those that were found and are not served.
+  public func refused() throws -> [Status.Refused] { try ask { $0.refusedOverlays } }
 
   /// Reads the maps beside the service's thread, without waiting for it.
-  public func tableReader() throws -> TableReader { try ask { try $0.tables.reader() } }
+  public func tableReader() throws -> TableReader { try askEngine { try $0.tables.reader() } }
 
   /// Puts so many addresses from `first` on into the table, which lead where `known` does and never age: for
   /// measuring. The kernel knows none of them. False while `known` has no entry itself.
   public func add(_ count: Int, from first: MACAddress, like known: MACAddress) throws -> Bool {
-    try ask { engine in
+    try askEngine { engine in
       guard let target = engine.table.entries[known]?.target else { return false }
       for number in 0..<UInt64(count) {
         try engine.tables.set(ForwardingEntry(target: target), for: MACAddress(value: first.value + number))
@@ -101,18 +111,34 @@ public final class FastPathService: Sendable {
   }
 
   /// As after an overrun; for tests.
-  func resynchronise() throws { try ask { try $0.resynchronise(because: "asked to") } }
+  func resynchronise() throws { try askEngine { try $0.resynchronise(because: "asked to") } }
 
   /// Of the first bridged overlay.
-  private func ask<T: Sendable>(_ question: @escaping @Sendable (Engine) throws -> T) throws -> T {
+  private func askEngine<T: Sendable>(_ question: @escaping @Sendable (Engine) throws -> T) throws -> T {
+    try askFirst { session in
+      guard let engine = session as? Engine else { throw Self.over }
+      return try question(engine)
+    }
+  }
+
+  private func askFirst<T: Sendable>(
+    _ question: @escaping @Sendable (any OverlaySession) throws -> T
+  ) throws -> T {
+    try ask { agent in
+      guard let one = agent.served.first else { throw Self.over }
+      return try agent.ask(one, question)
+    }
+  }
+
+  private static let over = Failure("ask", "the fast path", advice: "It has ended.")
+
+  private func ask<T: Sendable>(_ question: @escaping @Sendable (Agent) throws -> T) throws -> T {
     let answer = Answer<T>()
-    let over = Failure("ask", "the fast path", advice: "It has ended.")
     let posted = mailbox.post(
       .ask { agent in
-        let engine = agent?.sessions.lazy.compactMap { $0 as? Engine }.first
-        answer.finish(Result { if let engine { try question(engine) } else { throw over } })
+        answer.finish(Result { if let agent { try question(agent) } else { throw Self.over } })
       })
-    guard posted else { throw over }
+    guard posted else { throw Self.over }
     return try answer.wait()
   }
 }

@@ -5,6 +5,8 @@
 protocol OverlaySession: AnyObject {
   /// The overlay's device, as `culvert status` names it.
   var name: String { get }
+  /// Tier and mode, as "xdp native".
+  var obtained: String { get }
   /// Where it answers, and what it changed is written down.
   var directory: RuntimeDirectory { get }
   /// What the agent's loop waits for.

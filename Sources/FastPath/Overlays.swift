@@ -7,14 +7,27 @@ import Netlink
 /// The fast paths of this machine, found by their runtime directories: for the
 /// commands that talk to another process. Reading changes nothing.
 public enum Overlays {
-  /// Those of one namespace, or of all.
-  public static func directories(namespace reference: String?, all: Bool) throws -> [RuntimeDirectory] {
+  /// Those of one namespace, or of all; of `names` alone where there are any. A process that looks for overlays comes
+  /// after what it serves.
+  public static func directories(
+    namespace reference: String?, all: Bool, named names: [String] = []
+  ) throws -> [RuntimeDirectory] {
     try RuntimeDirectory.check()
     let every = RuntimeDirectory.all()
-    guard !all else { return every }
+    let overlays = (every.filter { !$0.isAgents } + every.filter(\.isAgents)).filter { isNamed($0, names) }
+    guard !all else { return overlays }
     // Held open, the namespace in question is found and kept.
     let namespace = try NetworkNamespace.open(reference)
-    return every.filter { $0.namespaceInode == namespace.identity.inode }
+    return overlays.filter { $0.namespaceInode == namespace.identity.inode }
+  }
+
+  /// By the bridge, or, where its owner answers, by the VXLAN device.
+  private static func isNamed(_ directory: RuntimeDirectory, _ names: [String]) -> Bool {
+    guard !names.isEmpty else { return true }
+    guard !directory.isAgents, let owner = directory.owner else { return false }
+    if names.contains(owner.overlay) { return true }
+    guard let status = try? status(directory), !status.vxlan.isEmpty else { return false }
+    return names.contains(status.vxlan)
   }
 
   /// Those that ended by themselves, in one namespace or in all.

@@ -55,6 +55,10 @@ public struct RuntimeDirectory: Sendable, Hashable {
   }
   init(path: String) { self.path = path }
 
+  /// In place of a bridge's: of a process that looks for overlays. No interface has it.
+  public static let agentNumber: Int32 = 0
+  public var isAgents: Bool { bridgeIndex == Self.agentNumber }
+
   public var journalPath: String { path + "/journal.json" }
   public var socketPath: String { path + "/control.sock" }
   public var ownerPath: String { path + "/owner.json" }
@@ -148,10 +152,11 @@ public struct RuntimeDirectory: Sendable, Hashable {
           return descriptor
         }
       } else if attempt >= 20 {
-        let errno = Errno.last
-        guard let owner else { throw Failure("lock", path, errno: errno, advice: "Another process has it.") }
+        guard let owner else {
+          throw Failure("lock", path, errno: .resourceBusy, advice: "Another process has it.")
+        }
         throw Failure(
-          "serve", owner.overlay, errno: errno,
+          "serve", owner.overlay, errno: .resourceBusy,
           advice:
             "Process \(owner.pid) serves it already; `culvert status` shows it, `\(owner.downCommand)` ends it."
         )

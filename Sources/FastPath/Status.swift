@@ -7,6 +7,7 @@ public struct Status: Codable, Sendable {
   public var pid: Int32
   /// "ready"; "starting" (or ending); "stopped" (SIGSTOP) and "silent" for a process that does not answer; "dead" for
   /// one that ended without `down`, "ended" for a detached one that ended by itself, and restored what it had changed.
+  /// "looking" is no overlay's, but that of a process which serves every overlay that it finds.
   public var state: String
   public var namespace: String
   public var overlay: String
@@ -30,6 +31,26 @@ public struct Status: Codable, Sendable {
   public var time: String?
   /// Of segments: "auto" is zero, "exact" leaves them to the kernel where the device is set to send one.
   public var outerChecksum: String?
+  /// Of a process that looks for overlays.
+  public var found: Found?
+
+  public struct Found: Codable, Sendable {
+    /// In every namespace that a mount or a process holds, or in one.
+    public var allNamespaces: Bool
+    public var served: Int
+    public var refused: [Refused]
+
+    enum CodingKeys: String, CodingKey {
+      case allNamespaces = "all_namespaces"
+      case served, refused
+    }
+  }
+  /// An overlay that was found and is not served.
+  public struct Refused: Codable, Sendable {
+    public var overlay: String
+    public var namespace: String
+    public var reason: String
+  }
 
   public struct Port: Codable, Sendable {
     public var name: String

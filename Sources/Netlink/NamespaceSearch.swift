@@ -52,6 +52,9 @@ public enum NamespaceSearch {
     return nil
   }
 
+  /// Paths of the namespaces that mounts and processes hold, several of one namespace among them.
+  public static func candidates() -> [String] { mounts() + processes() }
+
   /// Whether every process of the machine can be seen, so that a namespace that is not found is gone: in the first
   /// PID namespace, whose inode is fixed (PROC_PID_INIT_INO).
   public static var seesEveryProcess: Bool {

@@ -176,11 +176,16 @@ struct LifecycleTests {
       """
       \(othersUseTheFolder ? "ip netns add foreign" : "")
       state > /run/state.before
-      started=$EPOCHREALTIME
-      culvert lab up \(network)
-      took=$(( ${EPOCHREALTIME/./} - ${started/./} ))
-      culvert lab down
-      same
+      took=999999
+      # The quickest of three: on a busy machine one alone may be slow, and the kills would come too late.
+      for attempt in 1 2 3; do
+        started=$EPOCHREALTIME
+        culvert lab up \(network)
+        passed=$(( ${EPOCHREALTIME/./} - ${started/./} ))
+        took=$(( passed < took ? passed : took ))
+        culvert lab down
+        same
+      done
       unfinished=0
       for step in $(seq 1 24); do
         "$exe" lab up \(network) & child=$!
