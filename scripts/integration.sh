@@ -62,30 +62,42 @@ fi
 CULVERT=$(readlink -f "$CULVERT")
 export CULVERT
 
-status=0
-for part in "${parts[@]}"; do
-  [ -z "${result[$part]:-}" ] || { [ $status -ne 0 ] || status=69; continue; }
-  left=$((limit - SECONDS))
-  [ $left -le 240 ] || left=240
-  [ $left -ge 120 ] || { result[$part]="not run: $left s left of $limit s"; [ $status -ne 0 ] || status=69; continue; }
-  say "integration: $part (at most $left s)"
-  code=0
-  # Process 1 of the part is timeout: with it, all processes of the part end, and with them its namespaces.
+# Process 1 of a part is timeout: with it, all processes of the part end, and with them its namespaces.
+run() {
+  local code=0
   setpriv --pdeathsig KILL unshare --net --mount --pid --fork --kill-child --mount-proc \
-    timeout --kill-after=10 "$left" bash "scripts/integration/$part.sh" &
+    timeout --kill-after=10 "$2" bash "scripts/integration/$1.sh" &
   child=$!
   wait $child || code=$?
   child=
-  case $code in
-    0) result[$part]=passed ;;
-    69) result[$part]="cannot run here, see above" ;;
-    124 | 137) result[$part]="failed: not done after $left s" ;;
-    *) result[$part]="failed (status $code)" ;;
-  esac
-  case $code in
-    0) ;;
-    69) [ $status -ne 0 ] || status=69 ;;
-    *) status=1 ;;
+  return $code
+}
+
+status=0
+for part in "${parts[@]}"; do
+  for attempt in 1 2 3; do
+    [ -z "${result[$part]:-}" ] || break
+    left=$((limit - SECONDS))
+    [ $left -le 240 ] || left=240
+    [ $left -ge 120 ] || { result[$part]="not run: $left s left of $limit s"; break; }
+    say "integration: $part (at most $left s)"
+    code=0
+    run "$part" "$left" || code=$?
+    case $code in
+      0) result[$part]=passed ;;
+      69) result[$part]="cannot run here, see above" ;;
+      74 | 75)
+        [ $attempt -lt 3 ] && continue
+        [ $code -eq 74 ] && result[$part]="cannot run here, see above" || result[$part]="failed: thrice begun, see above"
+        ;;
+      124 | 137) result[$part]="failed: not done after $left s" ;;
+      *) result[$part]="failed (status $code)" ;;
+    esac
+  done
+  case ${result[$part]} in
+    passed) ;;
+    failed*) status=1 ;;
+    *) [ $status -ne 0 ] || status=69 ;;
   esac
 done
 trap - EXIT
