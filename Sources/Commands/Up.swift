@@ -71,6 +71,13 @@ struct Up: CulvertCommand {
   var keepOffloads = false
   @Flag(
     help:
+      "Print what would be served, what that would change and every reason against it; change nothing. Status 69 where nothing would be served."
+  )
+  var dryRun = false
+  @Flag(help: "With --dry-run: print JSON.")
+  var json = false
+  @Flag(
+    help:
       "Return once packets are carried; the fast path goes on in the background. Status 69 and the reason where nothing can be carried."
   )
   var detach = false
@@ -101,6 +108,8 @@ struct Up: CulvertCommand {
     if allNamespaces, !overlay.isEmpty {
       throw ValidationError("--all-namespaces serves what is found; --overlay names what is to be served.")
     }
+    if dryRun, detach { throw ValidationError("--dry-run starts nothing that --detach could leave behind.") }
+    if json, !dryRun { throw ValidationError("--json is for --dry-run; `culvert status --json` tells the rest.") }
     if waitForTraffic, !detach, !background {
       throw ValidationError("--wait-for-traffic is for --detach: in the foreground `up` waits anyway.")
     }
@@ -118,6 +127,7 @@ struct Up: CulvertCommand {
     guard !Self.laterPolicies.contains(policy) else {
       throw Failure("use policy", policy, advice: "This version has: kernel.", status: .unavailable)
     }
+    if dryRun { return try PlanReport(FastPathService.plan(options)).show(json: json) }
     if detach { return try Background.spawn() }
     if background { Background.takeName() }
     let signals = SignalWait()

@@ -15,18 +15,12 @@ extension Engine {
     try updateUplink()
 
     let stopped = stopReason
-    let inhabited = Set(present.keys.filter { overlay.count(behind: $0) > 0 })
     var leaving: [Int32] = []
     var entering: [Int32] = []
     for index in present.keys.sorted() {
-      let isAlone = !overlay.hasRemotes && inhabited.subtracting([index]).isEmpty
-      let idle =
-        !inhabited.contains(index)
-        ? "no address is known behind it yet" : isAlone ? "no destination is known yet" : nil
-      let reason = stopped ?? against(index) ?? idle
-      if let reason {
+      if let (reason, isQuiet) = against(index, stopped: stopped) {
         if ports[index]!.slot != nil { leaving.append(index) }
-        say(index, reason, isQuiet: reason == stopped || reason == idle)
+        say(index, reason, isQuiet: isQuiet)
       } else if ports[index]!.slot == nil {
         entering.append(index)
       }
@@ -48,6 +42,17 @@ extension Engine {
   }
 
   func isServed(_ index: Int32) -> Bool { ports[index]?.slot != nil && ports[index]?.reason == nil }
+
+  /// What keeps a port with the kernel; quiet is what concerns more than this port, or passes by itself.
+  func against(_ index: Int32, stopped: String?) -> (reason: String, isQuiet: Bool)? {
+    if let stopped { return (stopped, true) }
+    if let reason = against(index) { return (reason, false) }
+    guard overlay.count(behind: index) > 0 else { return ("no address is known behind it yet", true) }
+    let isAlone = !overlay.hasRemotes && !overlay.ports.contains {
+      $0.index != index && overlay.count(behind: $0.index) > 0
+    }
+    return isAlone ? ("no destination is known yet", true) : nil
+  }
 
   /// What of a port itself keeps it with the kernel.
   private func against(_ index: Int32) -> String? {

@@ -13,7 +13,7 @@ final class Engine {
   let report: (String) -> Void
   let place: OverlayPlace
   let directory: RuntimeDirectory
-  private let lock: OwnedDescriptor
+  private let lock: OwnedDescriptor?
   let journal: JournalFile
   /// Shared with the other overlays that leave by the same namespace.
   let shared: Underlay
@@ -87,20 +87,16 @@ final class Engine {
     self.options = options
     self.report = report
     place = try OverlayPlace(options)
-    directory = RuntimeDirectory(namespace: place.identity, bridge: place.bridge.index)
-    try directory.create()
-    guard let start = Owner.startTime(of: getpid()) else {
-      throw Failure("read", "/proc/\(getpid())/stat")
+    if options.isDryRun {
+      // Nobody's, and never made.
+      directory = RuntimeDirectory(path: "/run/culvert/plans/\(getpid())")
+      lock = nil
+    } else {
+      directory = RuntimeDirectory(namespace: place.identity, bridge: place.bridge.index)
+      lock = try Self.lock(directory, options, place)
     }
-    let predecessor = directory.owner
-    lock = try directory.lock(
-      for: Owner(
-        pid: getpid(), startTime: start, overlay: place.bridge.name,
-        namespace: options.namespace ?? "\(place.identity)"))
-    if let predecessor, predecessor.pid != getpid() { unlink(predecessor.logPath) }
-    EndRecord.clear(of: place.bridge.name, in: place.identity)
     journal = JournalFile(directory)
-    if let stale = Journal.read(directory) {
+    if !options.isDryRun, let stale = Journal.read(directory) {
       let outcome = stale.restore()
       for line in outcome.lines { report(line) }
       try journal.adopt(outcome.owed)
@@ -125,9 +121,27 @@ final class Engine {
     }
   }
 
+  /// Becomes the overlay's owner.
+  private static func lock(
+    _ directory: RuntimeDirectory, _ options: FastPathOptions, _ place: OverlayPlace
+  ) throws -> OwnedDescriptor {
+    try directory.create()
+    guard let start = Owner.startTime(of: getpid()) else {
+      throw Failure("read", "/proc/\(getpid())/stat")
+    }
+    let predecessor = directory.owner
+    let lock = try directory.lock(
+      for: Owner(
+        pid: getpid(), startTime: start, overlay: place.bridge.name,
+        namespace: options.namespace ?? "\(place.identity)"))
+    if let predecessor, predecessor.pid != getpid() { unlink(predecessor.logPath) }
+    EndRecord.clear(of: place.bridge.name, in: place.identity)
+    return lock
+  }
+
   /// Tells other processes which programs are ours.
   func notePrograms() throws {
-    guard tier.programIDs != notedPrograms else { return }
+    guard !options.isDryRun, tier.programIDs != notedPrograms else { return }
     notedPrograms = tier.programIDs
     try directory.note(programs: notedPrograms)
   }

@@ -46,6 +46,8 @@ public struct FastPathOptions: Sendable {
   public var frames: Int
   /// Tier `afxdp`: leave the containers' interfaces as they are; the workers complete the checksums.
   public var keepsOffloads: Bool
+  /// Looks and loads, and neither attaches nor writes anything: for `plan`.
+  var isDryRun = false
   /// Tier `tc`: attach as on a kernel without tcx; for tests.
   public var avoidsTCX: Bool
 
