@@ -147,9 +147,23 @@ static __always_inline void deliver(struct __sk_buff *skb, const struct culvert_
 	}
 }
 
+/* Docker's rule about what a container sends to its own published port does not stop the others: it is about such packets
+ * alone (Policy+Netfilter.swift). */
+static __always_inline int goes_to_its_source(const struct inner *in)
+{
+	void *ip = in->frame + ETH_BYTES;
+
+	if (in->is_ip4)
+		return AT32(ip, IP4_SOURCE) == AT32(ip, IP4_DESTINATION);
+	return AT64(ip, IP6_SOURCE + 8) == AT64(ip, IP6_DESTINATION + 8) &&
+	       AT64(ip, IP6_SOURCE) == AT64(ip, IP6_DESTINATION);
+}
+
 static __always_inline __u32 prepare_local(struct __sk_buff *skb, const struct inner *in, struct decision *decision,
 					   struct tx *tx)
 {
+	if (goes_to_its_source(in))
+		return CULVERT_PASS_POLICY;
 	tx->port = port_at(decision->target);
 	return tx->port ? 0 : CULVERT_PASS_UNKNOWN_PORT;
 }

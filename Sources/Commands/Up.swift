@@ -16,7 +16,7 @@ struct Up: CulvertCommand {
 
   @Option(
     help:
-      "A bridge, or the VXLAN device that is a port of it; may be repeated (default: every overlay that is found, now and later)."
+      "A bridge, or the VXLAN device that is a port of it (tc serves a bridge alone too); may be repeated (default: every overlay that is found, now and later)."
   )
   var overlay: [String] = []
   @Option(help: "Network namespace of the overlays: a name, a path or a PID.")

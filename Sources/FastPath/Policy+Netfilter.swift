@@ -56,9 +56,12 @@ extension Policy {
   ) -> [Reason] {
     var reasons: [Reason] = []
     let whole = [(name: bridge.name, index: bridge.index)]
+    // Of these the program passes what goes to where it comes from.
+    let endsDiffer = state.vxlanIndex == nil
     let ports = (state.ports + [state.vxlan].compactMap { $0 }).map { (name: $0.name, index: $0.index) }
     for isIPv4 in [true, false] {
-      let frames = PacketShape.bridged(isIPv4: isIPv4, input: ports, output: ports)
+      let frames = PacketShape.bridged(
+        isIPv4: isIPv4, input: ports, output: ports, endsDiffer: endsDiffer)
       for chain in facts.overlayRules.objections(to: frames, families: ["bridge"], hooks: Hook.bridged) {
         let reason: Reason = "nftables chain \(chain.place) sees bridged packets: \(chain.description)"
         if !reasons.contains(reason) { reasons.append(reason) }
@@ -70,7 +73,8 @@ extension Policy {
       guard isOn || isOnForAll else { continue }
       let cause =
         isOnForAll ? "net.bridge.\(sysctl) = 1; set it to 0" : "\(bridge.name) \(attribute) 1"
-      let packets = PacketShape.bridged(isIPv4: isIPv4, input: whole, output: whole)
+      let packets = PacketShape.bridged(
+        isIPv4: isIPv4, input: whole, output: whole, endsDiffer: endsDiffer)
       for chain in facts.overlayRules.objections(
         to: packets, families: [isIPv4 ? "ip" : "ip6", "inet"], hooks: Hook.bridged)
       {

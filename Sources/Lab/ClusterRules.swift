@@ -49,6 +49,7 @@ extension LabSpec.Network {
   var tables: [String] {
     switch self {
     case .nat: ["ip \(LabNames.table)"]
+    case .bridge: ["ip nat", "ip filter"]
     case .flannel: ["ip nat", "ip filter", "ip6 filter"]
     case .calico:
       ["ip nat"] + ["ip", "ip6"].flatMap { ip in ["raw", "mangle", "filter"].map { "\(ip) \($0)" } }

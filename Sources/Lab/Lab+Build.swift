@@ -13,6 +13,7 @@ extension Lab {
       if let bridge = spec.network.bridge { try buildBridge(host, bridge) }
       if spec.network == .vxlan { try buildOverlay(host) }
       for container in containers(of: host) { try attach(container, to: self.host(host)) }
+      if spec.isDockers { try buildDockerRules(host) }
       if spec.network == .nat { try buildTranslation(host) }
       if spec.network.isRouted { try buildRouting(host) }
     }
@@ -49,7 +50,7 @@ extension Lab {
         LinkSettings(name, mtu: spec.containerMTU, mac: node.identity.bridgeMAC), settings)
       let bridge = try route.link(named: name).index
       // On flannel's the host is always its containers' gateway.
-      if spec.network == .flannel || spec.hostAddress {
+      if spec.network == .flannel || spec.isDockers || spec.hostAddress {
         let prefix: UInt8 = spec.network == .flannel ? 24 : 16
         try route.addAddress(bridge, .v4(node.identity.bridgeAddress), prefix: prefix)
       }

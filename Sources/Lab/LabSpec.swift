@@ -53,7 +53,7 @@ public struct LabSpec: Hashable, Sendable {
   /// Transmit and receive queues of the wire's and the containers' interfaces.
   public var queues: Int
 
-  /// The tuned baseline, or with `asShipped` the kernel's defaults; `flannel` and `calico` are always as Kubernetes
+  /// The tuned baseline, or with `asShipped` the kernel's defaults, and on `bridge` Docker's chains; `flannel` and `calico` are always as Kubernetes
   /// has them, with netfilter on bridges and outer checksums.
   /// - Parameter containers: nil is as many as it takes to have two that reach each other.
   public init(

@@ -22,6 +22,13 @@ struct Case: Sendable {
 
   /// The outer checksum needs a pass over the whole frame, which only some families have.
   var needsSum = false
+  /// From an address to itself: tier tc leaves that to the kernel's rules about it.
+  var isToItself = false
+  var toItself: Case {
+    var copy = self
+    copy.isToItself = true
+    return copy
+  }
   /// It is about the map of devices that only tier `xdp` redirects by.
   var isAboutDevices = false
   var aboutDevices: Case {
@@ -55,6 +62,7 @@ struct Case: Sendable {
         copy.verdict = CULVERT_PASS_CHECKSUM
         copy.out = .unchanged
       }
+      if isToItself { copy.verdict = CULVERT_PASS_POLICY }
     }
     return copy
   }

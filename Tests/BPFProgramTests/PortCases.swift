@@ -26,6 +26,14 @@ extension Case {
     port("local", Frames.v4(to: Frames.a2), CULVERT_FORWARDED_LOCAL),
     port("local IPv6", Frames.v6(to: Frames.a2), CULVERT_FORWARDED_LOCAL),
     port(
+      "local, to its own address", Frames.v4(to: Frames.a2, addresses: (Frames.a1v4, Frames.a1v4)),
+      CULVERT_FORWARDED_LOCAL
+    ).toItself,
+    port(
+      "local IPv6, to its own address", Frames.v6(to: Frames.a2, addresses: (Frames.a1v6, Frames.a1v6)),
+      CULVERT_FORWARDED_LOCAL
+    ).toItself,
+    port(
       "local, all of the MTU", Frames.v4(Frames.udp([UInt8](repeating: 1, count: 1450 - 28)), to: Frames.a2),
       CULVERT_FORWARDED_LOCAL),
     port("several buffers to a port that takes them", largeLocal, CULVERT_FORWARDED_LOCAL) {

@@ -102,6 +102,35 @@ struct BridgeAloneTests {
     #expect(try overlay.answers("a1", "a2") == 5)
   }
 
+  /// With a port published, as Docker has it for docker0.
+  @Test func dockersChainsStopNothing() throws {
+    let overlay = try bridge()
+    let host = overlay.hosts["a"]!
+    try overlay.setNetfilter(true, on: "a")
+    try host.run {
+      for rules in [
+        "table ip filter { chain FORWARD { type filter hook forward priority 0; policy drop; jump DOCKER-USER; "
+          + "oifname br0 ct state related,established counter accept; oifname br0 counter jump DOCKER; "
+          + "iifname br0 oifname != br0 counter accept; iifname br0 oifname br0 counter accept; }; "
+          + "chain DOCKER-USER { counter return; }; "
+          + "chain DOCKER { iifname != br0 oifname br0 ip daddr 198.19.0.1 tcp dport 80 counter accept; }; }",
+        "table ip nat { chain POSTROUTING { type nat hook postrouting priority 100; "
+          + "oifname != br0 ip saddr 198.19.0.0/16 counter masquerade; "
+          + "ip saddr 198.19.0.1 ip daddr 198.19.0.1 tcp dport 80 counter masquerade; }; }",
+      ] { try TestSupport.shell(["nft", "-f", "-"], input: rules) }
+    }
+    let service = try start(overlay)
+    defer { try? service.stop() }
+    let ports = try service.status().ports
+    #expect(try served(service) == ["va1", "va2"], "\(ports)")
+    #expect(try overlay.answers("a1", "a2") == 5)
+    #expect(try forwarded(service) > 0)
+    // A user's rule about all of it does.
+    try host.run { try TestSupport.shell("nft", "insert rule ip filter DOCKER-USER ip protocol icmp drop") }
+    #expect(try eventually { try served(service).isEmpty })
+    #expect(try overlay.answers("a1", "a2") == 0)
+  }
+
   @Test func aVXLANDeviceThatJoinsStaysWithTheKernel() throws {
     let overlay = try bridge()
     let service = try start(overlay)

@@ -40,6 +40,18 @@ struct TranslationTests {
     #expect(unmasked.timeouts == unmasked.requests, "nothing comes from the container's own address")
   }
 
+  /// A bridge as it ships is Docker's: its containers reach each other by the accepting rule at the end of FORWARD.
+  @Test func aBridgeAsItShipsHasDockersChains() throws {
+    let lab = try Lab.make(LabSpec(.bridge, asShipped: true))
+    let path = try path(lab, "a1", "a2", 20_000)
+    #expect(try UDPRoundTrip(size: 64, timing: timing).run(path).requests > 0)
+    #expect(try TCPRoundTrip(size: 64, timing: timing).run(path).requests > 0)
+    let rules = try lab.node("hostA").run { try sh("nft list chain ip filter FORWARD") }
+    #expect(rules.contains("policy drop"))
+    let accepting = rules.split(separator: "\n").first { $0.contains("iifname \"br0\" oifname \"br0\"") }
+    #expect(accepting?.contains("counter packets 0 ") == false, "\(rules)")
+  }
+
   @Test func portsThatAreNotPublishedAreTheHosts() throws {
     let lab = try Lab.make(LabSpec(.nat))
     var path = try path(lab, "a1", "hostB", 4000)

@@ -217,6 +217,52 @@ struct RulesetTests {
       nil),
   ]
 
+  /// Of packets whose source is not their destination: Docker's rule for what a container sends to its own published port
+  /// is about others.
+  static let toItself: [Case] = [
+    Case(hooked("postrouting", "ip saddr 198.19.0.1 ip daddr 198.19.0.1 tcp dport 80 masquerade", kind: "nat"), nil),
+    Case(hooked("postrouting", "ip daddr 198.19.0.1 tcp dport 80 ip saddr 198.19.0.1 masquerade", kind: "nat"), nil),
+    Case(
+      hooked("postrouting", "ip saddr 198.19.0.1 ip daddr 198.19.0.2 tcp dport 80 masquerade", kind: "nat"), "translates"),
+    Case(hooked("postrouting", "ip saddr 198.19.0.0/24 ip daddr 198.19.0.0/24 masquerade", kind: "nat"), "translates"),
+    Case(hooked("forward", "ip saddr 198.19.0.1 ip daddr != 198.19.0.1 drop"), "drops"),
+    Case(hooked("forward", "ip saddr { 198.19.0.1, 198.19.0.2 } ip daddr 198.19.0.1 drop"), "drops"),
+    Case(hooked("forward", "ip saddr 198.19.0.1 drop"), "drops"),
+  ]
+
+  @Test(arguments: toItself) func standsAgainstWhatGoesToOthers(one: Case) throws {
+    func objections(_ rules: Ruleset, endsDiffer: Bool) -> [Ruleset.Objection] {
+      let bridge = [(name: "br0", index: Int32(1))]
+      return rules.objections(
+        to: .bridged(isIPv4: true, input: bridge, output: bridge, endsDiffer: endsDiffer), families: ["ip", "inet"],
+        hooks: [0, 2, 4])
+    }
+    try check(
+      one, { try nft($0) },
+      { rules in
+        #expect(!objections(rules, endsDiffer: false).isEmpty)
+        return objections(rules, endsDiffer: true)
+      })
+  }
+
+  @Test func iptablesRulesAboutOneAddressAreReadToo() throws {
+    for tool in ["iptables-nft", "iptables-legacy"] {
+      try NetworkNamespace.makeAnonymous().run {
+        guard (try? sh("\(tool) -w -t nat -S")) != nil else { return }
+        try sh(
+          "\(tool) -w -t nat -A POSTROUTING -s 198.19.0.1/32 -d 198.19.0.1/32 -p tcp -m tcp --dport 80 -j MASQUERADE")
+        let bridge = [(name: "br0", index: Int32(1))]
+        let rules = try NetfilterReader().rules()
+        for endsDiffer in [true, false] {
+          let found = rules.objections(
+            to: .bridged(isIPv4: true, input: bridge, output: bridge, endsDiffer: endsDiffer), families: ["ip"],
+            hooks: [4])
+          #expect(found.isEmpty == endsDiffer, "\(tool): \(found)")
+        }
+      }
+    }
+  }
+
   @Test(arguments: inside) func standsAgainstWhatABridgeForwards(one: Case) throws {
     try check(
       one, { try nft($0) },

@@ -43,6 +43,7 @@ typedef __u64 __attribute__((may_alias)) word64;
 #define IP6_NEXT 6
 #define IP6_HOP_LIMIT 7
 #define IP6_SOURCE 8
+#define IP6_DESTINATION 24
 #define IP6_BYTES 40
 #define IPPROTO_ICMPV6 58 /* of <linux/in6.h>, which pulls in more */
 /* Neighbour discovery, RFC 4861: from router solicitation to redirect */

@@ -23,7 +23,9 @@ extension FilterRule {
     var registers = Registers()
     var counts = false
     var acts = false
+    var ends = DemandedEnds(isIPv4: packet.isIPv4)
     for expression in expressions {
+      if packet.endsDiffer { ends.note(expression) }
       switch expression {
       case .payload(let base, let offset, let count, let into):
         registers.set(packet.payload(base, offset, count), at: into, packet.perPacket(base, offset, count))
@@ -87,8 +89,55 @@ extension FilterRule {
       }
       if outcome.matches == .never { return outcome }
     }
+    if ends.areOne { outcome.matches = .never }
     if counts, !acts, outcome.verdicts.isEmpty, outcome.effect == nil { outcome.effect = "counts" }
     return outcome
+  }
+}
+
+/// The whole addresses that a rule asks for: Docker's for what a container sends to itself (its published port) has one
+/// for both ends.
+private struct DemandedEnds {
+  private var bytes: [UInt8?] = Array(repeating: nil, count: 40)
+  /// Where in the network header a register's bytes are from.
+  private var loaded: [Int: (offset: Int, count: Int)] = [:]
+  private let isIPv4: Bool
+
+  init(isIPv4: Bool) { self.isIPv4 = isIPv4 }
+
+  mutating func note(_ expression: FilterRule.Expression) {
+    switch expression {
+    case .payload(let base, let offset, let count, let into):
+      overwrite(into, count)
+      if base == 1 { loaded[into] = (offset, count) }
+    // Of a prefix as long as the address, as iptables has it.
+    case .bitwise(let from, let into, let count, let mask, let xor):
+      let isWhole = mask.count == count && mask.allSatisfy { $0 == 0xff } && xor.allSatisfy { $0 == 0 }
+      let source = loaded[from]
+      overwrite(into, count)
+      if isWhole, source?.count == count { loaded[into] = source }
+    case .compare(.equal, let from, let wanted):
+      guard let place = loaded[from], place.count == wanted.count else { return }
+      for (number, byte) in wanted.enumerated() where place.offset + number < bytes.count {
+        bytes[place.offset + number] = byte
+      }
+    case .meta(_, let into), .connectionState(let into): overwrite(into, 16)
+    case .load(let into, let count, _), .swap(_, let into, let count, _): overwrite(into, count)
+    case .constant(let bytes, let into): overwrite(into, bytes.count)
+    case .derive(_, let into, let count): overwrite(into, count)
+    case .route(let into, _, _): overwrite(into, 16)
+    case .lookUp(_, _, let into?, _): overwrite(into, 64)
+    default: break
+    }
+  }
+
+  private mutating func overwrite(_ into: Int, _ count: Int) {
+    loaded = loaded.filter { $0.key + $0.value.count <= into || $0.key >= into + count }
+  }
+
+  var areOne: Bool {
+    let (source, destination) = isIPv4 ? (bytes[12..<16], bytes[16..<20]) : (bytes[8..<24], bytes[24..<40])
+    return !source.contains(nil) && Array(source) == Array(destination)
   }
 }
 

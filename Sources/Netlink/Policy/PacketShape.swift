@@ -31,6 +31,8 @@ public struct PacketShape: Sendable, Hashable {
   var mark = PacketBits([0, 0, 0, 0])
   /// IP_CT bits as nftables has them in `ct state`.
   var connectionState = PacketBits(unknown: 4)
+  /// Their source is not their destination, by address.
+  var endsDiffer = false
   var input = Device()
   var output = Device()
   /// A packet back to its sender would leave by `input`: whoever forwards it has looked.
@@ -66,10 +68,13 @@ public struct PacketShape: Sendable, Hashable {
   /// Unicast IP packets that a bridge forwards.
   /// - Parameters:
   ///   - input, output: how the rules see the devices: as the bridge (layer 3 families), or as its ports.
+  ///   - endsDiffer: none that goes to the address that it comes from.
   public static func bridged(
-    isIPv4: Bool, input: [(name: String, index: Int32)], output: [(name: String, index: Int32)]
+    isIPv4: Bool, input: [(name: String, index: Int32)], output: [(name: String, index: Int32)],
+    endsDiffer: Bool = false
   ) -> PacketShape {
     var shape = PacketShape(isIPv4: isIPv4)
+    shape.endsDiffer = endsDiffer
     // To one address, never ARP.
     shape.link.setBit(1, of: 0, to: false)
     shape.link.set(isIPv4 ? [8, 0] : [0x86, 0xdd], at: 12)
