@@ -80,34 +80,34 @@ remove() { docker_does d "$1" rm -f "$2"; }
 reach() { d "$1" exec "$2" ping -q -c 3 -i 0.2 -W 1 "$3" >/dev/null; }
 fetch() { [ "$(d "$1" exec "$2" sh -c "wget -q -O - http://$3/data | sha256sum" | cut -d' ' -f1)" = "$data_sum" ]; }
 
-# c1 on host a and c2 on host b reach each other, without Culvert.
-works_alone() {
-  container a net1 198.19.10.11 c1
-  container b net1 198.19.10.12 c2
-  for _ in $(seq 30); do ! reach a c1 198.19.10.12 || break; done
-  reach a c1 198.19.10.12 || unavailable "Docker's own network does not carry a ping"
-  fetch a c1 198.19.10.12 || unavailable "Docker's own network does not carry a file"
+# alone NETWORK SUBNET CONTAINER CONTAINER: one container on host a, SUBNET.11, and one on b, .12, reach each other without Culvert.
+alone() {
+  container a "$1" "$2.11" "$3"
+  container b "$1" "$2.12" "$4"
+  for _ in $(seq 30); do ! reach a "$3" "$2.12" || break; done
+  reach a "$3" "$2.12" || unavailable "Docker's own network does not carry a ping"
+  fetch a "$3" "$2.12" || unavailable "Docker's own network does not carry a file"
 }
 
-# serve HOST NETWORK [OPTION …]: until it is carried.
-serve() {
-  local host=$1 there
-  there=$(sandbox "$1" "$2")
-  shift 2
-  on "$host" culvert up --overlay br0 --netns "$there" --detach "$@" >"$work/up" 2>&1 || fail "up on $host: $(cat "$work/up")"
-}
-release() { on "$1" culvert down --netns "$(sandbox "$1" "$2")" >/dev/null; }
-
+# both_carried NETWORK SUBNET CONTAINER CONTAINER: those of `alone`, each way.
 both_carried() {
-  reach a c1 198.19.10.12 || fail "no ping"
-  carried a "$(sandbox a "$1")" fetch a c1 198.19.10.12
-  carried b "$(sandbox b "$1")" fetch b c2 198.19.10.11
+  reach a "$3" "$2.12" || fail "no ping"
+  carried a "$(sandbox a "$1")" fetch a "$3" "$2.12"
+  carried b "$(sandbox b "$1")" fetch b "$4" "$2.11"
 }
 
-# killed HOST NETWORK: the fast path there dies while files arrive; each arrives whole, and the next `up` has all as it was.
+# serve HOST [OPTION …]: until something is carried.
+serve() {
+  local host=$1
+  shift
+  on "$host" culvert up --detach "$@" >"$work/up" 2>&1 || fail "up on $host: $(cat "$work/up")"
+}
+release() { on "$1" culvert down --all >/dev/null; }
+
+# killed HOST [OPTION …]: the fast path there dies while files arrive on net1; each arrives whole, and the next `up` serves again.
 killed() {
-  local host=$1 network=$2 fetching count=16
-  shift 2
+  local host=$1 fetching count=16
+  shift
   d a exec c1 sh -c "for i in \$(seq $count); do wget -q -O - http://198.19.10.12/data | sha256sum; done" >"$work/sums" &
   fetching=$!
   until_ 30 test -s "$work/sums"
@@ -115,5 +115,5 @@ killed() {
   [ "$(wc -l <"$work/sums")" -lt $count ] || fail "all was there before the kill"
   wait $fetching || fail "a file did not arrive after the kill: $(cat "$work/sums")"
   [ "$(sort -u "$work/sums")" = "$data_sum  -" ] || fail "a file is not what was sent after the kill: $(cat "$work/sums")"
-  serve "$host" "$network" "$@"
+  serve "$host" "$@"
 }

@@ -114,13 +114,14 @@ forwarded() {
 # carried HOST NETNS COMMAND …: the command fetches the file. It must succeed each time, and soon the fast path of the host carries
 # nearly all of it: a port's table may lag behind its container by a moment.
 carried() {
-  local host=$1 there=$2 before after deadline=$((SECONDS + 30))
+  local host=$1 there=$2 before after deadline=$((SECONDS + 60))
   shift 2
   while :; do
     before=$(forwarded "$host" "$there")
     "$@" || fail "what came is not what was sent: $*"
     after=$(forwarded "$host" "$there")
     [ $((after - before)) -lt $((data_bytes * 9 / 10)) ] || return 0
+    echo "NOT YET $host $there $((after-before))"; on "$host" culvert status; on "$host" sh -c 'tail -n 5 /run/culvert/log/*.log'
     [ $SECONDS -lt $deadline ] ||
       fail "host $host forwarded $((after - before)) of $data_bytes bytes: $(on "$host" culvert status --netns "$there" 2>&1; on "$host" culvert stats --netns "$there" 2>&1)"
     sleep 0.3
