@@ -62,12 +62,21 @@ final class Agent {
   /// Begins with what is named, of which nothing may fail, or with what is found.
   func start() throws {
     guard let names = options.overlays else { return search() }
-    for name in names { try serve(name, in: home, options.each.namespace, device: nil) }
+    var made: [Served] = []
+    do {
+      for name in names { made.append(try make(name, in: home, options.each.namespace, device: nil)) }
+      while !made.isEmpty { try begin(made.removeFirst()) }
+    } catch {
+      for one in made { _ = remove(one) }
+      throw error
+    }
   }
 
-  private func serve(
+  /// Finds and locks it, restores what a dead owner left, attaches nothing. All are made before one begins: what was left
+  /// at an uplink is written down with any of those that shared it.
+  private func make(
     _ name: String, in namespace: Box<NetworkNamespace>, _ reference: String?, device: Device?
-  ) throws {
+  ) throws -> Served {
     try enter(namespace)
     var options = self.options.each
     options.overlay = name
@@ -77,14 +86,19 @@ final class Agent {
     let session = try makeSession(options, underlays) { [report] line in
       report(isOne ? line : "\(label): \(line)")
     }
+    return Served(session: session, namespace: namespace, device: device)
+  }
+
+  private func begin(_ one: Served) throws {
     do {
-      try session.start()
-      try control.listen(at: session.directory.socketPath)
+      try enter(one.namespace)
+      try one.session.start()
+      try control.listen(at: one.session.directory.socketPath)
     } catch {
-      session.stop()
+      one.session.stop()
       throw error
     }
-    served.append(Served(session: session, namespace: namespace, device: device))
+    served.append(one)
   }
 
   /// Serves what is found and is not served yet. What is refused is tried again after pauses that grow.
@@ -100,13 +114,20 @@ final class Agent {
     refused = refused.filter { present.contains($0.key) }
     dismissed.formIntersection(present)
     let known = Set(served.compactMap(\.device)).union(dismissed)
+    var made: [(FoundOverlay, Served)] = []
     for overlay in found where !known.contains(overlay.device) {
       if let earlier = refused[overlay.device], !earlier.backoff.isOver(now: now) { continue }
       do {
         let namespace = Box(try NetworkNamespace.open(overlay.reference ?? options.each.namespace))
         // Another one by that name is found the next time.
         guard namespace.value.identity == overlay.device.namespace else { continue }
-        try serve(overlay.name, in: namespace, overlay.reference ?? options.each.namespace, device: overlay.device)
+        let reference = overlay.reference ?? options.each.namespace
+        made.append((overlay, try make(overlay.name, in: namespace, reference, device: overlay.device)))
+      } catch { refuse(overlay, Engine.oneLine(error), now) }
+    }
+    for (overlay, one) in made {
+      do {
+        try begin(one)
         refused[overlay.device] = nil
       } catch { refuse(overlay, Engine.oneLine(error), now) }
     }
