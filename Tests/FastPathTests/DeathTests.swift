@@ -146,6 +146,29 @@ struct DeathTests {
     #expect(try status(overlay, "a").isEmpty)
   }
 
+  /// What was changed at the uplink is written down with the overlay that was first; the next time it is another.
+  @Test func theUplinkIsRestoredBeforeAnyOverlayUsesIt() throws {
+    let overlay = try TestOverlay(ipv6: false)
+    try overlay.addDomain(.init(bridge: "br1", device: "vx1", vni: 43))
+    for name in ["a2", "b2"] { _ = try overlay.addContainer(name, bridge: "br1") }
+    for (from, to) in [("a1", "b1"), ("a2", "b2")] { try overlay.ping(from, to) }
+    let first = try up(overlay, "a", ["--overlay", "br1"])
+    func isChanged() throws -> Bool {
+      try status(overlay, "a").contains { $0.changes.contains { $0.hasPrefix("eth0's other end") } }
+    }
+    #expect(try isChanged())
+    kill(first, SIGKILL)
+    #expect(eventually { Owner.startTime(of: first) == nil })
+    try shell(
+      try Self.culvert, "up", "--overlay", "br1", "--overlay", "br0", "--netns", overlay.hosts["a"]!.path,
+      "--tier", "xdp", "--detach")
+    #expect(try status(overlay, "a").count == 2)
+    #expect(try isChanged(), "nothing was taken back under the uplink")
+    #expect(try overlay.answers("a2", "b2") == 5)
+    try shell(try Self.culvert, "down", "--netns", overlay.hosts["a"]!.path)
+    #expect(try status(overlay, "a").isEmpty)
+  }
+
   @Test(arguments: [SIGTERM, SIGINT]) func aSignalGivesThePacketsBackAndRestores(signal: Int32) throws {
     let overlay = try TestOverlay()
     let pid = try up(overlay, "a")

@@ -121,7 +121,6 @@ carried() {
     "$@" || fail "what came is not what was sent: $*"
     after=$(forwarded "$host" "$there")
     [ $((after - before)) -lt $((data_bytes * 9 / 10)) ] || return 0
-    echo "NOT YET $host $there $((after-before))"; on "$host" culvert status; on "$host" sh -c 'tail -n 5 /run/culvert/log/*.log'
     [ $SECONDS -lt $deadline ] ||
       fail "host $host forwarded $((after - before)) of $data_bytes bytes: $(on "$host" culvert status --netns "$there" 2>&1; on "$host" culvert stats --netns "$there" 2>&1)"
     sleep 0.3
