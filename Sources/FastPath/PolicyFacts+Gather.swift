@@ -16,9 +16,11 @@ extension PolicyFacts {
     ]
     .filter { Sysctl.read("net/bridge/\($0)") == "1" }
     facts.overlayRules = try place.overlayRules.rules()
-    let links = try place.overlayConnection.value.links()
-    facts.overlayFilters = try filters(place.overlayConnection, on: links.map(\.index), own)
-    facts.overlayDisciplines = try disciplines(place.overlayConnection)
+    let here = [place.bridge, place.vxlan, place.isSplit ? nil : place.uplink].compactMap { $0?.index }
+    let disciplines = try place.overlayConnection.value.queueingDisciplines()
+    facts.overlayFilters = try filters(
+      place.overlayConnection, behind: disciplines, on: Set(here + ports.map(\.index)), own)
+    facts.overlayDisciplines = named(disciplines)
     if entersEnds { facts.endPrograms = endPrograms(ports, place.overlayConnection) }
     guard let uplink = place.uplink else { return facts }
     facts.rules = try place.underlayConnection.value.rules()
@@ -26,8 +28,10 @@ extension PolicyFacts {
       facts.encryption = try IPsec.policies()
       guard place.isSplit else { return }
       facts.underlayRules = try place.underlayRules.rules()
-      facts.underlayFilters = try filters(place.underlayConnection, on: [uplink.index], own)
-      facts.underlayDisciplines = try disciplines(place.underlayConnection)
+      let disciplines = try place.underlayConnection.value.queueingDisciplines()
+      facts.underlayFilters = try filters(
+        place.underlayConnection, behind: disciplines, on: [uplink.index], own)
+      facts.underlayDisciplines = named(disciplines)
     }
     facts.uplinkAddresses = Set(
       try place.underlayConnection.value.addresses().filter { $0.link == uplink.index }.map(\.address))
@@ -39,9 +43,9 @@ extension PolicyFacts {
     return facts
   }
 
-  private static func disciplines(_ connection: Box<RouteConnection>) throws -> [Int32: [String]] {
+  private static func named(_ disciplines: [QueueingDiscipline]) -> [Int32: [String]] {
     var found: [Int32: [String]] = [:]
-    for discipline in try connection.value.queueingDisciplines() {
+    for discipline in disciplines {
       guard !Policy.harmless.contains(discipline.kind) || discipline.pacesFlows else { continue }
       let kind = "qdisc \(discipline.kind)\(discipline.pacesFlows ? " with a maxrate" : "")"
       let text = discipline.isRoot ? kind : "\(kind) below another"
@@ -64,12 +68,13 @@ extension PolicyFacts {
     return found
   }
 
+  /// Of these devices alone: other overlays' are in the namespace too.
   private static func filters(
-    _ connection: Box<RouteConnection>, on devices: [Int32], _ own: Set<UInt32>
+    _ connection: Box<RouteConnection>, behind disciplines: [QueueingDiscipline], on devices: Set<Int32>,
+    _ own: Set<UInt32>
   ) throws -> [Int32: [String]] {
-    let foreign = try connection.value.trafficFilters().filter {
-      $0.priority != TCFilter.priority
-    }
+    let foreign = try connection.value.trafficFilters(behind: disciplines.filter { devices.contains($0.link) })
+      .filter { $0.priority != TCFilter.priority }
     var found = Dictionary(grouping: foreign, by: \.link).mapValues { filters in
       filters.map { "a tc \($0.isIngress ? "ingress" : "egress") filter (\($0.kind))" }.sorted()
     }

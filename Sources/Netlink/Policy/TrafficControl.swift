@@ -48,8 +48,13 @@ public struct QueueingDiscipline: Hashable, Sendable {
 extension RouteConnection {
   /// Every filter behind an ingress or clsact queueing discipline of this namespace.
   public func trafficFilters() throws(Failure) -> [TrafficFilter] {
+    try trafficFilters(behind: queueingDisciplines())
+  }
+
+  /// The same behind those of `disciplines`.
+  public func trafficFilters(behind disciplines: [QueueingDiscipline]) throws(Failure) -> [TrafficFilter] {
     var filters: Set<TrafficFilter> = []
-    for (link, kind) in try ingressDisciplines() {
+    for (link, kind) in Self.ingressHooks(among: disciplines) {
       filters.formUnion(try self.filters(of: link, parent: 0xffff_fff2, isIngress: true))
       if kind == "clsact" {
         filters.formUnion(try self.filters(of: link, parent: 0xffff_fff3, isIngress: false))
@@ -60,8 +65,12 @@ extension RouteConnection {
 
   /// "ingress" or "clsact" of the devices of this namespace that have one.
   public func ingressDisciplines() throws(Failure) -> [Int32: String] {
+    Self.ingressHooks(among: try queueingDisciplines())
+  }
+
+  private static func ingressHooks(among disciplines: [QueueingDiscipline]) -> [Int32: String] {
     var hooks: [Int32: String] = [:]
-    for discipline in try queueingDisciplines() where ["ingress", "clsact"].contains(discipline.kind) {
+    for discipline in disciplines where ["ingress", "clsact"].contains(discipline.kind) {
       hooks[discipline.link] = discipline.kind
     }
     return hooks
