@@ -91,6 +91,7 @@ struct tx {
 	struct outer out;
 	struct culvert_port *port;
 	__u32 relay;
+	__u32 enters;
 	struct scratch *made;
 };
 
@@ -135,11 +136,17 @@ static __always_inline __u32 commit_encap(struct __sk_buff *skb, const struct in
 	return CULVERT_FORWARDED_ENCAP;
 }
 
-/* Into the container where its end is known, else by its port's transmit path. The first is a hop
- * shorter, and the packet must look as if the container's device had received it. */
-static __always_inline void deliver(struct __sk_buff *skb, const struct culvert_port *port, int may_enter)
+/* Entering the container is a hop shorter, and the packet must look as if the container's device had received it: also
+ * that it is for that device. What is for another address takes the port's transmit path, which says so. */
+static __always_inline int may_enter(const struct culvert_port *port, const struct inner *in)
 {
-	if (port->flags & CULVERT_PORT_ENTER && may_enter) {
+	return port->flags & CULVERT_PORT_ENTER && AT32(in->frame, 0) == AT32(port->mac, 0) &&
+	       AT16(in->frame, 4) == AT16(port->mac, 4);
+}
+
+static __always_inline void deliver(struct __sk_buff *skb, const struct culvert_port *port, int enters)
+{
+	if (enters) {
 		bpf_skb_change_type(skb, 0 /* PACKET_HOST */);
 		bpf_redirect_peer(port->ifindex, 0);
 	} else {
@@ -165,12 +172,15 @@ static __always_inline __u32 prepare_local(struct __sk_buff *skb, const struct i
 	if (goes_to_its_source(in))
 		return CULVERT_PASS_POLICY;
 	tx->port = port_at(decision->target);
-	return tx->port ? 0 : CULVERT_PASS_UNKNOWN_PORT;
+	if (!tx->port)
+		return CULVERT_PASS_UNKNOWN_PORT;
+	tx->enters = may_enter(tx->port, in);
+	return 0;
 }
 
 static __always_inline __u32 commit_local(struct __sk_buff *skb, struct tx *tx)
 {
-	deliver(skb, tx->port, 1);
+	deliver(skb, tx->port, tx->enters);
 	return CULVERT_FORWARDED_LOCAL;
 }
 
@@ -200,23 +210,22 @@ static __always_inline __u32 prepare_decap(struct __sk_buff *skb, const struct i
 	/* The marks of a tunnel stay on merged packets. TCP does not mind; a UDP socket cannot cut such datagrams up again. */
 	if (skb->gso_size && in->protocol != IPPROTO_TCP && !(decap_flags & ADJ_ROOM_DECAP_L4_UDP))
 		return CULVERT_PASS_UNSUPPORTED;
+	/* Where IPv6 cannot be told to the kernel the skb goes on as IPv4: the port's device looks again. */
+	tx->enters = may_enter(tx->port, in) && (in->is_ip4 || decap_flags & ADJ_ROOM_DECAP_L3_IPV6);
 	return 0;
 }
 
 static __always_inline __u32 commit_decap(struct __sk_buff *skb, const struct inner *in, __u8 outer_tos, struct tx *tx)
 {
 	__u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET | (decap_flags & ADJ_ROOM_DECAP_L4_UDP);
-	int tos = merged_tos(in->tos, outer_tos), may_enter = 1;
+	int tos = merged_tos(in->tos, outer_tos);
 	__u32 macs[3] = { AT32(in->frame, 0), AT32(in->frame, 4), AT32(in->frame, 8) };
 	__u16 type = AT16(in->frame, ETH_TYPE);
 	__u32 is_ip4 = in->is_ip4;
 	__u8 before = in->tos;
 
-	if (!is_ip4) {
+	if (!is_ip4)
 		flags |= decap_flags & ADJ_ROOM_DECAP_L3_IPV6;
-		/* Without it the skb goes on as IPv4: the port's device looks again. */
-		may_enter = (decap_flags & ADJ_ROOM_DECAP_L3_IPV6) != 0;
-	}
 	if (bpf_skb_adjust_room(skb, -OUTER_BYTES, BPF_ADJ_ROOM_MAC, flags))
 		return CULVERT_PASS_HEADROOM;
 	/* What the NIC verified: the outer checksum is gone, the inner one stays verified. */
@@ -226,9 +235,9 @@ static __always_inline __u32 commit_decap(struct __sk_buff *skb, const struct in
 	if (tos >= 0)
 		write_ecn(skb, is_ip4, before, tos);
 	if (tx->port->relay_in)
-		relay(skb, tx->port->relay_in, tx->port->ifindex, tx->port->flags & CULVERT_PORT_ENTER && may_enter);
+		relay(skb, tx->port->relay_in, tx->port->ifindex, tx->enters);
 	else
-		deliver(skb, tx->port, may_enter);
+		deliver(skb, tx->port, tx->enters);
 	return CULVERT_FORWARDED_DECAP;
 }
 

@@ -102,16 +102,24 @@ final class BPFTables {
   // MARK: - Ports
 
   /// Takes a slot into use: counters at zero, and a container's port found by its device's index.
-  func open(_ link: Link, slot: UInt32, _ role: PortRole, flags: UInt32, relay: RelayPair? = nil) throws {
+  func open(
+    _ link: Link, slot: UInt32, _ role: PortRole, flags: UInt32, relay: RelayPair? = nil,
+    end: MACAddress? = nil
+  ) throws {
     try counterMap.updatePerCPU(slot, culvert_counters())
-    try update(link, slot: slot, role, flags: flags, relay: relay)
+    try update(link, slot: slot, role, flags: flags, relay: relay, end: end)
     if let domain = role.domain {
       try slotOfIndex.update(culvert_port_key(ifindex: UInt32(link.index), domain: domain), slot)
     }
   }
 
-  /// - Parameter relay: leads from a container's port to its uplink, in another namespace.
-  func update(_ link: Link, slot: UInt32, _ role: PortRole, flags: UInt32, relay: RelayPair? = nil) throws {
+  /// - Parameters:
+  ///   - relay: leads from a container's port to its uplink, in another namespace.
+  ///   - end: the address of a container's end, where it is entered.
+  func update(
+    _ link: Link, slot: UInt32, _ role: PortRole, flags: UInt32, relay: RelayPair? = nil,
+    end: MACAddress? = nil
+  ) throws {
     var port = culvert_port()
     port.ifindex = UInt32(link.index)
     port.mtu = link.mtu
@@ -121,7 +129,7 @@ final class BPFTables {
       port.relay_out = UInt32(relay.inside)
       port.relay_in = UInt32(relay.outside)
     }
-    if let mac = link.mac { setOctets(&port.mac, mac) }
+    if let mac = role == .uplink ? link.mac : end { setOctets(&port.mac, mac) }
     try ports.update(slot, port)
     try changed()
   }

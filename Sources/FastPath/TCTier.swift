@@ -50,6 +50,8 @@ final class TCTier: PacketTier {
     var link: Box<TCXLink>?
     var filter: Journal.Filter?
     var journal: JournalFile
+    /// The address of the container's end, where it is entered.
+    var end: MACAddress?
   }
 
   private struct Relay {
@@ -124,7 +126,9 @@ final class TCTier: PacketTier {
     ports[slot] = Attached(role: role, journal: journal)
     do {
       if let domain = role.domain { try makeRelay(domain, journal) }
-      try tables.open(link, slot: slot, role, flags: flags(of: link, role), relay: relay(of: role))
+      let flags = flags(of: link, role)
+      ports[slot]!.end = end(of: link, flags)
+      try tables.open(link, slot: slot, role, flags: flags, relay: relay(of: role), end: ports[slot]!.end)
       try attachProgram(link, slot: slot, (role == .uplink ? uplinkPrograms[slot] : programs[role])!, journal)
     } catch {
       detach(slot: slot)
@@ -179,9 +183,27 @@ final class TCTier: PacketTier {
     return mayEnter ? CULVERT_PORT_ENTER.rawValue : 0
   }
 
+  /// Who enters a container is taken for its device's own: what is for another address goes by the port's driver. Asked from
+  /// here, so that nothing keeps the container's namespace.
+  private func end(of link: Link, _ flags: UInt32) -> MACAddress? {
+    guard flags & CULVERT_PORT_ENTER.rawValue != 0, let peer = link.peer, let id = link.peerNamespaceID else {
+      return nil
+    }
+    return try? RouteConnection().link(index: peer, namespaceID: id).mac
+  }
+
+  /// A container may give its device another address.
+  func recheck(_ link: Link, slot: UInt32) throws -> Bool {
+    guard let port = ports[slot], end(of: link, flags(of: link, port.role)) != port.end else { return false }
+    try update(link, slot: slot)
+    return false
+  }
+
   func update(_ link: Link, slot: UInt32) throws {
     guard let role = ports[slot]?.role else { return }
-    try tables.update(link, slot: slot, role, flags: flags(of: link, role), relay: relay(of: role))
+    let flags = flags(of: link, role)
+    ports[slot]!.end = end(of: link, flags)
+    try tables.update(link, slot: slot, role, flags: flags, relay: relay(of: role), end: ports[slot]!.end)
   }
 
   func detach(slot: UInt32) {

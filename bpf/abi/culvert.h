@@ -143,7 +143,7 @@ struct culvert_port {
 	__u32 mtu;     /* of layer 3, as the kernel has it */
 	__u32 flags;
 	__u32 domain;
-	__u8 mac[6];   /* an uplink's own address; not used for containers' ports */
+	__u8 mac[6];   /* an uplink's own address; with CULVERT_PORT_ENTER that of the container's end */
 	__u16 zero;
 	/* Tier tc, of a container's port in another namespace than the uplink: the ends of the veth pair between the two,
 	 * in the port's namespace and in the uplink's. 0: the same namespace. */
