@@ -14,6 +14,9 @@ static const _Alignas(8) unsigned char send[] = {
 static const _Alignas(8) unsigned char tc[] = {
 #embed "generated/tc.bpf.o"
 };
+static const _Alignas(8) unsigned char routed[] = {
+#embed "generated/routed.bpf.o"
+};
 static const _Alignas(8) unsigned char probe[] = {
 #embed "generated/probe.bpf.o"
 };
@@ -41,6 +44,10 @@ struct culvert_bpf_object culvert_bpf_send(void) {
 
 struct culvert_bpf_object culvert_bpf_tc(void) {
   return (struct culvert_bpf_object){"culvert_tc", tc, sizeof tc};
+}
+
+struct culvert_bpf_object culvert_bpf_routed(void) {
+  return (struct culvert_bpf_object){"culvert_routed", routed, sizeof routed};
 }
 
 struct culvert_bpf_object culvert_bpf_probe(void) {

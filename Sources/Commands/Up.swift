@@ -9,14 +9,14 @@ struct Up: CulvertCommand {
   static let configuration = CommandConfiguration(
     abstract: "Forward an overlay's packets outside the kernel's stack, until told to stop.",
     discussion: """
-      Attaches to every bridge with a VXLAN device that it finds, now and later, or to those that --overlay names; mirrors \
+      Attaches to every overlay that it finds, now and later, or to those that --overlay names; mirrors \
       the kernel's tables, and forwards what is known; everything else goes to the kernel. Stays in the foreground until SIGINT, SIGTERM or `culvert down`. \
       If it dies, the kernel's path carries on at once.
       """)
 
   @Option(
     help:
-      "A bridge, or the VXLAN device that is a port of it (tc serves a bridge alone too); may be repeated (default: every overlay that is found, now and later)."
+      "A bridge, the VXLAN device that is a port of it (tc serves a bridge alone too), or a VXLAN device that is routed to (flannel, Calico); may be repeated (default: every overlay that is found, now and later)."
   )
   var overlay: [String] = []
   @Option(help: "Network namespace of the overlays: a name, a path or a PID.")

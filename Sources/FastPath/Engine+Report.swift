@@ -51,7 +51,9 @@ extension Engine {
 
   func stats() throws -> Stats {
     // Of all overlays that leave by it.
-    let shared = try uplink.map { [stats($0.link, isAttached: $0.isAttached, try $0.counters())] } ?? []
+    let shared = try uplink.map {
+      [Stats.Port($0.link, $0.isAttached ? tier.tier : nil, try $0.counters())]
+    } ?? []
     let all = try shared + ports.values.sorted { $0.link.index < $1.link.index }.map { try stats($0) }
     return Stats(
       overlay: place.bridge.name, namespace: options.namespace ?? "\(place.identity)", ports: all,
@@ -61,26 +63,27 @@ extension Engine {
   private func stats(_ device: Port) throws -> Stats.Port {
     var counters = device.past
     if let slot = device.slot { counters.add(try tier.counters(slot: slot)) }
-    return stats(device.link, isAttached: device.slot != nil, counters)
+    return Stats.Port(device.link, device.slot == nil ? nil : tier.tier, counters)
   }
+}
 
-  private func stats(_ link: Link, isAttached: Bool, _ counters: SlotCounters) -> Stats.Port {
-    var port = Stats.Port(
-      name: link.name, index: link.index, tier: isAttached ? tier.tier.rawValue : nil,
+extension Stats.Port {
+  init(_ link: Link, _ tier: Tier?, _ counters: SlotCounters) {
+    self.init(
+      name: link.name, index: link.index, tier: tier?.rawValue,
       received: .init(), forwarded: [:], passed: [:], dropped: [:])
-    port.notSent = counters.notSent
-    port.notRedirected = counters.notRedirected
+    notSent = counters.notSent
+    notRedirected = counters.notRedirected
     for verdict in Verdict.allCases {
       guard let packets = counters.packets[verdict], packets > 0 else { continue }
       let count = Stats.Count(packets: packets, bytes: counters.bytes[verdict] ?? 0)
-      port.received.packets += count.packets
-      port.received.bytes += count.bytes
+      received.packets += count.packets
+      received.bytes += count.bytes
       switch verdict.verdictClass {
-      case .forwarded: port.forwarded[verdict.name] = count
-      case .passed: port.passed[verdict.name] = count
-      case .dropped: port.dropped[verdict.name] = count
+      case .forwarded: forwarded[verdict.name] = count
+      case .passed: passed[verdict.name] = count
+      case .dropped: dropped[verdict.name] = count
       }
     }
-    return port
   }
 }

@@ -2,7 +2,6 @@
 import LinuxSystem
 import Netlink
 import PacketHeaders
-import SystemPackage
 
 /// The kernel's routes to the remote VTEPs in use, and what else it decides by them.
 extension Engine {
@@ -49,41 +48,9 @@ extension Engine {
     try table.updateTunnels(by: changed, overlay: overlay, underlay: underlay)
   }
 
-  /// Asks as the VXLAN device does (vxlan_xmit_one), but for the source port, which differs by flow: rules on
-  /// that are a policy. Also asks whether the host takes in what comes back.
   func route(to key: RouteKey) throws -> RouteDecision? {
     guard let config = overlay.vxlan?.vxlan else { return nil }
-    var query = RouteQuery(to: key.remote)
-    query.source = config.local
-    query.outInterface = key.outInterface == 0 ? nil : key.outInterface
-    query.protocolNumber = 17
-    query.destinationPort = key.port
-    // The DSCP; older kernels look at a part of it.
-    if config.tos != 1 { query.tos = config.tos & 0xfc }
-    guard var decision = try place.underlayConnection.value.routeIfAny(query) else { return nil }
-    if let local = config.local ?? decision.preferredSource {
-      decision.refusesSource = try !takesIn(from: key, to: local)
-    }
-    return decision
-  }
-
-  /// Whether the kernel would take a VTEP's packet for its own: ip_route_input() knows rp_filter, rules and routes.
-  private func takesIn(from key: RouteKey, to local: IPv4Address) throws -> Bool {
-    var query = RouteQuery(to: local)
-    query.source = key.remote
-    query.inInterface = place.uplink?.index
-    query.protocolNumber = 17
-    query.destinationPort = key.port
-    do throws(Failure) {
-      return try place.underlayConnection.value.inputRoute(query).type == 2
-    } catch {
-      // EXDEV: rp_filter; EINVAL: that or a martian; the others are what routes and rules say.
-      let refusals: [Errno] = [
-        .improperLink, .invalidArgument, .networkUnreachable, .noRouteToHost, .permissionDenied,
-      ]
-      guard let errno = error.errno, refusals.contains(errno) else { throw error }
-      return false
-    }
+    return try place.underlayConnection.value.vtepRoute(to: key, of: config, uplink: place.uplink?.index)
   }
 
   /// The addresses at which this overlay's VXLAN arrives, and who may send it.

@@ -169,7 +169,7 @@ final class OverlayPlace {
   /// ARP proxying and miss notifications concern packets that go to the kernel anyway.
   private static let harmlessExtensions: Set<String> = ["proxy", "l2miss", "l3miss"]
 
-  private static func requirePlain(_ vxlan: Link) throws {
+  static func requirePlain(_ vxlan: Link) throws {
     guard let config = vxlan.vxlan else {
       throw Failure("read", "\(vxlan.name)'s configuration", status: .unavailable)
     }

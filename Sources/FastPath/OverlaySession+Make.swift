@@ -4,5 +4,6 @@
 func makeSession(
   _ options: FastPathOptions, _ underlays: Underlays, report: @escaping (String) -> Void
 ) throws -> any OverlaySession {
-  try Engine(options, underlays, report: report)
+  try RoutedSession.concerns(options)
+    ? RoutedSession(options, report: report) : Engine(options, underlays, report: report)
 }

@@ -43,7 +43,7 @@ extension PolicyFacts {
     return facts
   }
 
-  private static func named(_ disciplines: [QueueingDiscipline]) -> [Int32: [String]] {
+  static func named(_ disciplines: [QueueingDiscipline]) -> [Int32: [String]] {
     var found: [Int32: [String]] = [:]
     for discipline in disciplines {
       guard !Policy.harmless.contains(discipline.kind) || discipline.pacesFlows else { continue }
@@ -55,7 +55,7 @@ extension PolicyFacts {
   }
 
   /// Native XDP programs of the ports' other ends, asked for from here: nothing keeps their namespaces.
-  private static func endPrograms(_ ports: [Link], _ connection: Box<RouteConnection>) -> Set<Int32> {
+  static func endPrograms(_ ports: [Link], _ connection: Box<RouteConnection>) -> Set<Int32> {
     var found: Set<Int32> = []
     for port in ports where port.kind == "veth" {
       // One that is about to vanish is netlink's news.
@@ -69,7 +69,7 @@ extension PolicyFacts {
   }
 
   /// Of these devices alone: other overlays' are in the namespace too.
-  private static func filters(
+  static func filters(
     _ connection: Box<RouteConnection>, behind disciplines: [QueueingDiscipline], on devices: Set<Int32>,
     _ own: Set<UInt32>
   ) throws -> [Int32: [String]] {

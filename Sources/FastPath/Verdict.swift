@@ -9,7 +9,7 @@ public enum Verdict: UInt32, CaseIterable, Sendable {
   case passUnknownDestination, passSamePort, passRefresh, passMTU, passChecksum, passECN
   case passNotOverlay, passOuter, passVXLANFlags, passUnknownVNI, passUnsupported
   case passHost, passPolicy, passNextHopObject, passNotResolved, passNoNeighbour, passMultiBuffer
-  case passHeadroom, passWorker
+  case passHeadroom, passWorker, passIPHeader, passRoute
   case dropNotAVTEP
 
   public enum Class: String, Sendable, Codable { case forwarded, passed, dropped }
@@ -53,6 +53,8 @@ public enum Verdict: UInt32, CaseIterable, Sendable {
     case .passMultiBuffer: "multi-buffer"
     case .passHeadroom: "headroom"
     case .passWorker: "worker"
+    case .passIPHeader: "ip-header"
+    case .passRoute: "route"
     case .dropNotAVTEP: "not-a-vtep"
     }
   }

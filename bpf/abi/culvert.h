@@ -53,6 +53,8 @@ enum culvert_verdict {
 	CULVERT_PASS_MULTI_BUFFER,    /* frame in several buffers, way out takes one */
 	CULVERT_PASS_HEADROOM,        /* no room in front of the frame */
 	CULVERT_PASS_WORKER,          /* tier `afxdp`: the worker takes nothing: stopped, dying or without a CPU */
+	CULVERT_PASS_IP_HEADER,       /* routed: options, or a fragment */
+	CULVERT_PASS_ROUTE,           /* routed: not the router's to forward: its own address, TTL, no route, a source from elsewhere */
 
 	CULVERT_DROP_NOT_A_VTEP, /* --strict only */
 
@@ -243,6 +245,26 @@ struct culvert_vtep_key {
 	__be32 remote;
 };
 CULVERT_LAYOUT(struct culvert_vtep_key, 8);
+
+/*
+ * Map `routed_devices`, by ifindex: the interfaces of layer 3 that a routed overlay's packets come and go by, and the
+ * containers' ports.
+ */
+enum culvert_routed_kind {
+	CULVERT_ROUTED_VXLAN = 1,  /* the VXLAN device: MACs of `domain` are behind VTEPs */
+	CULVERT_ROUTED_BRIDGE = 2, /* MACs of `domain` are behind ports */
+	CULVERT_ROUTED_PORT = 3,   /* a container's port, of the bridge `router` or routed itself */
+};
+
+struct culvert_routed_device {
+	__u32 kind;
+	__u32 domain; /* of `fdb`; 0: a port that is routed itself */
+	__u32 slot;   /* a port's */
+	__u32 router; /* of a port: the interface of layer 3 that takes its packets in */
+	__u8 mac[6];  /* that frames to the router are addressed to */
+	__u16 zero;
+};
+CULVERT_LAYOUT(struct culvert_routed_device, 24);
 
 /*
  * Map `generation`, one entry. User space adds one after every change of fdb, ports,

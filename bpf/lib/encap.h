@@ -50,6 +50,7 @@ struct flow {
 	__u32 hash;
 	__u16 port;     /* outer source port, host order */
 	__u16 segments; /* that the packet becomes on the wire */
+	__u64 delta;    /* what a router's rewriting adds to the sum over the inner frame */
 };
 
 /* Computes everything and changes nothing. Returns 0, or CULVERT_PASS_CHECKSUM. */
@@ -75,7 +76,7 @@ static __always_inline __u32 prepare_outer(packet_t *ctx, struct outer *out, con
 		if (inner_sum < 0)
 			return CULVERT_PASS_CHECKSUM;
 		/* The length counts twice: in the pseudo-header and in the header. */
-		check = ~fold((__u64)inner_sum + addresses + bpf_htons(IPPROTO_UDP) + udp_bytes + udp_bytes +
+		check = ~fold((__u64)inner_sum + flow.delta + addresses + bpf_htons(IPPROTO_UDP) + udp_bytes + udp_bytes +
 			      out->udp0 + VXLAN_FLAGS + tunnel->vni_be);
 		if (!check)
 			check = 0xffff;

@@ -18,6 +18,8 @@ struct culvert_bpf_object culvert_bpf_afxdp(void);
 struct culvert_bpf_object culvert_bpf_send(void);
 /// bpf/tc.bpf.c: the tier `tc`.
 struct culvert_bpf_object culvert_bpf_tc(void);
+/// bpf/routed.bpf.c: tier `tc` of an overlay that is routed.
+struct culvert_bpf_object culvert_bpf_routed(void);
 /// bpf/probe.bpf.c: asks the kernel what only trying tells.
 struct culvert_bpf_object culvert_bpf_probe(void);
 /// bpf/bench.bpf.c: live-frame generator and counting sink.

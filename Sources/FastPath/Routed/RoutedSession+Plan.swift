@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+import LinuxSystem
+import Netlink
+
+extension RoutedSession: PlannedSession {
+  func plan() throws -> OverlayPlan {
+    let links = try connection.value.links()
+    let containers = try containerPorts(links)
+    let facts = try gather(containers)
+    var plan = OverlayPlan(
+      overlay: name, namespace: options.namespace ?? "\(try NetworkNamespace.current().identity)", vxlan: name,
+      vni: vxlan.vxlan?.vni ?? 0, uplink: uplink.name, tier: "tc", mode: "tcx")
+    let living = RuntimeDirectory(namespace: try NetworkNamespace.current().identity, bridge: vxlan.index)
+    if living.isHeld, let owner = living.owner { plan.reason = "process \(owner.pid) serves it already" }
+    let reasons = objections(links, facts)
+    let reason = reasons.isEmpty ? nil : reasons.joined(separator: "; ")
+    let ports = containers.map {
+      OverlayPlan.Port(name: $0.link.name, role: "container", reason: reason ?? objection(to: $0.link, $0.bridge, facts))
+    }
+    let isNeeded = ports.contains { $0.reason == nil }
+    let none = isNeeded ? nil : "no port would be served"
+    plan.ports = [OverlayPlan.Port(name: uplink.name, role: "uplink", reason: reason ?? none)] + ports
+    return plan
+  }
+}

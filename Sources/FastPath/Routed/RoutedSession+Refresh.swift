@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: Apache-2.0
+import CBPFObjects
+import LinuxSystem
+import Netlink
+import PacketHeaders
+
+/// The kernel's tables, read again whenever one of them changed; differences go to the maps.
+extension RoutedSession {
+  func refresh() throws {
+    dirtyAt = nil
+    checkedAt = Clock.monotonicNanoseconds
+    let links = try connection.value.links()
+    guard let device = links.first(where: { $0.index == vxlan.index && $0.kind == "vxlan" }) else {
+      throw OverlayGone(device: vxlan.name)
+    }
+    guard let out = links.first(where: { $0.index == uplink.index }) else { throw OverlayGone(device: uplink.name) }
+    vxlan = device
+    uplink = out
+    let fdb = try connection.value.fdb()
+    underlay.reset(links: links, neighbours: try connection.value.neighbours())
+    readSysctls()
+    let containers = try containerPorts(links)
+    let facts = try gather(containers)
+    underlay.encryption = facts.encryption
+    let before = reasons
+    reasons = objections(links, facts)
+    for reason in reasons where !before.contains(reason) { report("\(name): stays with the kernel: \(reason)") }
+
+    try followPorts(containers, facts)
+    let bridges = Dictionary(links.filter { $0.kind == "bridge" }.map { ($0.index, $0) }, uniquingKeysWith: { $1 })
+    let isServed = reasons.isEmpty
+    // What is heard first, so that nothing is decapsulated for ports that are about to go.
+    if !isServed { try tables.setVNIs([], domain: Self.domain) }
+    try publish(wantedDevices(bridges, isServed: isServed))
+    try publish(try wantedEntries(fdb, bridges, isServed: isServed))
+    for index in Array(ports.keys) where !isServed || ports[index]!.reason != nil { release(index) }
+    if isServed, ports.values.contains(where: { $0.slot != nil }), entries.values.contains(where: \.isRemote) {
+      if uplinkLink == nil { try attachUplink() } else { try tables.update(uplink, slot: uplinkSlot, .uplink, flags: 0) }
+      try tables.setVNIs(try addresses(), domain: Self.domain)
+    } else {
+      try tables.setVNIs([], domain: Self.domain)
+      uplinkLink = nil
+    }
+  }
+
+  // MARK: - Ports
+
+  /// Veths into other namespaces, on a bridge that routes or routed themselves (proxy ARP, as Calico sets it).
+  func containerPorts(_ links: [Link]) throws -> [(link: Link, bridge: Link?)] {
+    let overlayBridges = Set(links.filter { $0.kind == "vxlan" }.compactMap(\.master))
+    let routing = Set(try connection.value.addresses().map(\.link))
+    return links.compactMap { link in
+      guard link.kind == "veth", link.index != uplink.index, link.peerNamespaceID != nil else { return nil }
+      if let bridge = link.master.flatMap({ master in links.first { $0.index == master && $0.kind == "bridge" } }) {
+        return routing.contains(bridge.index) && !overlayBridges.contains(bridge.index) ? (link, bridge) : nil
+      }
+      let isRouted = link.master == nil && Sysctl.read("net/ipv4/conf/\(link.name)/proxy_arp") == "1"
+      return isRouted ? (link, nil) : nil
+    }
+  }
+
+  /// Asked from here, so that nothing keeps the container's namespace.
+  private func end(of link: Link) -> MACAddress? {
+    guard let peer = link.peer, let id = link.peerNamespaceID else { return nil }
+    return try? connection.value.link(index: peer, namespaceID: id).mac
+  }
+
+  private func followPorts(_ containers: [(link: Link, bridge: Link?)], _ facts: PolicyFacts) throws {
+    var present: Set<Int32> = []
+    for (link, bridge) in containers {
+      present.insert(link.index)
+      if let known = ports[link.index], known.link.peer != link.peer || known.bridge != bridge?.index {
+        release(link.index)
+        ports[link.index] = nil
+      }
+      var port = ports[link.index] ?? Port(link: link, bridge: bridge?.index)
+      let hasChanged = port.link.mtu != link.mtu
+      port.link = link
+      let flags = facts.endPrograms.contains(link.index) ? 0 : CULVERT_PORT_ENTER.rawValue
+      let reason = objection(to: link, bridge, facts)
+      if let reason, port.reason != reason { report("\(link.name): kernel path: \(reason)") }
+      port.reason = reason
+      let end = flags == 0 ? nil : self.end(of: link)
+      let isOther = hasChanged || port.flags != flags || port.end != end
+      port.flags = flags
+      port.end = end
+      ports[link.index] = port
+      if reason == nil, reasons.isEmpty {
+        if port.slot == nil {
+          attach(link.index)
+        } else if isOther {
+          try tables.update(link, slot: port.slot!, .workload(domain: Self.domain), flags: flags, end: end)
+        }
+      }
+    }
+    for index in Set(ports.keys).subtracting(present) {
+      // Nothing names its slot any more before another may have it.
+      if let slot = ports[index]?.slot {
+        for (address, entry) in entries where entry.target == .local(slot: slot) {
+          try tables.remove(address.mac, domain: address.domain)
+          entries[address] = nil
+        }
+        if written[index] != nil {
+          _ = try devices.value.delete(UInt32(index))
+          written[index] = nil
+        }
+      }
+      release(index)
+      ports[index] = nil
+    }
+  }
+
+  // MARK: - What the maps are to hold
+
+  private func wantedDevices(_ bridges: [Int32: Link], isServed: Bool) -> [Int32: culvert_routed_device] {
+    guard isServed else { return [:] }
+    var wanted: [Int32: culvert_routed_device] = [:]
+    func device(_ kind: culvert_routed_kind, _ link: Link, domain: UInt32) -> culvert_routed_device {
+      var device = culvert_routed_device()
+      device.kind = kind.rawValue
+      device.domain = domain
+      if let mac = link.mac { setOctets(&device.mac, mac) }
+      return device
+    }
+    wanted[vxlan.index] = device(CULVERT_ROUTED_VXLAN, vxlan, domain: Self.domain)
+    for (index, port) in ports {
+      guard let slot = port.slot, port.reason == nil else { continue }
+      var one = device(CULVERT_ROUTED_PORT, port.link, domain: 0)
+      one.slot = slot
+      one.router = UInt32(index)
+      if let bridge = port.bridge.flatMap({ bridges[$0] }) {
+        let domain = domain(of: bridge.index)
+        one = device(CULVERT_ROUTED_PORT, bridge, domain: domain)
+        one.slot = slot
+        one.router = UInt32(bridge.index)
+        wanted[bridge.index] = device(CULVERT_ROUTED_BRIDGE, bridge, domain: domain)
+      }
+      wanted[index] = one
+    }
+    return wanted
+  }
+
+  private func domain(of bridge: Int32) -> UInt32 {
+    if let known = domains[bridge] { return known }
+    let next = Self.domain + 1 + UInt32(domains.count)
+    domains[bridge] = next
+    return next
+  }
+
+  private func wantedEntries(
+    _ fdb: [FDBEntry], _ bridges: [Int32: Link], isServed: Bool
+  ) throws -> [Address: ForwardingEntry] {
+    guard isServed, let config = vxlan.vxlan else { return [:] }
+    var wanted: [Address: ForwardingEntry] = [:]
+    var lists: [MACAddress: [FDBEntry]] = [:]
+    var used: Set<TunnelKey> = []
+    for entry in fdb {
+      if entry.link == vxlan.index, entry.isOfDevice {
+        if !entry.mac.isZero, !entry.mac.isMulticast { lists[entry.mac, default: []].append(entry) }
+      } else if let master = entry.master, let domain = domains[master], (entry.vlan ?? 0) == 0 {
+        let address = Address(domain: domain, mac: entry.mac)
+        guard !entry.isPermanent else {
+          wanted[address] = ForwardingEntry(target: .kernel(.passHost))
+          continue
+        }
+        guard let slot = ports[entry.link]?.slot, ports[entry.link]?.reason == nil else {
+          wanted[address] = ForwardingEntry(target: .kernel(.passPolicy))
+          continue
+        }
+        let ageing = bridges[master]?.bridge?.ageingSeconds ?? 300
+        wanted[address] = ForwardingEntry(
+          target: .local(slot: slot),
+          refreshMilliseconds: entry.isStatic ? 0 : UInt32(clamping: max(1, Int(ageing * 1000 / 3))))
+      }
+    }
+    for (mac, list) in lists {
+      let address = Address(domain: Self.domain, mac: mac)
+      guard list.count == 1, let entry = list.first, entry.nextHopID == nil, case .v4(let remote)? = entry.destination,
+        !remote.isMulticast, remote != .any, entry.vni == nil || entry.vni == config.vni,
+        // A device that learns is to see packets, so that its entries do not age.
+        entry.isPermanent || entry.isStatic || !config.learning
+      else {
+        wanted[address] = ForwardingEntry(target: .kernel(.passNotResolved))
+        continue
+      }
+      let key = TunnelKey(
+        remote: remote, port: entry.port ?? config.port, vni: config.vni, outInterface: entry.outInterface ?? 0)
+      used.insert(key)
+      guard let slot = try resolve(key) else {
+        wanted[address] = ForwardingEntry(target: .kernel(.passNotResolved))
+        continue
+      }
+      wanted[address] = ForwardingEntry(target: .remote(tunnel: slot))
+    }
+    unusedTunnels = Set(tunnels.keys).subtracting(used)
+    return wanted
+  }
+
+  private func resolve(_ key: TunnelKey) throws -> UInt32? {
+    underlay.routes[key.route] = try connection.value.vtepRoute(to: key.route, of: vxlan.vxlan!, uplink: uplink.index)
+    let resolution = key.resolve(device: vxlan, underlay: underlay)
+    if let known = tunnels[key] {
+      if known.resolution != resolution {
+        try tables.set(culvert_tunnel(key, resolution, uplink: uplinkSlot), slot: known.slot)
+        tunnels[key]!.resolution = resolution
+      }
+      return known.slot
+    }
+    guard let slot = tunnelSlots.take(now: Clock.monotonicNanoseconds) else { return nil }
+    try tables.set(culvert_tunnel(key, resolution, uplink: uplinkSlot), slot: slot)
+    tunnels[key] = (slot, resolution)
+    return slot
+  }
+
+  // MARK: - Differences
+
+  private func publish(_ wanted: [Int32: culvert_routed_device]) throws {
+    for index in written.keys where wanted[index] == nil { _ = try devices.value.delete(UInt32(index)) }
+    for (index, device) in wanted where written[index].map({ !$0.isSame(as: device) }) ?? true {
+      try devices.value.update(UInt32(index), device)
+    }
+    written = wanted
+  }
+
+  private func publish(_ wanted: [Address: ForwardingEntry]) throws {
+    for address in entries.keys where wanted[address] == nil {
+      try tables.remove(address.mac, domain: address.domain)
+      entries[address] = nil
+    }
+    for (address, entry) in wanted where entries[address] != entry {
+      try tables.set(entry, for: address.mac, domain: address.domain)
+      entries[address] = entry
+    }
+    // Only now is no entry left that names them.
+    for key in unusedTunnels {
+      guard let tunnel = tunnels.removeValue(forKey: key) else { continue }
+      try tables.clearTunnel(slot: tunnel.slot)
+      tunnelSlots.give(back: tunnel.slot, now: Clock.monotonicNanoseconds)
+    }
+    unusedTunnels = []
+  }
+
+  /// The addresses at which the VXLAN arrives (RTN_LOCAL: the host takes packets to it for its own).
+  private func addresses() throws -> Set<VNIKey> {
+    guard let config = vxlan.vxlan else { return [] }
+    let candidates = try config.local.map { [$0] } ?? connection.value.addresses().map(\.address)
+    let mine = try candidates.filter { try connection.value.routeIfAny(RouteQuery(to: $0))?.type == 2 }
+    return Set(mine.map { VNIKey(vni: config.vni, local: $0, port: config.port) })
+  }
+
+  private func readSysctls() {
+    let range = Sysctl.read("net/ipv4/ip_local_port_range")?.split(separator: "\t").compactMap { UInt16($0) }
+    if let range, range.count == 2, range[0] <= range[1] { underlay.localPortRange = range[0]...range[1] }
+    if let ttl = Sysctl.read("net/ipv4/ip_default_ttl").flatMap({ UInt8($0) }) { underlay.defaultTTL = ttl }
+  }
+
+  /// Packets that bypass the kernel do not make it confirm its neighbours: one gone stale is used, as a sent packet
+  /// would (NTF_USE), while some are forwarded.
+  func confirmNeighbours() throws {
+    var forwarded: UInt64 = 0
+    for slot in ports.values.compactMap(\.slot) + [uplinkSlot] {
+      let packets = try tables.counters(slot: slot).packets
+      for (verdict, count) in packets where verdict.verdictClass == .forwarded { forwarded += count }
+    }
+    defer { confirmedAt = forwarded }
+    guard forwarded != confirmedAt else { return }
+    let mine = Set(written.keys).union([uplink.index])
+    for neighbour in try connection.value.neighbours() where neighbour.isStale && mine.contains(neighbour.link) {
+      if case .v4 = neighbour.address { try? connection.value.useNeighbour(link: neighbour.link, neighbour.address) }
+    }
+  }
+}
+
+extension ForwardingEntry {
+  fileprivate var isRemote: Bool { if case .remote = target { true } else { false } }
+}
+
+extension culvert_routed_device {
+  fileprivate func isSame(as other: Self) -> Bool {
+    withUnsafeBytes(of: self) { one in withUnsafeBytes(of: other) { one.elementsEqual($0) } }
+  }
+}

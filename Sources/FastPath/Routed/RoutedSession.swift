@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+import BPFLoader
+import CBPFObjects
+import Glibc
+import LinuxSystem
+import Netlink
+import PacketHeaders
+
+/// One routed overlay's fast path by tier `tc`: a VXLAN device that is no port of a bridge, and the containers behind the
+/// host's routing (flannel's shape: on a bridge; Calico's: a routed veth each). The kernel's own tables decide about
+/// routes and neighbours when a packet is there; mirrored are the two kinds of FDB.
+final class RoutedSession: OverlaySession {
+  let name: String
+  let directory: RuntimeDirectory
+  let options: FastPathOptions
+  let report: (String) -> Void
+  let connection: Box<RouteConnection>
+  let monitor: Box<RouteMonitor>
+  let rules = NetfilterReader()
+  let encryption: Box<IPsecMonitor>?
+  let tables: BPFTables
+  let uplinkSlot: UInt32
+  let devices: Box<BPFMap<UInt32, culvert_routed_device>>
+  private let lock: OwnedDescriptor?
+  private let portProgram: BPFProgram
+  private let uplinkProgram: BPFProgram
+
+  var vxlan: Link
+  var uplink: Link
+  var uplinkLink: Box<TCXLink>?
+  /// Why the kernel serves the overlay alone.
+  var reasons: [String] = []
+  var ports: [Int32: Port] = [:]
+  let slots: SlotPool
+  let tunnelSlots = SlotPool(range: 0..<ForwardingTable.tunnelCapacity)
+  /// Domains of `fdb` by bridge; the VXLAN device's is the first.
+  var domains: [Int32: UInt32] = [:]
+  var tunnels: [TunnelKey: (slot: UInt32, resolution: TunnelResolution)] = [:]
+  var entries: [Address: ForwardingEntry] = [:]
+  var written: [Int32: culvert_routed_device] = [:]
+  var underlay: UnderlayState
+  /// When changed tables are to be read; nil where nothing has changed.
+  var dirtyAt: UInt64?
+  var checkedAt: UInt64 = 0
+  var confirmedAt: UInt64 = 0
+  var unusedTunnels: Set<TunnelKey> = []
+
+  static let domain: UInt32 = 1
+
+  struct Address: Hashable {
+    var domain: UInt32
+    var mac: MACAddress
+  }
+
+  /// A container's port.
+  struct Port {
+    var link: Link
+    /// The bridge that routes for it; nil where it is routed itself.
+    var bridge: Int32?
+    var slot: UInt32?
+    var attached: Box<TCXLink>?
+    var flags: UInt32 = 0
+    /// The address of the container's end, where it is entered.
+    var end: MACAddress?
+    var reason: String?
+    var past = SlotCounters()
+  }
+
+  /// Whether `--overlay` names a VXLAN device that is routed to. Runs in the overlay's namespace.
+  static func concerns(_ options: FastPathOptions) throws -> Bool {
+    try RouteConnection().links().contains {
+      $0.name == options.overlay && $0.kind == "vxlan" && $0.master == nil
+    }
+  }
+
+  /// Finds, checks and locks everything; attaches nothing yet. Runs in the overlay's namespace.
+  init(_ options: FastPathOptions, report: @escaping (String) -> Void) throws {
+    guard options.tier == nil || options.tier == .tc else {
+      throw Failure(
+        "serve \(options.overlay) by tier", options.tier!.rawValue,
+        advice: "\(options.overlay) is no port of a bridge, it is routed to: tier tc serves that.",
+        status: .unavailable)
+    }
+    guard !options.strict else {
+      throw Failure(
+        "serve \(options.overlay) with", "--strict",
+        advice: "A routed overlay is only ever decapsulated from VTEPs in its FDB.", status: .usage)
+    }
+    guard TCXLink.isSupported() else {
+      throw Failure(
+        "serve", options.overlay, advice: "A routed overlay needs tcx (Linux 6.6); the kernel carries it.",
+        status: .unavailable)
+    }
+    self.options = options
+    self.report = report
+    monitor = Box(try RouteMonitor())
+    connection = Box(try RouteConnection())
+    encryption = try IPsecMonitor.open()
+    vxlan = try connection.value.link(named: options.overlay)
+    name = vxlan.name
+    try OverlayPlace.requirePlain(vxlan)
+    guard vxlan.peerNamespaceID == nil, options.uplinkNamespace == nil else {
+      throw Failure(
+        "serve", vxlan.name, advice: "Its uplink is in another namespace, which a routed overlay's may not be.",
+        status: .unavailable)
+    }
+    uplink = try OverlayPlace.findUplink(vxlan, options, underlay: connection, overlay: connection)
+    let identity = try NetworkNamespace.current().identity
+    if options.isDryRun {
+      // Nobody's, and never made.
+      directory = RuntimeDirectory(path: "/run/culvert/plans/\(getpid())")
+      lock = nil
+    } else {
+      directory = RuntimeDirectory(namespace: identity, bridge: vxlan.index)
+      try directory.create()
+      guard let start = Owner.startTime(of: getpid()) else { throw Failure("read", "/proc/\(getpid())/stat") }
+      lock = try directory.lock(
+        for: Owner(
+          pid: getpid(), startTime: start, overlay: vxlan.name, namespace: options.namespace ?? "\(identity)"))
+      EndRecord.clear(of: vxlan.name, in: identity)
+    }
+    underlay = UnderlayState(uplink: uplink.index)
+    slots = SlotPool(range: UInt32(CULVERT_NO_PORT) + 2..<options.portCapacity)
+    uplinkSlot = UInt32(CULVERT_NO_PORT) + 1
+    do {
+      let flags = try TCTier.decapsulationFlags()
+      let index = UInt32(vxlan.index)
+      tables = try BPFTables(
+        options, object: culvert_bpf_routed(), sizes: ["routed_devices": options.portCapacity]
+      ) { object in
+        try object.set("decap_flags", to: flags)
+        try object.set("exact_checksums", to: options.outerChecksum == .exact ? 1 as UInt64 : 0)
+        try object.set("vxlan_ifindex", to: index)
+      }
+      let object = try tables.load(["culvert_port", "culvert_uplink"], domain: Self.domain, uplink: uplinkSlot)
+      portProgram = try object.program("culvert_port")
+      uplinkProgram = try object.program("culvert_uplink")
+      devices = Box(try tables.map("routed_devices"))
+      if !options.isDryRun { try directory.note(programs: [portProgram.id, uplinkProgram.id]) }
+    } catch {
+      if !options.isDryRun { directory.remove(unlessOwed: Journal()) }
+      throw error
+    }
+  }
+
+  var obtained: String { "tc tcx" }
+  var programIDs: Set<UInt32> { [portProgram.id, uplinkProgram.id] }
+
+  // MARK: - Session
+
+  func start() throws { try refresh() }
+
+  var descriptors: [Int32] {
+    [monitor.value.descriptor] + (encryption.map { [$0.value.descriptor] } ?? [])
+  }
+
+  func handle(readable descriptor: Int32) throws {
+    if descriptor == monitor.value.descriptor {
+      var events: [NetlinkEvent] = []
+      _ = try monitor.value.receive(into: &events)
+    } else if let encryption, descriptor == encryption.value.descriptor {
+      encryption.value.drain()
+      return try refresh()
+    }
+    // A storm of changes is read once, not change by change.
+    if dirtyAt == nil { dirtyAt = Clock.monotonicNanoseconds + 3_000_000 }
+  }
+
+  var deadline: UInt64 { min(dirtyAt ?? .max, checkedAt &+ 500_000_000) }
+
+  func tick(now: UInt64) throws {
+    guard now >= deadline else { return }
+    try refresh()
+    try confirmNeighbours()
+  }
+
+  func resynchronise(because reason: String) throws {
+    report("\(reason): reading the kernel's tables again")
+    try refresh()
+  }
+
+  @discardableResult
+  func stop() -> [String] {
+    uplinkLink = nil
+    for index in Array(ports.keys) { release(index) }
+    if !options.isDryRun { directory.remove(unlessOwed: Journal()) }
+    return []
+  }
+
+  // MARK: - Ports
+
+  func attach(_ index: Int32) {
+    guard let port = ports[index] else { return }
+    guard let slot = slots.take(now: Clock.monotonicNanoseconds) else {
+      ports[index]!.reason = "all \(options.portCapacity - 2) port slots are taken"
+      return
+    }
+    do {
+      try tables.open(port.link, slot: slot, .workload(domain: Self.domain), flags: port.flags, end: port.end)
+      ports[index]!.attached = Box(
+        try TCXLink(attaching: portProgram, to: UInt32(index), interface: port.link.name))
+      ports[index]!.slot = slot
+      report("\(port.link.name): tier tc, tcx, nothing changed")
+    } catch {
+      tables.close(slot)
+      slots.give(back: slot, now: Clock.monotonicNanoseconds)
+      ports[index]!.reason = Engine.oneLine(error)
+      report("\(port.link.name): kernel path: \(Engine.oneLine(error))")
+    }
+  }
+
+  func release(_ index: Int32) {
+    guard let slot = ports[index]?.slot else { return }
+    ports[index]!.past.add((try? tables.counters(slot: slot)) ?? SlotCounters())
+    ports[index]!.attached = nil
+    tables.close(slot)
+    slots.give(back: slot, now: Clock.monotonicNanoseconds)
+    ports[index]!.slot = nil
+  }
+
+  func attachUplink() throws {
+    guard uplinkLink == nil else { return }
+    try tables.open(uplink, slot: uplinkSlot, .uplink, flags: 0)
+    uplinkLink = Box(try TCXLink(attaching: uplinkProgram, to: UInt32(uplink.index), interface: uplink.name))
+    report("\(uplink.name): tier tc, tcx, uplink")
+  }
+
+  // MARK: - Report
+
+  func status() throws -> Status {
+    var counts = Status.Entries()
+    for entry in entries.values {
+      switch entry.target {
+      case .local: counts.local += 1
+      case .remote: counts.remote += 1
+      case .kernel: counts.kernel += 1
+      }
+    }
+    let reason = reasons.isEmpty ? nil : reasons.joined(separator: "; ")
+    var all = [
+      Status.Port(
+        name: uplink.name, index: uplink.index, role: "uplink", tier: uplinkLink == nil ? nil : "tc",
+        mode: uplinkLink == nil ? nil : "tcx", reason: uplinkLink == nil ? reason ?? "no port is served" : nil)
+    ]
+    for port in ports.values.sorted(by: { $0.link.index < $1.link.index }) {
+      let served = port.slot != nil
+      all.append(
+        Status.Port(
+          name: port.link.name, index: port.link.index, role: "container", tier: served ? "tc" : nil,
+          mode: served ? "tcx" : nil, reason: served ? nil : port.reason ?? reason))
+    }
+    let used = Dictionary(grouping: entries.values.compactMap { entry -> UInt32? in
+      if case .remote(let slot) = entry.target { slot } else { nil }
+    }, by: { $0 })
+    let tunnels = self.tunnels.sorted { ($0.key.remote, $0.key.vni) < ($1.key.remote, $1.key.vni) }.map { key, tunnel in
+      var why: String?
+      if case .kernel(_, let text) = tunnel.resolution { why = text }
+      return Status.Tunnel(
+        remote: "\(key.remote)", port: key.port, vni: key.vni, entries: used[tunnel.slot]?.count ?? 0, reason: why)
+    }
+    return Status(
+      pid: getpid(), state: "ready", namespace: directory.owner?.namespace ?? "", overlay: name, bridge: name,
+      vxlan: name, vni: vxlan.vxlan?.vni ?? 0, uplink: uplink.name, tier: "tc", mode: "tcx", strict: false,
+      ports: all, entries: counts, tunnels: tunnels, changes: [], outerChecksum: options.outerChecksum.rawValue)
+  }
+
+  func stats() throws -> Stats {
+    let attached = uplinkLink != nil
+    var all = [Stats.Port(uplink, attached ? .tc : nil, try tables.counters(slot: uplinkSlot))]
+    for port in ports.values.sorted(by: { $0.link.index < $1.link.index }) {
+      var counters = port.past
+      if let slot = port.slot { counters.add(try tables.counters(slot: slot)) }
+      all.append(Stats.Port(port.link, port.slot == nil ? nil : .tc, counters))
+    }
+    return Stats(overlay: name, namespace: directory.owner?.namespace ?? "", ports: all, workers: nil)
+  }
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* What the kernel's router would do with a packet: bpf_fib_lookup() knows rules, routes, neighbours and path MTUs. */
+#ifndef CULVERT_FIB_H
+#define CULVERT_FIB_H
+
+#include "lib/headers.h"
+#include "lib/maps.h"
+
+/* Of <sys/socket.h>, which BPF does not have. */
+#define ROUTED_AF_INET 2
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 64);
+	__type(key, __u32);
+	__type(value, struct culvert_routed_device);
+} routed_devices SEC(".maps");
+
+struct route {
+	__u64 macs[2];  /* destination's and source's octets, as a frame begins */
+	__u32 ifindex;  /* of layer 3, to leave by */
+};
+
+static __always_inline long fib_ask(packet_t *ctx, struct bpf_fib_lookup *ask, __u32 ifindex, __u32 source,
+				    __u32 destination, const struct inner *in, __u32 l3_bytes)
+{
+	__builtin_memset(ask, 0, sizeof(*ask));
+	ask->family = ROUTED_AF_INET;
+	ask->tos = in->tos;
+	ask->l4_protocol = in->protocol;
+	/* With 0 the kernel takes the skb's own length, of the outer headers and of all segments. */
+	ask->tot_len = l3_bytes;
+	ask->ifindex = ifindex;
+	ask->ipv4_src = source;
+	ask->ipv4_dst = destination;
+	if (has_ports(in->protocol) && in->l4 + 4 <= in->end) {
+		ask->sport = AT16(in->l4, 0);
+		ask->dport = AT16(in->l4, 2);
+	}
+	return bpf_fib_lookup(ctx, ask, sizeof(*ask), 0);
+}
+
+/*
+ * Where a packet goes that the interface `from` received. The look-up filters no source: one that would not be routed
+ * back to where it came from is left to the kernel, whatever rp_filter says. Returns 0, or why it is the kernel's.
+ */
+static __always_inline __u32 route_lookup(packet_t *ctx, struct route *route, __u32 from, const struct inner *in,
+					  __u32 l3_bytes)
+{
+	void *ip = in->frame + ETH_BYTES;
+	__u32 source = AT32(ip, IP4_SOURCE), destination = AT32(ip, IP4_DESTINATION);
+	struct bpf_fib_lookup ask;
+	__u16 *macs = (void *)route->macs, *smac = (void *)ask.smac, *dmac = (void *)ask.dmac;
+	long answer = fib_ask(ctx, &ask, from, source, destination, in, l3_bytes);
+
+	if (answer == BPF_FIB_LKUP_RET_NO_NEIGH)
+		return CULVERT_PASS_NO_NEIGHBOUR;
+	if (answer == BPF_FIB_LKUP_RET_FRAG_NEEDED)
+		return CULVERT_PASS_MTU;
+	if (answer)
+		return CULVERT_PASS_ROUTE;
+	/* Back where it came from: the kernel tells its sender of a better way (ICMP redirect). */
+	if (ask.ifindex == from)
+		return CULVERT_PASS_SAME_PORT;
+	route->ifindex = ask.ifindex;
+	macs[0] = dmac[0];
+	macs[1] = dmac[1];
+	macs[2] = dmac[2];
+	macs[3] = smac[0];
+	macs[4] = smac[1];
+	macs[5] = smac[2];
+	answer = fib_ask(ctx, &ask, route->ifindex, destination, source, in, 0);
+	if ((answer && answer != BPF_FIB_LKUP_RET_NO_NEIGH && answer != BPF_FIB_LKUP_RET_FRAG_NEEDED) ||
+	    ask.ifindex != from)
+		return CULVERT_PASS_ROUTE;
+	return 0;
+}
+
+#endif

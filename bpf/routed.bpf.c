@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * Tier `tc` of an overlay that is routed (flannel's shape and Calico's): what ip_forward() and the VXLAN device would do
+ * with a container's packet, at the tc ingress of the container's port; and the way back, at the uplink's. The kernel's
+ * own tables decide about route and neighbour. Everything is decided before the first byte changes.
+ */
+#define CULVERT_SKB
+#include "lib/skb_frame.h"
+#include "lib/fib.h"
+
+/* The VXLAN device; set before the object is loaded. */
+const volatile __u32 vxlan_ifindex;
+
+static __always_inline int has_mac(void *frame, const struct culvert_routed_device *device)
+{
+	void *mac = (void *)device->mac;
+
+	return AT32(frame, 0) == AT32(mac, 0) && AT16(frame, 4) == AT16(mac, 4);
+}
+
+/* Returns 0 for what a router forwards without having to say anything, or why it is the kernel's. */
+static __always_inline __u32 parse_routed(struct inner *in, void *frame, void *end)
+{
+	__u32 verdict = parse_inner(in, frame, end);
+
+	if (verdict)
+		return verdict;
+	if (!in->is_ip4)
+		return CULVERT_PASS_UNSUPPORTED;
+	if (!in->plain_ip4 || in->fragment & bpf_htons(IP4_MORE_OR_OFFSET))
+		return CULVERT_PASS_IP_HEADER;
+	/* ip_rcv() drops what is wrong, ip_forward() answers what is at its end. */
+	if (in->ttl <= 1 || fold(sum_ip4_header(frame + ETH_BYTES)) != 0xffff)
+		return CULVERT_PASS_ROUTE;
+	return 0;
+}
+
+/* IP's TTL, protocol and checksum behind the router, as ip_decrease_ttl() leaves them. */
+static __always_inline __u32 next_hop_word(void *ip)
+{
+	__u32 check = AT16(ip, IP4_CHECK) + bpf_htons(0x0100);
+
+	return word_of(AT16(ip, IP4_TTL) - bpf_htons(0x0100), check + (check >= 0xffff));
+}
+
+/* The port that a route leads to on this host. */
+static __always_inline __u32 local_port(const struct route *route, const struct culvert_routed_device *egress,
+					struct culvert_port **port)
+{
+	__u32 slot = egress->slot, nexthop;
+
+	if (egress->kind == CULVERT_ROUTED_BRIDGE) {
+		if (!fdb_lookup(egress->domain, (void *)route->macs, &nexthop))
+			return CULVERT_PASS_UNKNOWN_DEST;
+		if (culvert_nexthop_kind(nexthop) != CULVERT_FDB_LOCAL)
+			return pass_reason(culvert_nexthop_target(nexthop));
+		slot = culvert_nexthop_target(nexthop);
+	} else if (egress->kind != CULVERT_ROUTED_PORT || egress->domain) {
+		return CULVERT_PASS_ROUTE;
+	}
+	*port = port_at(slot);
+	return *port && (*port)->ifindex ? 0 : CULVERT_PASS_UNKNOWN_PORT;
+}
+
+static __always_inline __u32 encapsulate(struct __sk_buff *skb, const struct inner *in, const struct route *route,
+					 __u32 domain, struct packet_context *packet, struct culvert_fdb_entry *source,
+					 __u32 source_nexthop)
+{
+	struct flow flow = { .segments = segments_of(skb, in) };
+	struct culvert_tunnel *tunnel;
+	struct culvert_port *uplink;
+	struct scratch *made;
+	__u32 verdict, nexthop, zero = 0, word;
+	struct outer out;
+
+	if (!fdb_lookup(domain, (void *)route->macs, &nexthop))
+		return CULVERT_PASS_UNKNOWN_DEST;
+	if (culvert_nexthop_kind(nexthop) != CULVERT_FDB_REMOTE)
+		return pass_reason(culvert_nexthop_target(nexthop));
+	tunnel = tunnel_at(culvert_nexthop_target(nexthop));
+	if (!tunnel)
+		return CULVERT_PASS_NOT_RESOLVED;
+	if (!tunnel->valid)
+		return pass_reason(tunnel->reason);
+	if (wire_l3_bytes(skb, in, packet->bytes) > tunnel->mtu || packet->bytes + OUTER_BYTES - OUTER_IP > 0xffff)
+		return CULVERT_PASS_MTU;
+	uplink = port_at(tunnel->uplink);
+	made = bpf_map_lookup_elem(&scratch, &zero);
+	if (!uplink || !uplink->ifindex || !made)
+		return CULVERT_PASS_UNKNOWN_PORT;
+	if (tunnel->flags & CULVERT_TUNNEL_UDP_CSUM && skb->gso_size && exact_checksums)
+		return CULVERT_PASS_CHECKSUM;
+	flow.hash = bpf_get_hash_recalc(skb) ?: flow_hash(in);
+	flow.port = device_source_port(flow.hash, tunnel);
+	/* The frame's addresses change; the IP header's sum stays 0xffff. */
+	flow.delta = (__u64)(__u32)~AT32(in->frame, 0) + (__u32)~AT32(in->frame, 4) + (__u32)~AT32(in->frame, 8) +
+		     (__u32)route->macs[0] + (route->macs[0] >> 32) + (__u32)route->macs[1];
+	verdict = prepare_outer(skb, &out, in, tunnel, packet->bytes, flow, !skb->gso_size);
+	if (verdict)
+		return verdict;
+	if (source && refresh_due(source, source_nexthop))
+		return CULVERT_PASS_REFRESH;
+	word = next_hop_word(in->frame + ETH_BYTES);
+	AT64((void *)made, OUTER_BYTES) = route->macs[0];
+	AT32((void *)made, OUTER_BYTES + 8) = route->macs[1];
+	AT16((void *)made, OUTER_BYTES + 12) = bpf_htons(ETH_P_IP);
+	write_outer(made, &out, tunnel);
+	if (bpf_skb_adjust_room(skb, OUTER_BYTES, BPF_ADJ_ROOM_MAC, ADJ_ROOM_ENCAP))
+		return CULVERT_PASS_HEADROOM;
+	bpf_skb_store_bytes(skb, 0, made, sizeof(*made), 0);
+	bpf_skb_store_bytes(skb, OUTER_BYTES + ETH_BYTES + IP4_TTL, &word, sizeof(word), 0);
+	bpf_redirect(uplink->ifindex, 0);
+	return CULVERT_FORWARDED_ENCAP;
+}
+
+/* The frame is the inner one by now. */
+static __always_inline void write_hop(struct __sk_buff *skb, const struct route *route, __u32 word)
+{
+	__u32 macs[3] = { route->macs[0], route->macs[0] >> 32, route->macs[1] };
+
+	bpf_skb_store_bytes(skb, 0, macs, sizeof(macs), 0);
+	bpf_skb_store_bytes(skb, ETH_BYTES + IP4_TTL, &word, sizeof(word), 0);
+}
+
+static __always_inline __u32 from_port(struct __sk_buff *skb, struct packet_context *packet)
+{
+	void *frame = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	__u32 arrival = skb->ifindex, verdict, source_nexthop = 0, bytes;
+	struct culvert_routed_device *device, *egress;
+	struct culvert_fdb_entry *source = 0;
+	struct culvert_port *port;
+	struct route route = {};
+	struct inner in = {};
+
+	verdict = parse_routed(&in, frame, end);
+	if (verdict)
+		return verdict;
+	device = bpf_map_lookup_elem(&routed_devices, &arrival);
+	if (!device || device->kind != CULVERT_ROUTED_PORT)
+		return CULVERT_PASS_UNKNOWN_PORT;
+	set_ingress_port(packet, device->slot);
+	/* Not to the router: bridged, or to the host. */
+	if (!has_mac(frame, device))
+		return CULVERT_PASS_HOST;
+	if (device->domain) {
+		source = fdb_lookup(device->domain, frame + ETH_ALEN, &source_nexthop);
+		if (!source)
+			return CULVERT_PASS_UNKNOWN_SOURCE;
+		if (culvert_nexthop_kind(source_nexthop) != CULVERT_FDB_LOCAL)
+			return pass_reason(culvert_nexthop_target(source_nexthop));
+		if (culvert_nexthop_target(source_nexthop) != device->slot)
+			return CULVERT_PASS_MOVED_SOURCE;
+	}
+	packet->bytes = bytes = frame_bytes(skb, &in);
+	/* ip_rcv() cuts off what is behind the IP packet. */
+	if (bytes != ETH_BYTES + in.l3_bytes)
+		return CULVERT_PASS_IP_HEADER;
+	verdict = route_lookup(skb, &route, device->router, &in, wire_l3_bytes(skb, &in, bytes));
+	if (verdict)
+		return verdict;
+	egress = bpf_map_lookup_elem(&routed_devices, &route.ifindex);
+	if (!egress)
+		return CULVERT_PASS_NOT_RESOLVED;
+	in.ttl--;
+	if (egress->kind == CULVERT_ROUTED_VXLAN)
+		return encapsulate(skb, &in, &route, egress->domain, packet, source, source_nexthop);
+	verdict = local_port(&route, egress, &port);
+	if (verdict)
+		return verdict;
+	if (wire_l3_bytes(skb, &in, bytes) > port->mtu)
+		return CULVERT_PASS_MTU;
+	if (source && refresh_due(source, source_nexthop))
+		return CULVERT_PASS_REFRESH;
+	write_hop(skb, &route, next_hop_word(frame + ETH_BYTES));
+	deliver(skb, port, may_enter(port, (void *)route.macs));
+	return CULVERT_FORWARDED_LOCAL;
+}
+
+static __always_inline __u32 from_uplink(struct __sk_buff *skb, struct packet_context *packet)
+{
+	void *frame = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	__u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET | (decap_flags & ADJ_ROOM_DECAP_L4_UDP);
+	__u32 verdict, domain = 0, nexthop, l3_bytes, word, ifindex = vxlan_ifindex;
+	struct culvert_routed_device *device, *egress;
+	struct culvert_tunnel *tunnel;
+	struct flow_key key = {};
+	struct culvert_port *port;
+	struct route route = {};
+	struct inner in = {};
+	__u16 type = bpf_htons(ETH_P_IP);
+	__u8 tos;
+
+	verdict = check_outer(skb, frame, end);
+	if (verdict)
+		return verdict;
+	if (frame + OUTER_BYTES + ETH_BYTES > end)
+		return CULVERT_PASS_TRUNCATED;
+	packet->bytes = ETH_BYTES + bpf_ntohs(AT16(frame, OUTER_IP + IP4_LENGTH));
+	tos = AT8(frame, OUTER_IP + IP4_TOS);
+	key.vni_be = AT32(frame, OUTER_VXLAN + 4);
+	if (AT32(frame, OUTER_VXLAN) != VXLAN_FLAGS || key.vni_be & bpf_htonl(0xff))
+		return CULVERT_PASS_VXLAN_FLAGS;
+	key.local = AT32(frame, OUTER_IP + IP4_DESTINATION);
+	key.from = AT32(frame, OUTER_IP + IP4_SOURCE);
+	key.arrival = AT16(frame, OUTER_UDP + UDP_DESTINATION);
+	verdict = domain_of(&key, &domain);
+	if (verdict)
+		return verdict;
+	verdict = parse_routed(&in, frame + OUTER_BYTES, end);
+	if (verdict)
+		return verdict;
+	if (AT16(frame, OUTER_UDP + UDP_CHECK) && !has_own_checksum(&in))
+		return CULVERT_PASS_CHECKSUM;
+	if (merged_tos(in.tos, tos) >= 0 || (tos & ECN_MASK && (in.tos & ECN_MASK) == ECN_NOT_ECT))
+		return CULVERT_PASS_ECN;
+	device = bpf_map_lookup_elem(&routed_devices, &ifindex);
+	if (!device)
+		return CULVERT_PASS_UNKNOWN_PORT;
+	if (!has_mac(in.frame, device))
+		return CULVERT_PASS_UNKNOWN_DEST;
+	/* From no VTEP but the one that has the address of the sending router. */
+	if (!fdb_lookup(domain, in.frame + ETH_ALEN, &nexthop))
+		return CULVERT_PASS_UNKNOWN_SOURCE;
+	if (culvert_nexthop_kind(nexthop) != CULVERT_FDB_REMOTE)
+		return pass_reason(culvert_nexthop_target(nexthop));
+	tunnel = tunnel_at(culvert_nexthop_target(nexthop));
+	if (!tunnel || tunnel->remote != key.from || tunnel->vni_be != key.vni_be)
+		return CULVERT_PASS_MOVED_SOURCE;
+	if (packet->bytes != OUTER_BYTES + ETH_BYTES + in.l3_bytes)
+		return CULVERT_PASS_IP_HEADER;
+	l3_bytes = wire_l3_bytes(skb, &in, packet->bytes - OUTER_BYTES);
+	verdict = route_lookup(skb, &route, ifindex, &in, l3_bytes);
+	if (verdict)
+		return verdict;
+	egress = bpf_map_lookup_elem(&routed_devices, &route.ifindex);
+	if (!egress)
+		return CULVERT_PASS_NOT_RESOLVED;
+	verdict = local_port(&route, egress, &port);
+	if (verdict)
+		return verdict;
+	if (l3_bytes > port->mtu)
+		return CULVERT_PASS_MTU;
+	/* The marks of a tunnel stay on merged packets; a UDP socket cannot cut such datagrams up again. */
+	if (skb->gso_size && in.protocol != IPPROTO_TCP && !(decap_flags & ADJ_ROOM_DECAP_L4_UDP))
+		return CULVERT_PASS_UNSUPPORTED;
+	word = next_hop_word(in.frame + ETH_BYTES);
+	if (bpf_skb_adjust_room(skb, -OUTER_BYTES, BPF_ADJ_ROOM_MAC, flags))
+		return CULVERT_PASS_HEADROOM;
+	bpf_csum_level(skb, BPF_CSUM_LEVEL_DEC);
+	write_hop(skb, &route, word);
+	bpf_skb_store_bytes(skb, ETH_TYPE, &type, sizeof(type), 0);
+	deliver(skb, port, may_enter(port, (void *)route.macs));
+	return CULVERT_FORWARDED_DECAP;
+}
+
+/* On the host's end of each container's veth. */
+SEC("tc") int culvert_port(struct __sk_buff *skb)
+{
+	struct packet_context packet = {};
+
+	if (skb->vlan_present)
+		return account(skb, &packet, CULVERT_PASS_NOT_IP);
+	gather_headers(skb, 0);
+	return account(skb, &packet, from_port(skb, &packet));
+}
+
+/* On the underlay's interface. */
+SEC("tc") int culvert_uplink(struct __sk_buff *skb)
+{
+	struct packet_context packet = {};
+
+	set_ingress_port(&packet, config.uplink);
+	if (skb->vlan_present)
+		return account(skb, &packet, CULVERT_PASS_NOT_OVERLAY);
+	gather_headers(skb, OUTER_BYTES);
+	return account(skb, &packet, from_uplink(skb, &packet));
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";
