@@ -65,7 +65,7 @@ let package = Package(
     .testTarget(
       name: "FastPathTests",
       dependencies: [
-        "BPFLoader", "CBPFObjects", "DataPlane", "FastPath", "LinuxSystem", "Netlink", "PacketHeaders",
+        "BPFLoader", "CBPFObjects", "DataPlane", "FastPath", "Lab", "LinuxSystem", "Netlink", "PacketHeaders",
         "TestSupport", "Traffic",
       ]),
     .testTarget(

@@ -74,8 +74,8 @@ extension RoutedSession {
       if attributes.ageingSeconds == 0 { state.append("\(bridge.name) forgets at once (ageing_time 0)") }
       if let own = port.bridgePort {
         if own.state != 3 { state.append("is not forwarding (STP state \(own.state))") }
-        if own.isolated || own.locked || own.hasBackup || own.vlanTunnel || own.hairpin {
-          policy.append("is isolated, locked, a hairpin, or has a backup or VLANs of tunnels")
+        if own.isolated || own.locked || own.hasBackup || own.vlanTunnel {
+          policy.append("is isolated or locked, or has a backup port or VLANs of tunnels")
         }
       }
       policy += trafficControl(bridge, facts).map { "\(bridge.name) has \($0)" }

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+import FastPath
+import Lab
+import LinuxSystem
+import TestSupport
+import Testing
+import Traffic
+
+/// Routed overlays by tier tc, without rules of netfilter: flannel's shape and Calico's.
+@Suite(.serialized, .enabled(if: mayUseKernel, Comment(rawValue: needsRoot)))
+struct RoutedOverlayTests {
+  static let networks: [LabSpec.Network] = [.flannel, .calico]
+
+  /// Ping, UDP of every length about the MTU and TCP of compared bytes, over IPv4 by Culvert and over IPv6 by the
+  /// kernel; with Culvert on both hosts and on either.
+  @Test(arguments: networks, [true, false])
+  func carriesWhatTheKernelCarries(_ network: LabSpec.Network, _ offloads: Bool) throws {
+    let lab = try RoutedLab(network, containers: 2, offloads: offloads)
+    var port: UInt16 = 20_000
+    for hosts in [[LabHost.a, .b], [.a], [.b]] {
+      let services = try hosts.map { try lab.start($0) }
+      for (client, server) in [("a1", "b1"), ("b2", "a1"), ("a1", "a2")] {
+        let report = Gate(mtu: 1450).run(try lab.path(client, server, port: port))
+        #expect(report.passed, "\(hosts): \(report.summary)")
+        port += 20
+      }
+      for service in services {
+        #expect(try service.status().ports.allSatisfy { $0.tier == "tc" })
+        #expect(try service.count("encapsulated") > 50 && service.count("decapsulated") > 50)
+        // Containers of one host are routed to each other on Calico, and bridged on flannel.
+        if hosts == [.a] { #expect(try (service.count("local") > 50) == (network == .calico)) }
+        try service.stop()
+      }
+    }
+  }
+
+  /// The kernel's decision is asked for packet by packet: nothing that it has withdrawn is sent there any more.
+  @Test(arguments: networks) func whatIsWithdrawnIsObeyedAtOnce(_ network: LabSpec.Network) throws {
+    let lab = try RoutedLab(network)
+    let device = network.overlay!.device
+    let service = try lab.start(.a)
+    #expect(try lab.answers("a1", "b1", count: 20) == 20)
+    let route = try lab.shell("hostA", "ip route show dev \(device)").split(separator: "\n").first {
+      $0.contains("via")
+    }!
+    for change in [
+      (undo: "ip route add \(route) dev \(device)", do: "ip route del \(route) dev \(device)"),
+      (undo: "ip link set \(device) up", do: "ip link set \(device) down"),
+    ] {
+      try lab.shell("hostA", change.do)
+      #expect(try lab.answers("a1", "b1", count: 1) == 0)
+      if change.do.contains("down") { break }
+      try lab.shell("hostA", change.undo)
+      #expect(try lab.answers("a1", "b1", count: 3) == 3)
+    }
+    try service.stop()
+  }
+
+  /// By kernel alone and beside Culvert the same, with Culvert gone too.
+  @Test(arguments: networks) func leavesEverythingAsItWas(_ network: LabSpec.Network) throws {
+    let lab = try RoutedLab(network)
+    func state() throws -> [String] {
+      try ["ip link", "ip route", "ip neigh", "bridge link", "tc qdisc", "tc filter show dev eth0 ingress"].map {
+        try lab.shell("hostA", $0)
+      }
+    }
+    _ = try lab.answers("a1", "b1")
+    let before = try state()
+    let service = try lab.start(.a)
+    #expect(try lab.answers("a1", "b1") == 5)
+    #expect(try service.count("encapsulated") > 0)
+    try service.stop()
+    let after = try state()
+    for (one, other) in zip(before, after) where !one.contains("REACHABLE") && !one.contains("STALE") {
+      #expect(one == other)
+    }
+    #expect(try lab.answers("a1", "b1") == 5)
+  }
+
+  /// Rules of netfilter about forwarded packets leave them to the kernel, and are named.
+  @Test(arguments: networks) func rulesKeepItFromCarrying(_ network: LabSpec.Network) throws {
+    let lab = try RoutedLab(network, rules: true)
+    let service = try lab.start(.a)
+    let status = try service.status()
+    #expect(status.ports.allSatisfy { $0.tier == nil })
+    #expect(status.ports[0].reason?.contains("netfilter sees forwarded packets") == true)
+    try lab.shell("hostA", "nft flush ruleset")
+    #expect(try eventually { try service.status().ports.allSatisfy { $0.tier == "tc" } })
+    #expect(try lab.answers("a1", "b1") == 5)
+    try service.stop()
+  }
+
+  /// A container that comes later, and one that goes.
+  @Test func portsComeAndGo() throws {
+    let lab = try RoutedLab(.flannel, containers: 2)
+    let service = try lab.start(.a)
+    try lab.shell("hostA", "ip link set va2 nomaster")
+    #expect(try eventually { try service.status().ports.map(\.name) == ["eth0", "va1"] })
+    try lab.shell("hostA", "ip link set va2 master cni0")
+    #expect(try eventually { try service.status().ports.last?.tier == "tc" })
+    #expect(try lab.answers("a2", "b1", count: 10) == 10)
+    #expect(try service.count("encapsulated", of: "va2") > 0)
+    try service.stop()
+  }
+
+  @Test func otherTiersAreRefused() throws {
+    let lab = try RoutedLab(.flannel)
+    for tier in [Tier.xdp, .afxdp] {
+      #expect(throws: Failure.self) { try lab.start(.a) { $0.tier = tier } }
+    }
+    #expect(throws: Failure.self) { try lab.start(.a) { $0.strict = true } }
+  }
+}
