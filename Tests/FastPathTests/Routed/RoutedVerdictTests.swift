@@ -35,6 +35,7 @@ struct RoutedVerdictTests {
     let before = try service.count("encapsulated")
     let ours = try cases.map { try send($0.frame, from: "a1", lab, watching: "hostB") }
     let fast = try service.count("encapsulated") - before
+    for reason in ["route", "ip-header"] { #expect(try service.count(reason) > 0, "\(reason)") }
     try service.stop()
     for (index, one) in cases.enumerated() { #expect(ours[index] == kernel[index], "\(one.name)") }
     // An outer checksum over the whole of a frame that tier tc cannot take from inside stays with the kernel.
