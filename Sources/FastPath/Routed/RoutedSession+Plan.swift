@@ -7,10 +7,11 @@ extension RoutedSession: PlannedSession {
     let links = try connection.value.links()
     let containers = try containerPorts(links)
     let facts = try gather(containers)
+    let identity = try NetworkNamespace.current().identity
     var plan = OverlayPlan(
-      overlay: name, namespace: options.namespace ?? "\(try NetworkNamespace.current().identity)", vxlan: name,
+      overlay: name, namespace: options.namespace ?? "\(identity)", vxlan: name,
       vni: vxlan.vxlan?.vni ?? 0, uplink: uplink.name, tier: "tc", mode: "tcx")
-    let living = RuntimeDirectory(namespace: try NetworkNamespace.current().identity, bridge: vxlan.index)
+    let living = RuntimeDirectory(namespace: identity, bridge: vxlan.index)
     if living.isHeld, let owner = living.owner { plan.reason = "process \(owner.pid) serves it already" }
     let reasons = objections(links, facts)
     let reason = reasons.isEmpty ? nil : reasons.joined(separator: "; ")

@@ -103,6 +103,21 @@ struct RoutedOverlayTests {
     try service.stop()
   }
 
+  /// Without a name it is found; what would be done is told without doing it.
+  @Test(arguments: networks) func isFoundAndPlanned(_ network: LabSpec.Network) throws {
+    let lab = try RoutedLab(network)
+    let each = FastPathOptions(overlay: "", namespace: lab.host(.a).reference)
+    let agent = AgentOptions(overlays: nil, each: each)
+    let before = try lab.shell("hostA", "ip link")
+    let plan = try #require(try FastPathService.plan(agent).first)
+    #expect(plan.overlay == network.overlay!.device && plan.isServed)
+    #expect(plan.ports.map(\.role) == ["uplink", "container"] && plan.ports.allSatisfy { $0.reason == nil })
+    #expect(try lab.shell("hostA", "ip link") == before)
+    let service = try FastPathService.start(agent)
+    #expect(try eventually { try lab.answers("a1", "b1") == 5 && service.count("encapsulated") > 3 })
+    try service.stop()
+  }
+
   @Test func otherTiersAreRefused() throws {
     let lab = try RoutedLab(.flannel)
     for tier in [Tier.xdp, .afxdp] {
