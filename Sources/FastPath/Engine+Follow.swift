@@ -98,7 +98,7 @@ extension Engine {
 
   /// Deleted by their owner, the namespaces live on only as long as this process is in them.
   func checkNamespaces() throws {
-    if place.isAbandoned(named: options.namespace) {
+    if place.isAbandoned(named: options.namespace, looks) {
       throw OverlayGone(device: "the namespace of \(place.bridge.name)")
     }
   }
@@ -131,11 +131,7 @@ extension Engine {
   /// Packets that bypass the kernel do not make it confirm its neighbours. While some
   /// are encapsulated, a next hop gone stale is used, as a sent packet would (NTF_USE).
   func confirmNextHops() throws {
-    var encapsulated: UInt64 = 0
-    for port in ports.values {
-      guard let slot = port.slot else { continue }
-      encapsulated += try tier.counters(slot: slot).packets[.forwardedEncapsulated] ?? 0
-    }
+    let encapsulated = ports.values.reduce(0) { $0 + ($1.seen.packets[.forwardedEncapsulated] ?? 0) }
     defer { confirmedAt = encapsulated }
     guard encapsulated != confirmedAt else { return }
     var seen: Set<IPAddress> = []

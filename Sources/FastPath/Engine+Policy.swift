@@ -6,19 +6,28 @@ import Netlink
 extension Engine {
   /// True when the verdict changed.
   @discardableResult
-  func judge() throws -> Bool { try judge(by: gather()) }
+  func judge() throws -> Bool {
+    endsMayHaveChanged = true
+    return try judge(by: gather(age: 0))
+  }
 
   /// Programs of other overlays' fast paths are no policy: each passes on what is not its own.
-  private func gather() throws -> PolicyFacts {
-    try PolicyFacts.gather(
-      place, ports: overlay.ports, own: tier.programIDs.union(RuntimeDirectory.livingPrograms().keys),
-      entersEnds: tier.tier == .tc)
+  private func gather(age: UInt64) throws -> PolicyFacts {
+    // Only tc enters above the driver's program of a veth's other end, and that is announced.
+    let ends = tier.tier != .tc ? [] : endsMayHaveChanged || place.peers == nil ? nil : facts.endPrograms
+    facts = try PolicyFacts.gather(place, ports: overlay.ports, looks: looks, age: age, ends: ends) {
+      [tier, looks] programs in
+      let others = programs.subtracting(tier.programIDs)
+      return tier.programIDs.union(others.isEmpty ? [] : looks.livingPrograms(age: age, among: others))
+    }
+    endsMayHaveChanged = false
+    return facts
   }
 
   /// Looks again at what is not announced here (sysctls, netfilter, tc, IPsec). What
   /// cannot be read just now is read the next time.
-  func checkPolicy() throws {
-    guard let facts = try? gather(), try judge(by: facts) else { return }
+  func checkPolicy(age: UInt64 = 0) throws {
+    guard let facts = try? gather(age: age), try judge(by: facts) else { return }
     try reconcile()
   }
 

@@ -4,8 +4,10 @@ import Netlink
 
 /// What the agent's loop asks of an overlay.
 extension Engine: OverlaySession {
-  /// Nanoseconds between two looks at what ports pass: so long a port is in the way of what it does not carry.
+  /// Nanoseconds between two looks at what ports pass: so long a port is in the way of what it does not carry. While
+  /// there is no traffic, the looks are further apart.
   private static let trafficInterval: UInt64 = 100_000_000
+  private var idleTrafficInterval: UInt64 { tier.keepsSegments ? 1_000_000_000 : 300_000_000 }
   private static let checkInterval: UInt64 = 1_000_000_000
 
   var name: String { place.bridge.name }
@@ -32,6 +34,7 @@ extension Engine: OverlaySession {
       try checkPolicy()
     } else if let peers = place.peers, descriptor == peers.value.descriptor {
       try checkEnds(peers.value.receive())
+      endsMayHaveChanged = true
     }
     try tier.commit()
   }
@@ -47,18 +50,23 @@ extension Engine: OverlaySession {
 
   var deadline: UInt64 {
     min(
-      following.due ?? .max, checkedAt &+ Self.checkInterval,
-      watchesTraffic ? watchedAt &+ Self.trafficInterval : .max)
+      following.due ?? .max, Self.next(Self.checkInterval, after: checkedAt),
+      watchesTraffic ? Self.next(isBusy ? Self.trafficInterval : idleTrafficInterval, after: watchedAt) : .max)
+  }
+
+  /// The next multiple: overlays look at the same moments, and share what they see.
+  private static func next(_ interval: UInt64, after last: UInt64) -> UInt64 {
+    (last / interval + 1) * interval
   }
 
   func tick(now: UInt64) throws {
     try askChangedRoutes()
     if watchesTraffic { try watchTraffic() }
-    if now >= checkedAt &+ Self.checkInterval {
+    if now >= Self.next(Self.checkInterval, after: checkedAt) {
       checkedAt = now
       try checkNamespaces()
       try checkEnds()
-      try checkPolicy()
+      try checkPolicy(age: Self.checkInterval / 2)
       try confirmNextHops()
       try checkSysctls()
       try checkRoutes()

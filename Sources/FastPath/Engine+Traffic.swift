@@ -13,12 +13,14 @@ extension Engine {
   /// Looks at what was counted since the last time, at most as often as the loop is to.
   func watchTraffic() throws {
     let time = Clock.monotonicNanoseconds
-    guard time - watchedAt >= 90_000_000 else { return }
+    guard time / 100_000_000 != watchedAt / 100_000_000 else { return }
     watchedAt = time
+    isBusy = false
     var isChanged = false
     for (index, port) in ports where port.slot != nil && port.reason == nil {
       let now = try tier.counters(slot: port.slot!)
       defer { ports[index]?.seen = now }
+      if now.bytes != port.seen.bytes { isBusy = true }
       guard let reason = Self.mostlyPassed(from: port.seen, to: now, share: tier.keepsSegments ? 30 : 4)
       else {
         continue
@@ -26,7 +28,7 @@ extension Engine {
       backOff(index, reason)
       isChanged = true
     }
-    try uplink?.watchTraffic(now: time)
+    if try uplink?.watchTraffic(now: time) == true { isBusy = true }
     if isChanged || hasUplink != hadUplink { try reconcile() }
   }
 

@@ -17,6 +17,7 @@ final class Engine {
   let journal: JournalFile
   /// Shared with the other overlays that leave by the same namespace.
   let shared: Underlay
+  let looks: NamespaceLooks
   /// nil of a bridge alone.
   let uplink: Uplink?
   let domain: UInt32
@@ -39,10 +40,14 @@ final class Engine {
   /// What --bypass-policy overrides, as far as it was said.
   var overridden: Set<String> = []
 
-  /// When traffic was last looked at.
+  /// When traffic was last looked at, and whether there was any.
   var watchedAt: UInt64 = 0
+  var isBusy = true
   /// When what is not announced was last looked at.
   var checkedAt = Clock.monotonicNanoseconds
+  /// A veth peer may have another program than `facts` says.
+  var endsMayHaveChanged = true
+  var facts = PolicyFacts()
 
   /// That redirection became too dear was said.
   var hasReportedBackoff = false
@@ -86,6 +91,7 @@ final class Engine {
   init(_ options: FastPathOptions, _ underlays: Underlays, report: @escaping (String) -> Void) throws {
     self.options = options
     self.report = report
+    looks = underlays.looks
     place = try OverlayPlace(options)
     if options.isDryRun {
       // Nobody's, and never made.

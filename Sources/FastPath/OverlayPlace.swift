@@ -18,9 +18,6 @@ final class OverlayPlace {
   let underlayConnection: Box<RouteConnection>
   /// The overlay's own where both are in one namespace.
   let underlayMonitor: Box<RouteMonitor>
-  /// netfilter's rules in each of the two namespaces.
-  let overlayRules = NetfilterReader()
-  let underlayRules = NetfilterReader()
   /// ICMP errors about what the overlay sends; nil where nothing leaves the host.
   let errors: Box<ErrorMonitor>?
   /// Changes of IPsec's policies; nil where the kernel has none.
@@ -35,13 +32,13 @@ final class OverlayPlace {
 
   /// Whether only what this process has open keeps one of the namespaces: its owner has deleted it. The name by
   /// which the overlay's was given is looked at first.
-  func isAbandoned(named reference: String?) -> Bool {
-    if let reference, NetworkNamespace.identity(of: reference) != identity, !NamespaceSearch.isHeld(identity)
-    {
+  func isAbandoned(named reference: String?, _ looks: NamespaceLooks) -> Bool {
+    let age: UInt64 = 900_000_000
+    if let reference, NetworkNamespace.identity(of: reference) != identity, !looks.isHeld(identity, age: age) {
       return true
     }
     guard underlayWasHeld, let underlayNamespace else { return false }
-    return !NamespaceSearch.isHeld(underlayNamespace.value.identity)
+    return !looks.isHeld(underlayNamespace.value.identity, age: age)
   }
 
   var underlayIdentity: NetworkNamespace.Identity { underlayNamespace?.value.identity ?? identity }
@@ -105,7 +102,7 @@ final class OverlayPlace {
   private static func followPeers() throws -> Box<ForeignLinkMonitor>? {
     do {
       return try ForeignLinkMonitor.open()
-    } catch let failure as Failure where failure.errno == .notPermitted {
+    } catch where error.errno == .notPermitted {
       // They are looked at once a second in any case.
       return nil
     }

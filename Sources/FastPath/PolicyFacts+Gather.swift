@@ -5,36 +5,38 @@ import Netlink
 
 extension PolicyFacts {
   /// Looks at both namespaces; runs in the overlay's.
-  /// - Parameter own: ids of tcx programs that are no policy.
-  /// - Parameter entersEnds: the tier hands packets to a veth's other end past a program in its driver.
+  /// - Parameters:
+  ///   - age: what other overlays asked the same namespaces may be so old, in nanoseconds.
+  ///   - ends: ports whose veth peers have a native XDP program; nil to ask for them.
+  ///   - own: of the ids of tcx programs that were found, at least those that are no policy.
   static func gather(
-    _ place: OverlayPlace, ports: [Link], own: Set<UInt32>, entersEnds: Bool
+    _ place: OverlayPlace, ports: [Link], looks: NamespaceLooks, age: UInt64, ends: Set<Int32>?,
+    own: (Set<UInt32>) -> Set<UInt32>
   ) throws -> PolicyFacts {
     var facts = PolicyFacts()
     facts.bridgeNetfilter = [
       "bridge-nf-call-iptables", "bridge-nf-call-ip6tables",
     ]
     .filter { Sysctl.read("net/bridge/\($0)") == "1" }
-    facts.overlayRules = try place.overlayRules.rules()
-    let here = [place.bridge, place.vxlan, place.isSplit ? nil : place.uplink].compactMap { $0?.index }
-    let disciplines = try place.overlayConnection.value.queueingDisciplines()
-    facts.overlayFilters = try filters(
-      place.overlayConnection, behind: disciplines, on: Set(here + ports.map(\.index)), own)
-    facts.overlayDisciplines = named(disciplines)
-    if entersEnds { facts.endPrograms = endPrograms(ports, place.overlayConnection) }
+    let here = try looks.look(place.identity, place.overlayConnection, age: age)
+    facts.overlayRules = here.rules
+    let uplinkHere = place.isSplit ? nil : place.uplink
+    let devices = (ports + [place.bridge, place.vxlan, uplinkHere].compactMap { $0 }).map(\.index)
+    facts.overlayFilters = here.filters.merging(tcxPrograms(on: devices, own)) { $0 + $1 }
+    facts.overlayDisciplines = here.disciplines
+    facts.endPrograms = ends ?? endPrograms(ports, place.overlayConnection)
     guard let uplink = place.uplink else { return facts }
-    facts.rules = try place.underlayConnection.value.rules()
     try place.inUnderlay {
-      facts.encryption = try IPsec.policies()
+      let under = try looks.underlayLook(place.underlayIdentity, place.underlayConnection, age: age)
+      facts.rules = under.routingRules
+      facts.encryption = under.encryption
+      facts.uplinkAddresses = Set(under.addresses.filter { $0.link == uplink.index }.map(\.address))
       guard place.isSplit else { return }
-      facts.underlayRules = try place.underlayRules.rules()
-      let disciplines = try place.underlayConnection.value.queueingDisciplines()
-      facts.underlayFilters = try filters(
-        place.underlayConnection, behind: disciplines, on: [uplink.index], own)
-      facts.underlayDisciplines = named(disciplines)
+      let there = try looks.look(place.underlayIdentity, place.underlayConnection, age: age)
+      facts.underlayRules = there.rules
+      facts.underlayFilters = there.filters.merging(tcxPrograms(on: [uplink.index], own)) { $0 + $1 }
+      facts.underlayDisciplines = there.disciplines
     }
-    facts.uplinkAddresses = Set(
-      try place.underlayConnection.value.addresses().filter { $0.link == uplink.index }.map(\.address))
     if !place.isSplit {
       facts.underlayRules = facts.overlayRules
       facts.underlayFilters = facts.overlayFilters
@@ -73,15 +75,37 @@ extension PolicyFacts {
     _ connection: Box<RouteConnection>, behind disciplines: [QueueingDiscipline], on devices: Set<Int32>,
     _ own: Set<UInt32>
   ) throws -> [Int32: [String]] {
-    let foreign = try connection.value.trafficFilters(behind: disciplines.filter { devices.contains($0.link) })
-      .filter { $0.priority != TCFilter.priority }
-    var found = Dictionary(grouping: foreign, by: \.link).mapValues { filters in
+    let disciplines = disciplines.filter { devices.contains($0.link) }
+    return try foreignFilters(connection, behind: disciplines)
+      .merging(tcxPrograms(on: Array(devices)) { _ in own }) { $0 + $1 }
+  }
+
+  /// Filters of tc that are not Culvert's, of the interfaces of these disciplines.
+  static func foreignFilters(
+    _ connection: Box<RouteConnection>, behind disciplines: [QueueingDiscipline]
+  ) throws -> [Int32: [String]] {
+    let foreign = try connection.value.trafficFilters(behind: disciplines).filter {
+      $0.priority != TCFilter.priority
+    }
+    return Dictionary(grouping: foreign, by: \.link).mapValues { filters in
       filters.map { "a tc \($0.isIngress ? "ingress" : "egress") filter (\($0.kind))" }.sorted()
     }
+  }
+
+  /// - Parameter own: asked for after what is attached, so that what another process has just attached is known.
+  private static func tcxPrograms(on devices: [Int32], _ own: (Set<UInt32>) -> Set<UInt32>) -> [Int32: [String]] {
+    var attached: [(device: Int32, hook: TCXQuery.Hook, programs: [UInt32])] = []
     for device in devices {
-      for hook in TCXQuery.Hook.allCases where !own.isSuperset(of: TCXQuery.programs(at: hook, of: device)) {
-        found[device, default: []].append("a tcx \(hook) program")
+      for hook in TCXQuery.Hook.allCases {
+        let programs = TCXQuery.programs(at: hook, of: device)
+        if !programs.isEmpty { attached.append((device, hook, Array(programs))) }
       }
+    }
+    guard !attached.isEmpty else { return [:] }
+    let own = own(Set(attached.flatMap(\.programs)))
+    var found: [Int32: [String]] = [:]
+    for (device, hook, programs) in attached where !own.isSuperset(of: programs) {
+      found[device, default: []].append("a tcx \(hook) program")
     }
     return found
   }

@@ -102,6 +102,7 @@ final class Underlay {
 
 /// The underlays of a process, each as long as an overlay uses it.
 final class Underlays {
+  let looks = NamespaceLooks()
   private struct Key: Hashable {
     var namespace: NetworkNamespace.Identity
     var tier: Tier

@@ -163,13 +163,14 @@ final class Uplink {
   }
 
   /// Gives it back where most of what it sees is the kernel's. What a network card receives loses nothing by a program
-  /// that passes it; a veth's far end loses its segments.
-  func watchTraffic(now: UInt64) throws {
-    guard isAttached, link.kind == "veth", !tier.keepsSegments, now - watchedAt >= 90_000_000 else { return }
+  /// that passes it; a veth's far end loses its segments. Whether there was any traffic.
+  func watchTraffic(now: UInt64) throws -> Bool {
+    guard isAttached, link.kind == "veth", !tier.keepsSegments, now - watchedAt >= 90_000_000 else { return false }
     watchedAt = now
     let counted = try tier.counters(slot: slot)
     defer { seen = counted }
     if let reason = Engine.mostlyPassed(from: seen, to: counted, share: 4) { giveBack(reason) }
+    return counted.bytes != seen.bytes
   }
 
   private func giveBack(_ reason: String) {
