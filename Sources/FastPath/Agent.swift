@@ -113,6 +113,12 @@ final class Agent {
     let present = Set(found.map(\.device))
     refused = refused.filter { present.contains($0.key) }
     dismissed.formIntersection(present)
+    // A VXLAN device that has become a bridge's port, or the other way round, is another overlay.
+    for one in served {
+      guard let device = one.device, !present.contains(device) else { continue }
+      report("\(one.session.name): is no overlay by itself any more; the kernel forwards it")
+      _ = remove(one)
+    }
     let known = Set(served.compactMap(\.device)).union(dismissed)
     var made: [(FoundOverlay, Served)] = []
     for overlay in found where !known.contains(overlay.device) {
