@@ -244,7 +244,8 @@ struct ConnectionMatrixTests {
     #expect(transfer(1 << 20, from: connection.client.raw, to: connection.server.raw) == 1 << 20)
     #expect(try hosts.invalid() == 0)
     let again = try #require(try hosts.entry(connection))
-    #expect(again.id != entry.id && again.isLiberal && again.mark == ConnectionFollower.defaultMark)
+    // Its id may be the old one's again: the kernel makes it of where the entry lies.
+    #expect(again.isLiberal && again.mark == ConnectionFollower.defaultMark)
   }
 
   /// The change itself leaves state and timeout alone, and nothing refreshes an entry that packets pass by.

@@ -52,7 +52,14 @@ extension TierDriver {
         bypassPolicy: bypassPolicy,
         wait: wait, cpus: [cpu])
       options.entryCapacity = max(options.entryCapacity, UInt32(entries) + 1024)
-      return FastPathAttachment(try FastPathService.start(options))
+      let service = try FastPathService.start(options)
+      // A routed overlay's tables stand from the start: nothing that comes later makes more of it.
+      let readiness = Readiness(try service.status())
+      guard options.overlay == LabNames.bridge || !readiness.isBlocked else {
+        try service.stop()
+        throw Failure("serve", options.overlay, advice: readiness.line, status: .unavailable)
+      }
+      return FastPathAttachment(service)
     }
   }
 }
