@@ -5,6 +5,7 @@
  * serve never gets there: from user space nothing can be given back.
  */
 #include <linux/futex.h>
+#include "abi/afxdp.h"
 #include "lib/xdp_frame.h"
 
 /* Frames longer than this do not fit into the forwarder's memory. */

@@ -5,7 +5,7 @@
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
-#include "abi/culvert.h"
+#include "abi/bench.h"
 #include "lib/headers.h"
 
 struct {

@@ -4,6 +4,7 @@
  * before it does and one step more, and leaves the frame as it was, so that it can
  * run again over the same one. Nothing is redirected: that takes live frames.
  */
+#include "abi/bench.h"
 #include "lib/xdp_send.h"
 
 /* How many remote addresses, of which each run takes another; 0: the frame's own, always. */

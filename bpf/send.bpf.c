@@ -6,7 +6,7 @@
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
-#include "abi/culvert.h"
+#include "abi/afxdp.h"
 #include "lib/headers.h"
 
 /* The worker's memory, and its sockets' too: one frame an entry. */

@@ -27,7 +27,7 @@ struct PlanReport {
     var lines = [
       "\(name): would serve \(served) of \(counted(containers.count, "port", "ports")), tier \(plan.tier) \(plan.mode)"
     ]
-    if !plan.vxlan.isEmpty { lines.append("  \(plan.overlay) + \(plan.vxlan) (VNI \(plan.vni)) over \(plan.uplink)") }
+    if !plan.vxlan.isEmpty, plan.vxlan != plan.overlay { lines.append("  \(plan.overlay) + \(plan.vxlan) (VNI \(plan.vni)) over \(plan.uplink)") }
     for port in plan.ports {
       let what = port.reason.map { "kernel: \($0)" } ?? (port.changes.isEmpty ? "a program" : "a program, and:")
       lines.append("  \(port.name.padded(16)) \(port.role.padded(10)) \(what)")

@@ -5,7 +5,7 @@ import CLibXDP
 import TestSupport
 import Testing
 
-/// bpf/abi/culvert.h as clang laid it out for BPF (the objects' BTF) and as Swift has it.
+/// bpf/abi as clang laid it out for BPF (the objects' BTF) and as Swift has it.
 @Suite(.enabled(if: mayUseKernel, .init(rawValue: needsRoot)))
 struct LayoutTests {
   struct Layout: Equatable {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The compiled BPF programs, embedded, and the layout they share with user space.
 #pragma once
+#include "../../../bpf/abi/afxdp.h"
+#include "../../../bpf/abi/bench.h"
 #include "../../../bpf/abi/culvert.h"
 #include <stddef.h>
 
