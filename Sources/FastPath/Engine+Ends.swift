@@ -20,7 +20,9 @@ extension Engine {
         "redirecting bursts takes longer than the sockets do (containers leave thousands of packets unread?), or fails: "
           + "they leave by the sockets for a second each time; `culvert stats` counts it")
     }
-    let isChanged = checkPortEnds(try tier.objection(toDomain: domain))
+    // What tier tc keeps of a container's end is announced, where that is permitted: nothing else of it can change.
+    let isAnnounced = tier.tier == .tc && place.peers != nil
+    let isChanged = checkPortEnds(try tier.objection(toDomain: domain), rechecks: !isAnnounced)
     uplink?.check(now: Clock.monotonicNanoseconds)
     if isChanged || isAttemptDue || hasUplink != hadUplink { try reconcile() }
   }
@@ -37,11 +39,13 @@ extension Engine {
   }
 
   /// Gives back the ports whose end no longer fits, or all for `reason`. Whether there was one.
-  private func checkPortEnds(_ reason: String? = nil, of isMeant: (Link) -> Bool = { _ in true }) -> Bool {
+  private func checkPortEnds(
+    _ reason: String? = nil, rechecks: Bool = true, of isMeant: (Link) -> Bool = { _ in true }
+  ) -> Bool {
     var isChanged = false
     for (index, port) in ports where port.slot != nil && port.reason == nil && isMeant(port.link) {
       guard let reason = reason ?? objection(to: port.link, peer: port.peer) else {
-        recheck(port.link, slot: port.slot!)
+        if rechecks { recheck(port.link, slot: port.slot!) }
         continue
       }
       backOff(index, reason)
