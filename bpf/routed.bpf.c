@@ -2,11 +2,13 @@
 /*
  * Tier `tc` of an overlay that is routed (flannel's shape and Calico's): what ip_forward() and the VXLAN device would do
  * with a container's packet, at the tc ingress of the container's port; and the way back, at the uplink's. The kernel's
- * own tables decide about route and neighbour. Everything is decided before the first byte changes.
+ * own tables decide about route and neighbour, and its connection tracking about what may pass rules by, where there are
+ * any. Everything is decided before the first byte changes.
  */
 #define CULVERT_SKB
 #include "lib/skb_frame.h"
 #include "lib/fib.h"
+#include "lib/conntrack.h"
 
 /* The VXLAN device; set before the object is loaded. */
 const volatile __u32 vxlan_ifindex;
@@ -63,14 +65,15 @@ static __always_inline __u32 local_port(const struct route *route, const struct 
 }
 
 static __always_inline __u32 encapsulate(struct __sk_buff *skb, const struct inner *in, const struct route *route,
-					 __u32 domain, struct packet_context *packet, struct culvert_fdb_entry *source,
-					 __u32 source_nexthop)
+					 const struct translation *nat, __u32 domain, struct packet_context *packet,
+					 struct culvert_fdb_entry *source, __u32 source_nexthop)
 {
 	struct flow flow = { .segments = segments_of(skb, in) };
 	struct culvert_tunnel *tunnel;
 	struct culvert_port *uplink;
 	struct scratch *made;
 	__u32 verdict, nexthop, zero = 0, word;
+	__u8 protocol = in->protocol;
 	struct outer out;
 
 	if (!fdb_lookup(domain, (void *)route->macs, &nexthop))
@@ -94,7 +97,7 @@ static __always_inline __u32 encapsulate(struct __sk_buff *skb, const struct inn
 	flow.port = device_source_port(flow.hash, tunnel);
 	/* The frame's addresses change; the IP header's sum stays 0xffff. */
 	flow.delta = (__u64)(__u32)~AT32(in->frame, 0) + (__u32)~AT32(in->frame, 4) + (__u32)~AT32(in->frame, 8) +
-		     (__u32)route->macs[0] + (route->macs[0] >> 32) + (__u32)route->macs[1];
+		     (__u32)route->macs[0] + (route->macs[0] >> 32) + (__u32)route->macs[1] + translation_delta(nat);
 	verdict = prepare_outer(skb, &out, in, tunnel, packet->bytes, flow, !skb->gso_size);
 	if (verdict)
 		return verdict;
@@ -108,28 +111,35 @@ static __always_inline __u32 encapsulate(struct __sk_buff *skb, const struct inn
 	if (bpf_skb_adjust_room(skb, OUTER_BYTES, BPF_ADJ_ROOM_MAC, ADJ_ROOM_ENCAP))
 		return CULVERT_PASS_HEADROOM;
 	bpf_skb_store_bytes(skb, 0, made, sizeof(*made), 0);
+	if (nat->is_translated)
+		translate(skb, nat, protocol, OUTER_BYTES, (__be16 *)&word + 1);
 	bpf_skb_store_bytes(skb, OUTER_BYTES + ETH_BYTES + IP4_TTL, &word, sizeof(word), 0);
 	bpf_redirect(uplink->ifindex, 0);
 	return CULVERT_FORWARDED_ENCAP;
 }
 
 /* The frame is the inner one by now. */
-static __always_inline void write_hop(struct __sk_buff *skb, const struct route *route, __u32 word)
+static __always_inline void write_hop(struct __sk_buff *skb, const struct route *route, const struct translation *nat,
+				      __u8 protocol, __u32 word)
 {
 	__u32 macs[3] = { route->macs[0], route->macs[0] >> 32, route->macs[1] };
 
+	if (nat->is_translated)
+		translate(skb, nat, protocol, 0, (__be16 *)&word + 1);
 	bpf_skb_store_bytes(skb, 0, macs, sizeof(macs), 0);
 	bpf_skb_store_bytes(skb, ETH_BYTES + IP4_TTL, &word, sizeof(word), 0);
 }
 
-static __always_inline __u32 from_port(struct __sk_buff *skb, struct packet_context *packet)
+static __always_inline __u32 from_port(struct __sk_buff *skb, struct packet_context *packet, const int by_connections)
 {
 	void *frame = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	__u32 arrival = skb->ifindex, verdict, source_nexthop = 0, bytes;
 	struct culvert_routed_device *device, *egress;
 	struct culvert_fdb_entry *source = 0;
+	struct translation nat = {};
 	struct culvert_port *port;
 	struct route route = {};
+	struct endpoints of;
 	struct inner in = {};
 
 	verdict = parse_routed(&in, frame, end);
@@ -155,7 +165,11 @@ static __always_inline __u32 from_port(struct __sk_buff *skb, struct packet_cont
 	/* ip_rcv() cuts off what is behind the IP packet. */
 	if (bytes != ETH_BYTES + in.l3_bytes)
 		return CULVERT_PASS_IP_HEADER;
-	verdict = route_lookup(skb, &route, device->router, &in, wire_l3_bytes(skb, &in, bytes));
+	read_endpoints(&of, &in);
+	verdict = by_connections ? connection_lookup(skb, &in, &of, &nat) : 0;
+	if (verdict)
+		return verdict;
+	verdict = route_lookup(skb, &route, device->router, &of, &in, wire_l3_bytes(skb, &in, bytes));
 	if (verdict)
 		return verdict;
 	egress = bpf_map_lookup_elem(&routed_devices, &route.ifindex);
@@ -163,7 +177,7 @@ static __always_inline __u32 from_port(struct __sk_buff *skb, struct packet_cont
 		return CULVERT_PASS_NOT_RESOLVED;
 	in.ttl--;
 	if (egress->kind == CULVERT_ROUTED_VXLAN)
-		return encapsulate(skb, &in, &route, egress->domain, packet, source, source_nexthop);
+		return encapsulate(skb, &in, &route, &nat, egress->domain, packet, source, source_nexthop);
 	verdict = local_port(&route, egress, &port);
 	if (verdict)
 		return verdict;
@@ -171,12 +185,12 @@ static __always_inline __u32 from_port(struct __sk_buff *skb, struct packet_cont
 		return CULVERT_PASS_MTU;
 	if (source && refresh_due(source, source_nexthop))
 		return CULVERT_PASS_REFRESH;
-	write_hop(skb, &route, next_hop_word(frame + ETH_BYTES));
+	write_hop(skb, &route, &nat, in.protocol, next_hop_word(frame + ETH_BYTES));
 	deliver(skb, port, may_enter(port, (void *)route.macs));
 	return CULVERT_FORWARDED_LOCAL;
 }
 
-static __always_inline __u32 from_uplink(struct __sk_buff *skb, struct packet_context *packet)
+static __always_inline __u32 from_uplink(struct __sk_buff *skb, struct packet_context *packet, const int by_connections)
 {
 	void *frame = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	__u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET | (decap_flags & ADJ_ROOM_DECAP_L4_UDP);
@@ -184,8 +198,10 @@ static __always_inline __u32 from_uplink(struct __sk_buff *skb, struct packet_co
 	struct culvert_routed_device *device, *egress;
 	struct culvert_tunnel *tunnel;
 	struct flow_key key = {};
+	struct translation nat = {};
 	struct culvert_port *port;
 	struct route route = {};
+	struct endpoints of;
 	struct inner in = {};
 	__u16 type = bpf_htons(ETH_P_IP);
 	__u8 tos;
@@ -229,7 +245,11 @@ static __always_inline __u32 from_uplink(struct __sk_buff *skb, struct packet_co
 	if (packet->bytes != OUTER_BYTES + ETH_BYTES + in.l3_bytes)
 		return CULVERT_PASS_IP_HEADER;
 	l3_bytes = wire_l3_bytes(skb, &in, packet->bytes - OUTER_BYTES);
-	verdict = route_lookup(skb, &route, ifindex, &in, l3_bytes);
+	read_endpoints(&of, &in);
+	verdict = by_connections ? connection_lookup(skb, &in, &of, &nat) : 0;
+	if (verdict)
+		return verdict;
+	verdict = route_lookup(skb, &route, ifindex, &of, &in, l3_bytes);
 	if (verdict)
 		return verdict;
 	egress = bpf_map_lookup_elem(&routed_devices, &route.ifindex);
@@ -247,25 +267,23 @@ static __always_inline __u32 from_uplink(struct __sk_buff *skb, struct packet_co
 	if (bpf_skb_adjust_room(skb, -OUTER_BYTES, BPF_ADJ_ROOM_MAC, flags))
 		return CULVERT_PASS_HEADROOM;
 	bpf_csum_level(skb, BPF_CSUM_LEVEL_DEC);
-	write_hop(skb, &route, word);
+	write_hop(skb, &route, &nat, in.protocol, word);
 	bpf_skb_store_bytes(skb, ETH_TYPE, &type, sizeof(type), 0);
 	deliver(skb, port, may_enter(port, (void *)route.macs));
 	return CULVERT_FORWARDED_DECAP;
 }
 
-/* On the host's end of each container's veth. */
-SEC("tc") int culvert_port(struct __sk_buff *skb)
+static __always_inline int port_program(struct __sk_buff *skb, const int by_connections)
 {
 	struct packet_context packet = {};
 
 	if (skb->vlan_present)
 		return account(skb, &packet, CULVERT_PASS_NOT_IP);
 	gather_headers(skb, 0);
-	return account(skb, &packet, from_port(skb, &packet));
+	return account(skb, &packet, from_port(skb, &packet, by_connections));
 }
 
-/* On the underlay's interface. */
-SEC("tc") int culvert_uplink(struct __sk_buff *skb)
+static __always_inline int uplink_program(struct __sk_buff *skb, const int by_connections)
 {
 	struct packet_context packet = {};
 
@@ -273,7 +291,30 @@ SEC("tc") int culvert_uplink(struct __sk_buff *skb)
 	if (skb->vlan_present)
 		return account(skb, &packet, CULVERT_PASS_NOT_OVERLAY);
 	gather_headers(skb, OUTER_BYTES);
-	return account(skb, &packet, from_uplink(skb, &packet));
+	return account(skb, &packet, from_uplink(skb, &packet, by_connections));
+}
+
+/* On the host's end of each container's veth. */
+SEC("tc") int culvert_port(struct __sk_buff *skb)
+{
+	return port_program(skb, 0);
+}
+
+/* On the underlay's interface. */
+SEC("tc") int culvert_uplink(struct __sk_buff *skb)
+{
+	return uplink_program(skb, 0);
+}
+
+/* The same two where connections decide (--policy connections). */
+SEC("tc") int culvert_port_connections(struct __sk_buff *skb)
+{
+	return port_program(skb, 1);
+}
+
+SEC("tc") int culvert_uplink_connections(struct __sk_buff *skb)
+{
+	return uplink_program(skb, 1);
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

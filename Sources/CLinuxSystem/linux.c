@@ -67,4 +67,9 @@ static uint64_t clock_ns(clockid_t id) {
 }
 
 uint64_t culvert_monotonic_ns(void) { return clock_ns(CLOCK_MONOTONIC); }
+uint64_t culvert_tick_ns(void) {
+  struct timespec t;
+  clock_getres(CLOCK_MONOTONIC_COARSE, &t);
+  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
 uint64_t culvert_thread_cpu_ns(void) { return clock_ns(CLOCK_THREAD_CPUTIME_ID); }

@@ -41,10 +41,10 @@ struct Up: CulvertCommand {
   )
   var bypassPolicy = false
   @Option(
-    help: ArgumentHelp(
-      "Who decides about connections where netfilter looks at forwarded packets: kernel (such ports are the kernel's).",
-      valueName: "kernel"))
-  var policy: String = "kernel"
+    help:
+      "Routed overlays whose host has netfilter rules about forwarded packets: kernel (it forwards them all) or connections (of connections that conntrack has as established, packets pass the rules by, as with nftables' flowtables)."
+  )
+  var policy: ForwardPolicy = .kernel
   @Option(
     help:
       "Outer UDP checksum of TCP segments, where the VXLAN device sends checksums: auto (zero, as RFC 7348 section 5 asks) or exact (they stay with the kernel)."
@@ -91,7 +91,6 @@ struct Up: CulvertCommand {
 
   /// Tiers that are designed, and not in this version.
   private static let later = ["hybrid"]
-  private static let laterPolicies = ["connections"]
   private static let tiers = (["auto"] + Tier.allCases.map(\.rawValue)).joined(separator: ", ")
 
   func validate() throws {
@@ -101,9 +100,6 @@ struct Up: CulvertCommand {
     guard tier == "auto" || Tier(rawValue: tier) != nil || Self.later.contains(tier) else {
       throw ValidationError(
         "--tier \(tier) is not one of: \(Self.tiers).")
-    }
-    guard (["kernel"] + Self.laterPolicies).contains(policy) else {
-      throw ValidationError("--policy \(policy) is not one of: kernel.")
     }
     if allNamespaces, !overlay.isEmpty {
       throw ValidationError("--all-namespaces serves what is found; --overlay names what is to be served.")
@@ -123,9 +119,6 @@ struct Up: CulvertCommand {
   func execute() throws {
     guard !Self.later.contains(tier) else {
       throw Failure("use tier", tier, advice: "This version has: \(Self.tiers).", status: .unavailable)
-    }
-    guard !Self.laterPolicies.contains(policy) else {
-      throw Failure("use policy", policy, advice: "This version has: kernel.", status: .unavailable)
     }
     if dryRun { return try PlanReport(FastPathService.plan(options)).show(json: json) }
     if detach { return try Background.spawn() }
@@ -203,7 +196,7 @@ struct Up: CulvertCommand {
     FastPathOptions(
       overlay: "", namespace: netns, uplink: uplink, uplinkNamespace: uplinkNetns,
       tier: Tier(rawValue: tier), mode: generic ? .generic : .native, strict: strict,
-      bypassPolicy: bypassPolicy, outerChecksum: outerChecksum, entryCapacity: entries,
+      bypassPolicy: bypassPolicy, policy: policy, outerChecksum: outerChecksum, entryCapacity: entries,
       wait: wait ?? .adaptive, workers: workers ?? 1,
       cpus: cpuList,
       keepsOffloads: keepOffloads, avoidsTCX: withoutTcx)
@@ -211,4 +204,5 @@ struct Up: CulvertCommand {
 }
 
 extension OuterChecksum: ExpressibleByArgument {}
+extension ForwardPolicy: ExpressibleByArgument {}
 extension WaitMode: ExpressibleByArgument {}

@@ -10,6 +10,14 @@ public enum Tier: String, Sendable, CaseIterable, Codable {
   case tc
 }
 
+/// Of a routed overlay: who decides where netfilter has rules about forwarded packets.
+public enum ForwardPolicy: String, Sendable, CaseIterable, Codable {
+  /// The kernel, about every packet.
+  case kernel
+  /// The kernel, about each connection: packets of established ones then pass the rules by.
+  case connections
+}
+
 /// The outer UDP checksum of segments (GSO), on a VXLAN device that sends checksums.
 public enum OuterChecksum: String, Sendable, CaseIterable, Codable {
   /// Zero: nobody on the fast path can compute it over a payload that is segmented later (RFC 7348, section 5).
@@ -33,6 +41,7 @@ public struct FastPathOptions: Sendable {
   public var strict: Bool
   /// Serve ports although a filter, firewall or qdisc could have decided otherwise.
   public var bypassPolicy: Bool
+  public var policy: ForwardPolicy
   public var outerChecksum: OuterChecksum
   /// Forwarding entries that fit; more stay with the kernel.
   public var entryCapacity: UInt32
@@ -54,7 +63,7 @@ public struct FastPathOptions: Sendable {
   public init(
     overlay: String, namespace: String? = nil, uplink: String? = nil, uplinkNamespace: String? = nil,
     tier: Tier? = nil, mode: XDPMode = .native, strict: Bool = false, bypassPolicy: Bool = false,
-    outerChecksum: OuterChecksum = .auto, entryCapacity: UInt32 = 131_072, portCapacity: UInt32 = 1024,
+    policy: ForwardPolicy = .kernel, outerChecksum: OuterChecksum = .auto, entryCapacity: UInt32 = 131_072, portCapacity: UInt32 = 1024,
     wait: WaitMode = .adaptive,
     workers: Int = 1, cpus: [Int] = [], frames: Int = 8192,
     keepsOffloads: Bool = false, avoidsTCX: Bool = false
@@ -67,6 +76,7 @@ public struct FastPathOptions: Sendable {
     self.mode = mode
     self.strict = strict
     self.bypassPolicy = bypassPolicy
+    self.policy = policy
     self.outerChecksum = outerChecksum
     self.entryCapacity = entryCapacity
     self.portCapacity = portCapacity
@@ -85,6 +95,11 @@ public struct FastPathOptions: Sendable {
       throw Failure(
         "attach tier", tier.rawValue, advice: "--generic is tier xdp's; \(tier.rawValue) has one mode.",
         status: .usage)
+    }
+    if policy == .connections && bypassPolicy {
+      throw Failure(
+        "follow", "--policy connections",
+        advice: "--bypass-policy forwards whatever rules say; give one of the two.", status: .usage)
     }
     if keepsOffloads && tier != .afxdp {
       throw Failure(

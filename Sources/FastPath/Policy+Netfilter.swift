@@ -7,46 +7,24 @@ import PacketHeaders
 extension Policy {
   /// NF_INET_*
   private enum Hook {
-    static let arriving: Set<UInt32> = [0, 1]
-    static let leaving: Set<UInt32> = [3, 4]
     static let bridged: Set<UInt32> = [0, 2, 4]
     static let ingress: UInt32 = 5
   }
 
-  private struct Outside {
-    var leaving: PacketShape
-    var arriving: PacketShape
-  }
-
-  /// The overlay's VXLAN at the uplink; nil while nobody is known to send it to.
+  /// Nil while nobody is known to send the overlay's packets to.
   private static func outside(
     _ state: OverlayState, _ underlay: UnderlayState, _ facts: PolicyFacts
-  ) -> Outside? {
+  ) -> UnderlayTraffic? {
     guard let config = state.vxlan?.vxlan, let uplink = underlay.uplink else { return nil }
-    let vteps = state.vteps.filter { !$0.remote.isMulticast }
-    guard !vteps.isEmpty else { return nil }
-    let remotes = vteps.map(\.remote)
-    let sources =
-      config.local.map { [$0] }
-      ?? Array(facts.uplinkAddresses.union(underlay.routes.values.compactMap(\.preferredSource)))
-    let device = (name: uplink.name, index: uplink.index)
-    return Outside(
-      leaving: .vxlan(
-        from: sources, to: remotes, ports: vteps.map { $0.port ?? config.port }, uplink: device,
-        isLeaving: true),
-      // Without an address of its own the device listens on each of the host's.
-      arriving: .vxlan(
-        from: remotes, to: config.local.map { [$0] } ?? [], ports: [config.port], uplink: device,
-        isLeaving: false))
+    let addresses = facts.uplinkAddresses.union(underlay.routes.values.compactMap(\.preferredSource))
+    return UnderlayTraffic(
+      config, to: state.vteps.map { ($0.remote, $0.port) }, addresses: Array(addresses), uplink: uplink)
   }
 
   static func outsideObjections(
     _ state: OverlayState, _ underlay: UnderlayState, _ facts: PolicyFacts
   ) -> [Ruleset.Objection] {
-    guard let outside = outside(state, underlay, facts) else { return [] }
-    let rules = facts.underlayRules
-    return rules.objections(to: outside.leaving, families: ["ip", "inet"], hooks: Hook.leaving)
-      + rules.objections(to: outside.arriving, families: ["ip", "inet"], hooks: Hook.arriving)
+    outside(state, underlay, facts)?.objections(in: facts.underlayRules) ?? []
   }
 
   /// Frames between the bridge's ports, in chains of its own family and, where the bridge hands them over, in those of

@@ -9,7 +9,7 @@ public enum Verdict: UInt32, CaseIterable, Sendable {
   case passUnknownDestination, passSamePort, passRefresh, passMTU, passChecksum, passECN
   case passNotOverlay, passOuter, passVXLANFlags, passUnknownVNI, passUnsupported
   case passHost, passPolicy, passNextHopObject, passNotResolved, passNoNeighbour, passMultiBuffer
-  case passHeadroom, passWorker, passIPHeader, passRoute
+  case passHeadroom, passWorker, passIPHeader, passRoute, passConnection
   case dropNotAVTEP
 
   public enum Class: String, Sendable, Codable { case forwarded, passed, dropped }
@@ -55,6 +55,7 @@ public enum Verdict: UInt32, CaseIterable, Sendable {
     case .passWorker: "worker"
     case .passIPHeader: "ip-header"
     case .passRoute: "route"
+    case .passConnection: "connection"
     case .dropNotAVTEP: "not-a-vtep"
     }
   }

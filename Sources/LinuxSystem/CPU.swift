@@ -54,6 +54,9 @@ public enum Clock {
   @inline(__always)
   public static var monotonicNanoseconds: UInt64 { culvert_monotonic_ns() }
 
+  /// Of a jiffy.
+  public static var tickNanoseconds: UInt64 { culvert_tick_ns() }
+
   /// CPU time of the calling thread.
   @inline(__always)
   public static var threadCPUNanoseconds: UInt64 { culvert_thread_cpu_ns() }

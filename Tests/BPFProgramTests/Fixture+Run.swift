@@ -28,7 +28,7 @@ extension Fixture {
     var totals = Totals(packets: [], bytes: [])
     for slot in UInt32(0)..<8 {
       let cpus = try #require(try counters.perCPU(slot))
-      var packets = [UInt64](repeating: 0, count: 32)
+      var packets = [UInt64](repeating: 0, count: Int(CULVERT_COUNTED))
       var bytes = packets
       for cpu in cpus {
         withUnsafeBytes(of: cpu.packets) { field in
@@ -82,7 +82,7 @@ extension Fixture {
     let after = try totals()
     var bumps: [(slot: Int, verdict: Int, packets: UInt64, bytes: UInt64)] = []
     for slot in 0..<8 {
-      for verdict in 0..<32 {
+      for verdict in 0..<Int(CULVERT_COUNTED) {
         let packets = after.packets[slot][verdict] - before.packets[slot][verdict]
         let bytes = after.bytes[slot][verdict] - before.bytes[slot][verdict]
         if packets != 0 || bytes != 0 { bumps.append((slot, verdict, packets, bytes)) }

@@ -36,6 +36,10 @@ struct LayoutTests {
     "culvert_cached_flow": inSwift(
       culvert_cached_flow.self, \.jiffy, \.generation, \.macs, \.from, \.local, \.vni_be, \.arrival, \.slot, \.target,
       \.kind, \.zero),
+    "culvert_routed_device": inSwift(
+      culvert_routed_device.self, \.kind, \.domain, \.slot, \.router, \.mac, \.zero),
+    "culvert_connection_policy": inSwift(
+      culvert_connection_policy.self, \.flags, \.mark, \.tcp_timeout, \.tcp_due, \.udp_timeout, \.udp_due),
     "culvert_ids": inSwift(culvert_ids.self, \.next),
     "culvert_counters": inSwift(culvert_counters.self, \.packets, \.bytes),
     "culvert_device_key": inSwift(culvert_device_key.self, \.ifindex, \.netns),
@@ -74,7 +78,9 @@ struct LayoutTests {
 
   @Test func equalOnBothSides() throws {
     var seen = Set<String>()
-    for embedded in [culvert_bpf_xdp(), culvert_bpf_send(), culvert_bpf_bench(), culvert_bpf_drops()] {
+    for embedded in [
+      culvert_bpf_xdp(), culvert_bpf_routed(), culvert_bpf_send(), culvert_bpf_bench(), culvert_bpf_drops(),
+    ] {
       for (name, layout) in try Self.btf(embedded) {
         #expect(Self.expected[name] == layout, "\(name)")
         seen.insert(name)

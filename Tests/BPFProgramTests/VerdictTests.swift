@@ -65,6 +65,7 @@ struct VerdictTests {
     reached.insert(CULVERT_PASS_UNSUPPORTED.rawValue)  // SegmentTests.mergedDatagramsAreTheKernels
     reached.insert(CULVERT_PASS_WORKER.rawValue)  // StalledWorkerTests
     reached.formUnion([CULVERT_PASS_IP_HEADER.rawValue, CULVERT_PASS_ROUTE.rawValue])  // RoutedVerdictTests
+    reached.insert(CULVERT_PASS_CONNECTION.rawValue)  // RoutedConnectionTests
     #expect(reached == Set(0..<CULVERT_VERDICTS.rawValue))
   }
 

@@ -56,6 +56,8 @@ enum culvert_verdict {
 	CULVERT_PASS_IP_HEADER,       /* routed: options, or a fragment */
 	CULVERT_PASS_ROUTE,           /* routed: not the router's to forward: its own address, TTL, no route, a source from elsewhere */
 
+	CULVERT_PASS_CONNECTION,      /* routed: rules decide by connections, and it is of none that they let pass by themselves */
+
 	CULVERT_DROP_NOT_A_VTEP, /* --strict only */
 
 	CULVERT_VERDICTS
@@ -267,6 +269,25 @@ struct culvert_routed_device {
 CULVERT_LAYOUT(struct culvert_routed_device, 24);
 
 /*
+ * Map `connection_policy`, one entry: what of a routed overlay's packets may pass netfilter's rules by.
+ */
+enum culvert_connection_flags {
+	CULVERT_CONNECTION_ANY = 1,         /* all: no rule does more than accept */
+	CULVERT_CONNECTION_ESTABLISHED = 2, /* those of established connections: TCP whose entry is marked … */
+	CULVERT_CONNECTION_UDP = 4,         /* … and UDP that has seen a reply */
+};
+
+struct culvert_connection_policy {
+	__u32 flags;
+	__u32 mark;        /* bits of a connection's mark */
+	__u32 tcp_timeout; /* ms: what the kernel would set with each packet … */
+	__u32 tcp_due;     /* jiffies: … and with how many left it is set anew */
+	__u32 udp_timeout;
+	__u32 udp_due;
+};
+CULVERT_LAYOUT(struct culvert_connection_policy, 24);
+
+/*
  * Map `generation`, one entry. User space adds one after every change of fdb, ports,
  * tunnels, vnis or vteps: what a CPU remembers of them (map `flow_cache`) is then forgotten at once.
  * While it is 0 nothing is remembered.
@@ -291,12 +312,13 @@ struct culvert_cached_flow {
 CULVERT_LAYOUT(struct culvert_cached_flow, 64);
 
 /* Value of per-CPU map `counters`, by port slot. */
+#define CULVERT_COUNTED 40
 struct culvert_counters {
-	__u64 packets[32]; /* by enum culvert_verdict */
-	__u64 bytes[32];   /* layer 2 bytes as received */
+	__u64 packets[CULVERT_COUNTED]; /* by enum culvert_verdict */
+	__u64 bytes[CULVERT_COUNTED];   /* layer 2 bytes as received */
 };
-CULVERT_LAYOUT(struct culvert_counters, 512);
-_Static_assert(CULVERT_VERDICTS <= 32, "counters are full");
+CULVERT_LAYOUT(struct culvert_counters, 640);
+_Static_assert(CULVERT_VERDICTS <= CULVERT_COUNTED, "counters are full");
 
 /* A device of any namespace; key of map `xmit_drops` (drops.bpf.c). */
 #define CULVERT_EGRESS 0x80000000u

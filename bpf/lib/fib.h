@@ -21,8 +21,27 @@ struct route {
 	__u32 ifindex;  /* of layer 3, to leave by */
 };
 
-static __always_inline long fib_ask(packet_t *ctx, struct bpf_fib_lookup *ask, __u32 ifindex, __u32 source,
-				    __u32 destination, const struct inner *in, __u32 l3_bytes)
+/* Of a packet, as the router sees it. */
+struct endpoints {
+	__be32 source;
+	__be32 destination;
+	__be16 source_port; /* 0 where the protocol has none */
+	__be16 destination_port;
+};
+
+static __always_inline void read_endpoints(struct endpoints *of, const struct inner *in)
+{
+	void *ip = in->frame + ETH_BYTES;
+	int has = has_ports(in->protocol) && in->l4 + 4 <= in->end;
+
+	of->source = AT32(ip, IP4_SOURCE);
+	of->destination = AT32(ip, IP4_DESTINATION);
+	of->source_port = has ? AT16(in->l4, 0) : 0;
+	of->destination_port = has ? AT16(in->l4, 2) : 0;
+}
+
+static __always_inline long fib_ask(packet_t *ctx, struct bpf_fib_lookup *ask, __u32 ifindex, __be32 source,
+				    __be32 destination, const struct endpoints *of, const struct inner *in, __u32 l3_bytes)
 {
 	__builtin_memset(ask, 0, sizeof(*ask));
 	ask->family = ROUTED_AF_INET;
@@ -33,10 +52,8 @@ static __always_inline long fib_ask(packet_t *ctx, struct bpf_fib_lookup *ask, _
 	ask->ifindex = ifindex;
 	ask->ipv4_src = source;
 	ask->ipv4_dst = destination;
-	if (has_ports(in->protocol) && in->l4 + 4 <= in->end) {
-		ask->sport = AT16(in->l4, 0);
-		ask->dport = AT16(in->l4, 2);
-	}
+	ask->sport = of->source_port;
+	ask->dport = of->destination_port;
 	return bpf_fib_lookup(ctx, ask, sizeof(*ask), 0);
 }
 
@@ -44,14 +61,12 @@ static __always_inline long fib_ask(packet_t *ctx, struct bpf_fib_lookup *ask, _
  * Where a packet goes that the interface `from` received. The look-up filters no source: one that would not be routed
  * back to where it came from is left to the kernel, whatever rp_filter says. Returns 0, or why it is the kernel's.
  */
-static __always_inline __u32 route_lookup(packet_t *ctx, struct route *route, __u32 from, const struct inner *in,
-					  __u32 l3_bytes)
+static __always_inline __u32 route_lookup(packet_t *ctx, struct route *route, __u32 from, const struct endpoints *of,
+					  const struct inner *in, __u32 l3_bytes)
 {
-	void *ip = in->frame + ETH_BYTES;
-	__u32 source = AT32(ip, IP4_SOURCE), destination = AT32(ip, IP4_DESTINATION);
 	struct bpf_fib_lookup ask;
 	__u16 *macs = (void *)route->macs, *smac = (void *)ask.smac, *dmac = (void *)ask.dmac;
-	long answer = fib_ask(ctx, &ask, from, source, destination, in, l3_bytes);
+	long answer = fib_ask(ctx, &ask, from, of->source, of->destination, of, in, l3_bytes);
 
 	if (answer == BPF_FIB_LKUP_RET_NO_NEIGH)
 		return CULVERT_PASS_NO_NEIGHBOUR;
@@ -69,7 +84,7 @@ static __always_inline __u32 route_lookup(packet_t *ctx, struct route *route, __
 	macs[3] = smac[0];
 	macs[4] = smac[1];
 	macs[5] = smac[2];
-	answer = fib_ask(ctx, &ask, route->ifindex, destination, source, in, 0);
+	answer = fib_ask(ctx, &ask, route->ifindex, of->destination, of->source, of, in, 0);
 	if ((answer && answer != BPF_FIB_LKUP_RET_NO_NEIGH && answer != BPF_FIB_LKUP_RET_FRAG_NEEDED) ||
 	    ask.ifindex != from)
 		return CULVERT_PASS_ROUTE;

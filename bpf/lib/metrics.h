@@ -34,8 +34,7 @@ static __always_inline int account(packet_t *ctx, struct packet_context *packet,
 	/* A verdict may come from a map; a bound that the compiler knows by itself, Linux 6.1's verifier does not see. */
 	place = verdict;
 	barrier_var(place);
-	place &= 31;
-	if (packet->count) {
+	if (packet->count && place < CULVERT_COUNTED) {
 		packet->count->packets[place]++;
 		packet->count->bytes[place] += packet->bytes;
 	}

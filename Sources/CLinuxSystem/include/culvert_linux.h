@@ -27,4 +27,6 @@ int64_t culvert_peer_uid(int socket);          // of a Unix socket, or -errno
 int culvert_pipe(int ends[2], bool nonblocking); // O_CLOEXEC
 int culvert_open(const char *path, int flags, unsigned mode);
 uint64_t culvert_monotonic_ns(void);
+/* Between two ticks of the kernel's clock (1/HZ), which is what CLOCK_MONOTONIC_COARSE resolves. */
+uint64_t culvert_tick_ns(void);
 uint64_t culvert_thread_cpu_ns(void);

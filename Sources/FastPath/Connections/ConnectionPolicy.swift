@@ -18,9 +18,11 @@ public final class ConnectionPolicy {
     case connections(takesUnmarkedUDP: Bool)
     /// Nothing, and why.
     case nothing(String)
+    /// Nothing until the rules have been read, or connections judged by new ones.
+    case undecided
   }
 
-  public private(set) var mode = Mode.nothing("the rules have not been read yet")
+  public private(set) var mode = Mode.undecided
   /// Counts changes of the rules and of what they ask; what was decided before is to be decided again.
   public private(set) var generation: UInt64 = 0
   /// Nil where no connection had to be followed yet.
@@ -113,7 +115,8 @@ public final class ConnectionPolicy {
   }
 
   private func follow() throws {
-    let addresses = Set(path.here + path.beyond)
+    // Of each connection that is forwarded one end is a container of this host's.
+    let addresses = Set(path.here)
     if let follower { return try follower.follow(addresses) }
     follower = try ConnectionFollower(in: namespace, addresses: addresses, mark: mark)
   }
@@ -129,7 +132,7 @@ public final class ConnectionPolicy {
       // Marks may still be of connections that are not accepted any more.
       mode =
         follower?.isCaughtUp == true
-        ? .connections(takesUnmarkedUDP: false) : .nothing("its connections are judged by new rules")
+        ? .connections(takesUnmarkedUDP: false) : .undecided
     case .eachPacket(let objection):
       mode = .nothing("\(objection.name) looks at each packet: \(objection.description)")
     }

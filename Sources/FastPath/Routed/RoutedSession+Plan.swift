@@ -13,7 +13,8 @@ extension RoutedSession: PlannedSession {
       vni: vxlan.vxlan?.vni ?? 0, uplink: uplink.name, tier: "tc", mode: "tcx")
     let living = RuntimeDirectory(namespace: identity, bridge: vxlan.index)
     if living.isHeld, let owner = living.owner { plan.reason = "process \(owner.pid) serves it already" }
-    let reasons = objections(links, facts)
+    try readRoutes(now: Clock.monotonicNanoseconds)
+    let reasons = objections(forwardPath(containers), to: vteps(try connection.value.fdb()), facts)
     let reason = reasons.isEmpty ? nil : reasons.joined(separator: "; ")
     let ports = containers.map {
       OverlayPlan.Port(name: $0.link.name, role: "container", reason: reason ?? objection(to: $0.link, $0.bridge, facts))

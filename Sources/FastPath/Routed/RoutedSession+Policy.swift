@@ -15,13 +15,16 @@ extension RoutedSession {
     facts.overlayDisciplines = PolicyFacts.named(disciplines)
     facts.rules = try connection.value.rules()
     facts.encryption = try IPsec.policies()
+    facts.uplinkAddresses = Set(try connection.value.addresses().filter { $0.link == uplink.index }.map(\.address))
     facts.endPrograms = PolicyFacts.endPrograms(containers.map(\.link), connection)
     return facts
   }
 
   /// Against the overlay as a whole, each reason with what to change; none that an option may override is left where
   /// the option was given.
-  func objections(_ links: [Link], _ facts: PolicyFacts) -> [String] {
+  func objections(
+    _ path: ForwardPath, to vteps: [(remote: IPv4Address, port: UInt16?)], _ facts: PolicyFacts
+  ) -> [String] {
     var state: [String] = []
     if vxlan.master != nil { state.append("\(vxlan.name) has become a port of a bridge; run `culvert up` again") }
     if !vxlan.isUp { state.append("\(vxlan.name) is down") }
@@ -33,28 +36,28 @@ extension RoutedSession {
       if rule.byMark { state.append("rule \(rule.priority) chooses a route by mark") }
     }
     var policy: [String] = []
-    let everywhere = links.filter { $0.name != "lo" }.map { (name: $0.name, index: $0.index) }
-    // Each prerouting, forward and postrouting chain that may do more to a forwarded packet than to accept it.
-    let routed = PacketShape.bridged(isIPv4: true, input: everywhere, output: everywhere)
-    for chain in facts.overlayRules.objections(to: routed, families: ["ip", "inet"], hooks: [0, 2, 4]) {
-      policy.append("netfilter sees forwarded packets: \(chain.name): \(chain.description)")
+    switch path.demand(of: facts.overlayRules) {
+    case .nothing: break
+    case .connections(let rule) where options.policy == .kernel, .someConnections(let rule) where options.policy == .kernel:
+      policy.append(
+        "netfilter sees forwarded packets: \(rule.name): \(rule.description); --policy connections would serve "
+          + "established connections")
+    case .connections, .someConnections: break
+    case .eachPacket(let rule):
+      policy.append("netfilter sees each forwarded packet: \(rule.name): \(rule.description)")
     }
-    if let config = vxlan.vxlan {
-      let device = (name: uplink.name, index: uplink.index)
-      for isLeaving in [true, false] {
-        let outside = PacketShape.vxlan(
-          from: isLeaving ? config.local.map { [$0] } ?? [] : [], to: isLeaving ? [] : config.local.map { [$0] } ?? [],
-          ports: [config.port], uplink: device, isLeaving: isLeaving)
-        for chain in facts.overlayRules.objections(
-          to: outside, families: ["ip", "inet"], hooks: isLeaving ? [3, 4] : [0, 1])
-        {
-          policy.append("netfilter sees the overlay's packets: \(chain.name): \(chain.description)")
-        }
-      }
+    let sources = facts.uplinkAddresses.union(underlay.routes.values.compactMap(\.preferredSource))
+    let outside = vxlan.vxlan.flatMap {
+      UnderlayTraffic($0, to: vteps, addresses: Array(sources), uplink: uplink)
     }
-    let chained = facts.overlayRules.objections(
-      to: routed, families: ["netdev", "inet"], hooks: [5], device: { _ in true })
-      + facts.overlayRules.objections(to: routed, families: ["netdev"], hooks: [0, 1], device: { _ in true })
+    for chain in outside?.objections(in: facts.overlayRules) ?? [] {
+      policy.append("netfilter sees the overlay's packets: \(chain.name): \(chain.description)")
+    }
+    let device = (name: uplink.name, index: uplink.index)
+    let any = PacketShape.bridged(isIPv4: true, input: [device], output: [device])
+    let isUplink = { (chain: String) in ForwardPath.Device(name: device.name, index: device.index).isMeant(by: chain) }
+    let chained = facts.overlayRules.objections(to: any, families: ["netdev", "inet"], hooks: [5], device: isUplink)
+      + facts.overlayRules.objections(to: any, families: ["netdev"], hooks: [0, 1], device: isUplink)
     for chain in chained { policy.append("nftables chain \(chain.place) is bound to a device: \(chain.description)") }
     for device in [vxlan, uplink] {
       policy += trafficControl(device, facts).map { "\(device.name) has \($0)" }

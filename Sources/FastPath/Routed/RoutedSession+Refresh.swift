@@ -21,9 +21,12 @@ extension RoutedSession {
     readSysctls()
     let containers = try containerPorts(links)
     let facts = try gather(containers)
+    try readRoutes(now: checkedAt)
+    let path = forwardPath(containers)
+    try followConnections(path)
     underlay.encryption = facts.encryption
     let before = reasons
-    reasons = objections(links, facts)
+    reasons = objections(path, to: vteps(fdb), facts)
     for reason in reasons where !before.contains(reason) { report("\(name): stays with the kernel: \(reason)") }
 
     try followPorts(containers, facts)
@@ -210,6 +213,14 @@ extension RoutedSession {
     try tables.set(culvert_tunnel(key, resolution, uplink: uplinkSlot), slot: slot)
     tunnels[key] = (slot, resolution)
     return slot
+  }
+
+  /// Where the device sends to, by its FDB.
+  func vteps(_ fdb: [FDBEntry]) -> [(remote: IPv4Address, port: UInt16?)] {
+    fdb.compactMap { entry in
+      guard entry.link == vxlan.index, entry.isOfDevice, case .v4(let remote)? = entry.destination else { return nil }
+      return (remote, entry.port)
+    }
   }
 
   // MARK: - Differences

@@ -21,6 +21,7 @@ final class RoutedSession: OverlaySession {
   let tables: BPFTables
   let uplinkSlot: UInt32
   let devices: Box<BPFMap<UInt32, culvert_routed_device>>
+  let connectionPolicy: Box<BPFMap<UInt32, culvert_connection_policy>>
   private let lock: OwnedDescriptor?
   private let portProgram: BPFProgram
   private let uplinkProgram: BPFProgram
@@ -44,6 +45,12 @@ final class RoutedSession: OverlaySession {
   var checkedAt: UInt64 = 0
   var confirmedAt: UInt64 = 0
   var unusedTunnels: Set<TunnelKey> = []
+
+  /// With `--policy connections`, while containers of the overlay have addresses.
+  var connections: ConnectionPolicy?
+  var routes: [InterfaceRoute] = []
+  var routesDue: UInt64? = 0
+  var routesNotBefore: UInt64 = 0
 
   static let domain: UInt32 = 1
 
@@ -132,10 +139,20 @@ final class RoutedSession: OverlaySession {
         try object.set("exact_checksums", to: options.outerChecksum == .exact ? 1 as UInt64 : 0)
         try object.set("vxlan_ifindex", to: index)
       }
-      let object = try tables.load(["culvert_port", "culvert_uplink"], domain: Self.domain, uplink: uplinkSlot)
-      portProgram = try object.program("culvert_port")
-      uplinkProgram = try object.program("culvert_uplink")
+      let suffix = options.policy == .connections ? "_connections" : ""
+      let names = ["culvert_port\(suffix)", "culvert_uplink\(suffix)"]
+      let object: BPFObject
+      do { object = try tables.load(names, domain: Self.domain, uplink: uplinkSlot) } catch where !suffix.isEmpty {
+        throw Failure(
+          "follow", "--policy connections",
+          advice: "This kernel's programs cannot ask conntrack: \(Engine.oneLine(error)). Without it the kernel "
+            + "forwards what its rules look at.",
+          status: .unavailable)
+      }
+      portProgram = try object.program(names[0])
+      uplinkProgram = try object.program(names[1])
       devices = Box(try tables.map("routed_devices"))
+      connectionPolicy = Box(try tables.map("connection_policy"))
       if !options.isDryRun { try directory.note(programs: [portProgram.id, uplinkProgram.id]) }
     } catch {
       if !options.isDryRun { directory.remove(unlessOwed: Journal()) }
@@ -151,36 +168,50 @@ final class RoutedSession: OverlaySession {
   func start() throws { try refresh() }
 
   var descriptors: [Int32] {
-    [monitor.value.descriptor] + (encryption.map { [$0.value.descriptor] } ?? [])
+    [monitor.value.descriptor] + (encryption.map { [$0.value.descriptor] } ?? []) + (connections?.descriptors ?? [])
   }
 
   func handle(readable descriptor: Int32) throws {
     if descriptor == monitor.value.descriptor {
       var events: [NetlinkEvent] = []
-      _ = try monitor.value.receive(into: &events)
+      let reception = try monitor.value.receive(into: &events)
+      if reception == .overrun || events.contains(where: \.isOfRoutes) { routesChanged() }
     } else if let encryption, descriptor == encryption.value.descriptor {
       encryption.value.drain()
       return try refresh()
+    } else if let connections, connections.descriptors.contains(descriptor) {
+      if try connections.handle(readable: descriptor) { try modeChanged() }
+      return
     }
     // A storm of changes is read once, not change by change.
     if dirtyAt == nil { dirtyAt = Clock.monotonicNanoseconds + 3_000_000 }
   }
 
-  var deadline: UInt64 { min(dirtyAt ?? .max, checkedAt &+ 500_000_000) }
+  var deadline: UInt64 { min(lookDue, connections?.deadline ?? .max) }
+  private var lookDue: UInt64 { min(dirtyAt ?? .max, checkedAt &+ 500_000_000) }
+
+  /// What the programs may take is said at once; which ports are served follows.
+  private func modeChanged() throws {
+    try publishConnectionPolicy()
+    try refresh()
+  }
 
   func tick(now: UInt64) throws {
-    guard now >= deadline else { return }
+    if let connections, connections.deadline <= now, try connections.tick(now: now) { try modeChanged() }
+    guard now >= lookDue else { return }
     try refresh()
     try confirmNeighbours()
   }
 
   func resynchronise(because reason: String) throws {
     report("\(reason): reading the kernel's tables again")
+    routesChanged()
     try refresh()
   }
 
   @discardableResult
   func stop() -> [String] {
+    connections = nil
     uplinkLink = nil
     for index in Array(ports.keys) { release(index) }
     if !options.isDryRun { directory.remove(unlessOwed: Journal()) }
@@ -274,4 +305,8 @@ final class RoutedSession: OverlaySession {
     }
     return Stats(overlay: name, namespace: directory.owner?.namespace ?? "", ports: all, workers: nil)
   }
+}
+
+extension NetlinkEvent {
+  fileprivate var isOfRoutes: Bool { if case .routing = self { true } else { false } }
 }

@@ -250,6 +250,14 @@ extension PacketShape {
       return number16(148) & 1 != 0 ? holds.inverted : holds
     // struct xt_state_info
     case "state" where info.count >= 4: return isInState(number16(0))
+    // struct xt_addrtype_info_v1: masks of 1 << RTN_*, flags; XT_ADDRTYPE_LIMIT_IFACE_* ask for one device's addresses.
+    case "addrtype" where revision == 1 && info.count >= 8 && info[4] & 0b1100 == 0:
+      func isOfType(_ mask: UInt16, isLocal: Bool, isInverted: Bool) -> Certainty {
+        guard mask != 0 else { return .always }
+        return isLocal ? Certainty((mask & 1 << 2 != 0) != isInverted) : .sometimes
+      }
+      return isOfType(number16(0), isLocal: sourceIsLocal, isInverted: info[4] & 1 != 0)
+        .and(isOfType(number16(2), isLocal: destinationIsLocal, isInverted: info[4] & 2 != 0))
     case "rpfilter" where info.count >= 1 && returnsByInput:
       // XT_RPFILTER_INVERT
       return Certainty(info[0] & 8 == 0)

@@ -138,7 +138,7 @@ public struct ForwardPath: Sendable, Hashable {
 
 extension ForwardPath.Device {
   /// A chain's device, "eth*" for those that begin so.
-  func isMeant(by chain: String) -> Bool {
+  public func isMeant(by chain: String) -> Bool {
     chain.last == "*" ? name.hasPrefix(chain.dropLast()) : name == chain
   }
 }

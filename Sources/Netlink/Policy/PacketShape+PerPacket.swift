@@ -60,6 +60,10 @@ extension PacketShape {
 
   /// NFT_FIB_*: the device by which a packet back would leave is `input`, where that was looked at.
   func route(_ result: UInt32, _ flags: UInt32) -> PacketBits {
+    // NFT_FIB_RESULT_ADDRTYPE of NFTA_FIB_F_SADDR or _DADDR: RTN_LOCAL
+    if result == 3, flags & 0b11 == 0b01 ? sourceIsLocal : flags & 0b11 == 0b10 && destinationIsLocal {
+      return PacketBits([2, 0, 0, 0])
+    }
     // NFTA_FIB_F_SADDR and _IIF, not _DADDR and _OIF.
     guard returnsByInput, flags & 0b11011 == 0b01001 else { return PacketBits(unknown: 16) }
     // NFTA_FIB_F_PRESENT

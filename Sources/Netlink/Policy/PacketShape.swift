@@ -35,6 +35,9 @@ public struct PacketShape: Sendable, Hashable {
   var endsDiffer = false
   var input = Device()
   var output = Device()
+  /// Their source, their destination is an address of this host's.
+  var sourceIsLocal = false
+  var destinationIsLocal = false
   /// A packet back to its sender would leave by `input`: whoever forwards it has looked.
   var returnsByInput = false
 
@@ -62,6 +65,8 @@ public struct PacketShape: Sendable, Hashable {
     shape.connectionState.setBit(1, of: 0, to: false)
     shape.connectionState.setBit(4, of: 0, to: false)
     if isLeaving { shape.output = Device([uplink]) } else { shape.input = Device([uplink]) }
+    shape.sourceIsLocal = isLeaving
+    shape.destinationIsLocal = !isLeaving
     return shape
   }
 

@@ -50,6 +50,12 @@ public struct InterfaceAddress: Hashable, Sendable {
   public var prefix: UInt8
 }
 
+/// A prefix that a routing table sends out of an interface.
+public struct InterfaceRoute: Hashable, Sendable {
+  public var destination: AddressPrefix
+  public var link: Int32
+}
+
 extension RouteConnection {
   /// What the kernel would do with a packet; see `route(_:)`.
   public func route(
@@ -135,6 +141,28 @@ extension RouteConnection {
       return local.map {
         InterfaceAddress(link: Int32(header.ifa_index), address: $0, prefix: header.ifa_prefixlen)
       }
+    }
+  }
+
+  /// IPv4's unicast routes with one next hop, of every table.
+  public func routes() throws(Failure) -> [InterfaceRoute] {
+    var request = try Request(RTM_GETROUTE)
+    var header = rtmsg()
+    header.rtm_family = UInt8(AF_INET)
+    header.rtm_type = UInt8(RTN_UNICAST)
+    request.append(header: header)
+    return try collect(request, "routes", type: RTM_NEWROUTE) { payload throws(Failure) in
+      let header = try payload.read(rtmsg.self, at: 0)
+      var destination = IPv4Address.any
+      var link: Int32?
+      try payload.attributes(after: MemoryLayout<rtmsg>.size).forEach { attribute throws(Failure) in
+        if attribute.type == Int(RTA_DST.rawValue) { destination = try attribute.ipv4() }
+        if attribute.type == Int(RTA_OIF.rawValue) { link = try attribute.integer() }
+      }
+      guard header.rtm_type == UInt8(RTN_UNICAST), let link,
+        let prefix = AddressPrefix(.v4(destination), length: Int(header.rtm_dst_len))
+      else { return nil }
+      return InterfaceRoute(destination: prefix, link: link)
     }
   }
 }

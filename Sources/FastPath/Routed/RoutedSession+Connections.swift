@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+import CBPFObjects
+import LinuxSystem
+import Netlink
+import PacketHeaders
+
+/// Policy by connections: what the programs may take although netfilter has rules about forwarded packets.
+extension RoutedSession {
+  /// Where packets of the overlay pass netfilter.
+  func forwardPath(_ containers: [(link: Link, bridge: Link?)]) -> ForwardPath {
+    func device(_ link: Link) -> ForwardPath.Device { .init(name: link.name, index: link.index) }
+    var seen: Set<Int32> = []
+    let routers = containers.map { $0.bridge ?? $0.link }.filter { seen.insert($0.index).inserted }
+    var path = ForwardPath(
+      containers: routers.map(device), bridgePorts: containers.filter { $0.bridge != nil }.map { device($0.link) },
+      overlay: device(vxlan))
+    path.here = routes.filter { seen.contains($0.link) }.map(\.destination)
+    path.beyond = routes.filter { $0.link == vxlan.index }.map(\.destination)
+    return path
+  }
+
+  /// Follows rules and connections where that was asked for and there are any of this overlay's.
+  func followConnections(_ path: ForwardPath) throws {
+    guard options.policy == .connections, !options.isDryRun else { return }
+    if path.here.isEmpty {
+      connections = nil
+    } else if let connections {
+      connections.follow(path)
+    } else {
+      connections = try ConnectionPolicy(in: NetworkNamespace.current(), path: path)
+    }
+    if let connections, connections.deadline <= Clock.monotonicNanoseconds {
+      try connections.tick(now: Clock.monotonicNanoseconds)
+    }
+    try publishConnectionPolicy()
+  }
+
+  func publishConnectionPolicy() throws {
+    var policy = culvert_connection_policy()
+    switch connections?.mode {
+    case .everything: policy.flags = CULVERT_CONNECTION_ANY.rawValue
+    case .connections(let takesUDP):
+      policy.flags = CULVERT_CONNECTION_ESTABLISHED.rawValue
+      if takesUDP { policy.flags |= CULVERT_CONNECTION_UDP.rawValue }
+    case .nothing, .undecided, nil: break
+    }
+    policy.mark = ConnectionFollower.defaultMark
+    let tcp = Timeout(sysctl: "tcp_timeout_established", otherwise: 432_000)
+    let udp = Timeout(sysctl: "udp_timeout_stream", otherwise: 120)
+    (policy.tcp_timeout, policy.tcp_due) = (tcp.milliseconds, tcp.due)
+    (policy.udp_timeout, policy.udp_due) = (udp.milliseconds, udp.due)
+    try connectionPolicy.value.update(0, policy)
+  }
+
+  /// What conntrack sets with each packet of an established connection.
+  private struct Timeout {
+    var milliseconds: UInt32
+    /// Jiffies left with which it is set anew: a second less.
+    var due: UInt32
+
+    init(sysctl name: String, otherwise: UInt64) {
+      let seconds = Sysctl.read("net/netfilter/nf_conntrack_\(name)").flatMap { UInt64($0) } ?? otherwise
+      let kept = min(seconds, UInt64(Int32.max) / 1000)
+      milliseconds = UInt32(kept * 1000)
+      due = UInt32(clamping: max(kept, 1) * 1_000_000_000 / Clock.tickNanoseconds - 1_000_000_000 / Clock.tickNanoseconds)
+    }
+  }
+
+  /// What packets could leave the host by changed: containers' addresses are among it.
+  func readRoutes(now: UInt64) throws {
+    guard options.policy == .connections, routesDue.map({ $0 <= now }) ?? false else { return }
+    routesDue = nil
+    routes = try connection.value.routes()
+    // A large table that changes all the time is read a tenth of the time.
+    routesNotBefore = now + 10 * (Clock.monotonicNanoseconds - now)
+  }
+
+  func routesChanged() {
+    routesDue = routesDue ?? max(Clock.monotonicNanoseconds, routesNotBefore)
+  }
+}
