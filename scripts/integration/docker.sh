@@ -44,7 +44,7 @@ proved "on Docker's networks as Docker made them, two over one wire, ping and ch
 proved "kill -9 in the middle loses no file, and the next up serves the same networks again"
 
 step "README's own lines on both hosts"
-lines=$(sed -n '/^## Load it on Docker/,/^## [^L]/p' README.md | sed -n '/^```$/,/^```$/p' | sed '/^```$/d')
+lines=$(sed -n '/^### Docker/,/^##* [^D]/p' README.md | sed -n '/^```$/,/^```$/p' | sed '/^```$/d')
 [ "$(wc -l <<<"$lines")" -gt 1 ] || fail "README has no lines for Docker"
 # `status` may still say that an address is not known yet.
 for host in a b; do on $host bash -uc "$lines" >"$work/up" 2>&1 || true; done
