@@ -31,8 +31,24 @@ public struct Status: Codable, Sendable {
   public var time: String?
   /// Of segments: "auto" is zero, "exact" leaves them to the kernel where the device is set to send one.
   public var outerChecksum: String?
+  /// Of a routed overlay: "kernel" or "connections".
+  public var policy: String?
+  /// With policy by connections, while there are any to follow.
+  public var connections: Connections?
   /// Of a process that looks for overlays.
   public var found: Found?
+
+  /// TCP connections that conntrack told of.
+  public struct Connections: Codable, Sendable, Equatable {
+    /// Established ones that concern the overlay.
+    public var followed: UInt64
+    /// Made liberal and marked: their packets may pass the rules by.
+    public var marked: UInt64
+    /// Given back to the rules since these changed.
+    public var withdrawn: UInt64
+    /// Stay with the kernel, by reason.
+    public var refused: [String: UInt64]
+  }
 
   public struct Found: Codable, Sendable {
     /// In every namespace that a mount or a process holds, or in one.

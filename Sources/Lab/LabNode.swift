@@ -18,6 +18,8 @@ public final class LabNode: Sendable {
   public let gatewayMAC: MACAddress?
   /// Of a host: what `culvert up --overlay` is given to serve it.
   public let served: String?
+  /// A host that routes what its containers send.
+  public let isRouter: Bool
   /// Nil where IPv6 is off: hosts that only carry an overlay, and all of `nat`.
   public let address6: IPv6Address?
   let prefix6: UInt8
@@ -65,6 +67,7 @@ public final class LabNode: Sendable {
     published =
       isContainer && network == .nat ? LabIdentity(host: identity.host, container: nil).address : nil
     served = isContainer ? nil : network.served
+    isRouter = !isContainer && network.isRouted
     gatewayMAC =
       switch network {
       case .flannel where isContainer: identity.ofHost.bridgeMAC

@@ -94,30 +94,6 @@ struct ConnectionMatrixTests {
     }
   }
 
-  /// Sends `bytes` one way and reads them at the other end; how many arrived before nothing moved for `patience` seconds.
-  private func transfer(_ bytes: Int, from: Int32, to: Int32, patience: Double = 1) -> Int {
-    var chunk = [UInt8](repeating: 0x5a, count: 65_536)
-    var (sent, received) = (0, 0)
-    var moved = Clock.monotonicNanoseconds
-    while received < bytes, Clock.monotonicNanoseconds - moved < UInt64(patience * 1e9) {
-      var ends = [
-        pollfd(fd: to, events: Int16(POLLIN), revents: 0),
-        pollfd(fd: from, events: sent < bytes ? Int16(POLLOUT) : 0, revents: 0),
-      ]
-      guard poll(&ends, 2, 50) > 0 else { continue }
-      if ends[1].revents & Int16(POLLOUT) != 0 {
-        let count = send(from, &chunk, min(chunk.count, bytes - sent), Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
-        if count > 0 { sent += count }
-      }
-      let count = recv(to, &chunk, chunk.count, Int32(MSG_DONTWAIT))
-      if count > 0 {
-        received += count
-        moved = Clock.monotonicNanoseconds
-      }
-    }
-    return received
-  }
-
   /// How the connection ends, and what is left of it in conntrack.
   enum End: String, CaseIterable, Sendable { case fin, rst, halfClose }
 
@@ -147,7 +123,7 @@ struct ConnectionMatrixTests {
     var byte: UInt8 = 0
     let count = recv(server, &byte, 1, 0)
     let read = count < 0 ? errno : Int32(count)
-    if end == .halfClose { #expect(transfer(4 << 20, from: server, to: client) == 4 << 20) }
+    if end == .halfClose { #expect(TrackedConnection.transfer(4 << 20, from: server, to: client) == 4 << 20) }
     if end != .rst {
       shutdown(server, Int32(SHUT_RDWR))
       _ = try eventually(3) { try hosts.entry(connection)?.tcp?.state == .timeWait }
@@ -160,7 +136,7 @@ struct ConnectionMatrixTests {
   @Test(arguments: End.allCases) func endsAsWithTheKernelAlone(end: End) throws {
     let hosts = try Hosts()
     let alone = try hosts.connect()
-    #expect(transfer(4 << 20, from: alone.client.raw, to: alone.server.raw) == 4 << 20)
+    #expect(TrackedConnection.transfer(4 << 20, from: alone.client.raw, to: alone.server.raw) == 4 << 20)
     let expected = try close(alone, end, hosts)
 
     let follower = try hosts.follower()
@@ -168,8 +144,8 @@ struct ConnectionMatrixTests {
     try connection.exchange()
     #expect(try ConnectionFollowerTests.drive(follower) { follower.counters.marked == 1 })
     try hosts.bypass(true)
-    #expect(transfer(16 << 20, from: connection.client.raw, to: connection.server.raw) == 16 << 20)
-    #expect(transfer(16 << 20, from: connection.server.raw, to: connection.client.raw) == 16 << 20)
+    #expect(TrackedConnection.transfer(16 << 20, from: connection.client.raw, to: connection.server.raw) == 16 << 20)
+    #expect(TrackedConnection.transfer(16 << 20, from: connection.server.raw, to: connection.client.raw) == 16 << 20)
     // Before the end it goes back to the kernel, whose window is of before; what is on its way then, too.
     try hosts.bypass(false)
     let found = try close(connection, end, hosts)
@@ -188,7 +164,7 @@ struct ConnectionMatrixTests {
     try connection.exchange()
     #expect(try ConnectionFollowerTests.drive(follower) { follower.counters.marked == 1 })
     try hosts.bypass(true)
-    #expect(transfer(16 << 20, from: connection.client.raw, to: connection.server.raw) == 16 << 20)
+    #expect(TrackedConnection.transfer(16 << 20, from: connection.client.raw, to: connection.server.raw) == 16 << 20)
     // FIN's last acknowledgement would pass by, and the entry wait for it: the program looks at the state.
     if end != .rst { try hosts.bypass(false) }
     let found = try close(connection, end, hosts)
@@ -205,9 +181,9 @@ struct ConnectionMatrixTests {
     try connection.exchange()
     if isFollowed { #expect(try ConnectionFollowerTests.drive(follower) { follower.counters.marked == 1 }) }
     try hosts.bypass(true)
-    #expect(transfer(64 << 20, from: connection.client.raw, to: connection.server.raw) == 64 << 20)
+    #expect(TrackedConnection.transfer(64 << 20, from: connection.client.raw, to: connection.server.raw) == 64 << 20)
     try hosts.bypass(false)
-    let carried = transfer(16 << 20, from: connection.client.raw, to: connection.server.raw, patience: 2)
+    let carried = TrackedConnection.transfer(16 << 20, from: connection.client.raw, to: connection.server.raw, patience: 2)
     if isFollowed {
       #expect(carried == 16 << 20)
       #expect(try hosts.invalid() == 0)
@@ -228,7 +204,7 @@ struct ConnectionMatrixTests {
     try connection.exchange()
     #expect(try ConnectionFollowerTests.drive(follower) { follower.counters.marked == 1 })
     try hosts.bypass(true)
-    #expect(transfer(16 << 20, from: connection.client.raw, to: connection.server.raw) == 16 << 20)
+    #expect(TrackedConnection.transfer(16 << 20, from: connection.client.raw, to: connection.server.raw) == 16 << 20)
     // Deleted while no packet goes to the kernel: the next that does is in the middle of a connection (tcp_loose). The
     // usual rules accept it by address; here it counts as new.
     try hosts.nft("add rule ip t forward ct state new accept")
@@ -236,12 +212,12 @@ struct ConnectionMatrixTests {
     #expect(try hosts.router.run { try ConntrackConnection().delete(entry) })
     #expect(try hosts.entry(connection) == nil)
     try hosts.bypass(false)
-    #expect(transfer(1 << 20, from: connection.client.raw, to: connection.server.raw) == 1 << 20)
+    #expect(TrackedConnection.transfer(1 << 20, from: connection.client.raw, to: connection.server.raw) == 1 << 20)
     #expect(try ConnectionFollowerTests.drive(follower) { follower.counters.marked == 2 })
     try hosts.bypass(true)
-    #expect(transfer(16 << 20, from: connection.client.raw, to: connection.server.raw) == 16 << 20)
+    #expect(TrackedConnection.transfer(16 << 20, from: connection.client.raw, to: connection.server.raw) == 16 << 20)
     try hosts.bypass(false)
-    #expect(transfer(1 << 20, from: connection.client.raw, to: connection.server.raw) == 1 << 20)
+    #expect(TrackedConnection.transfer(1 << 20, from: connection.client.raw, to: connection.server.raw) == 1 << 20)
     #expect(try hosts.invalid() == 0)
     let again = try #require(try hosts.entry(connection))
     // Its id may be the old one's again: the kernel makes it of where the entry lies.
@@ -281,7 +257,7 @@ struct ConnectionMatrixTests {
     #expect(try ConnectionFollowerTests.drive(follower) { follower.counters.marked == 1 })
     let entry = try #require(try hosts.entry(connection, Hosts.serviceAddress, 80))
     #expect(entry.isLiberal && entry.status.contains(.destinationNAT) && !entry.status.contains(.sourceNAT))
-    #expect(transfer(4 << 20, from: connection.client.raw, to: connection.server.raw) == 4 << 20)
+    #expect(TrackedConnection.transfer(4 << 20, from: connection.client.raw, to: connection.server.raw) == 4 << 20)
     #expect(try hosts.invalid() == 0)
   }
 }

@@ -103,7 +103,8 @@ struct ABFootnotes {
     if report.settings.networks.contains(where: { $0.hasPrefix("flannel") || $0.hasPrefix("calico") }) {
       remarks.append(
         "flannel and calico are as Kubernetes has them: their chains and kube-proxy's on every host, netfilter on "
-          + "bridges, and outer UDP checksums where the row does not say otherwise.")
+          + "bridges, and outer UDP checksums where the row does not say otherwise. Tiers on them run with "
+          + "--policy connections.")
     }
     if let note = report.unsettledNote { remarks.append(note) }
     let changed = report.results.contains {

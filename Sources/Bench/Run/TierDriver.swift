@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import DataPlane
 import FastPath
+import Glibc
 import Lab
 import LinuxSystem
 import PacketHeaders
@@ -49,17 +50,27 @@ extension TierDriver {
     TierDriver(name: tier?.rawValue ?? Network.automatic) { host, cpu, entries in
       var options = FastPathOptions(
         overlay: host.served ?? LabNames.bridge, namespace: host.reference, tier: tier,
-        bypassPolicy: bypassPolicy,
+        bypassPolicy: bypassPolicy && !host.isRouter, policy: host.isRouter ? .connections : .kernel,
         wait: wait, cpus: [cpu])
       options.entryCapacity = max(options.entryCapacity, UInt32(entries) + 1024)
       let service = try FastPathService.start(options)
-      // A routed overlay's tables stand from the start: nothing that comes later makes more of it.
-      let readiness = Readiness(try service.status())
-      guard options.overlay == LabNames.bridge || !readiness.isBlocked else {
+      if host.isRouter, let reason = try blocked(service) {
         try service.stop()
-        throw Failure("serve", options.overlay, advice: readiness.line, status: .unavailable)
+        throw Failure("serve", options.overlay, advice: reason, status: .unavailable)
       }
       return FastPathAttachment(service)
+    }
+  }
+
+  /// Why a routed overlay is not served. Its tables stand from the start, and its connections are known within
+  /// moments: nothing that comes later makes more of it.
+  private static func blocked(_ service: FastPathService) throws -> String? {
+    let end = Clock.monotonicNanoseconds + 2_000_000_000
+    while true {
+      let readiness = Readiness(try service.status())
+      guard readiness.isBlocked else { return nil }
+      guard Clock.monotonicNanoseconds < end else { return readiness.line }
+      usleep(10_000)
     }
   }
 }

@@ -139,3 +139,15 @@ public final class ConnectionPolicy {
     return mode != before
   }
 }
+
+extension ConnectionPolicy.Mode: CustomStringConvertible {
+  public var description: String {
+    switch self {
+    case .everything: "no rule does more to forwarded packets than accept them"
+    case .connections(takesUnmarkedUDP: true): "established connections pass the rules by"
+    case .connections: "established TCP connections that the rules accept pass them by"
+    case .nothing(let reason): "everything is the kernel's: \(reason)"
+    case .undecided: "connections are being judged by the rules"
+    }
+  }
+}

@@ -36,6 +36,10 @@ extension RoutedSession {
   }
 
   func publishConnectionPolicy() throws {
+    if let mode = connections?.mode, mode != reportedMode, mode != .undecided {
+      reportedMode = mode
+      report("\(name): policy by connections: \(mode)")
+    }
     var policy = culvert_connection_policy()
     switch connections?.mode {
     case .everything: policy.flags = CULVERT_CONNECTION_ANY.rawValue
@@ -77,5 +81,13 @@ extension RoutedSession {
 
   func routesChanged() {
     routesDue = routesDue ?? max(Clock.monotonicNanoseconds, routesNotBefore)
+  }
+}
+
+extension Status.Connections {
+  init(_ counters: ConnectionCounters) {
+    self.init(
+      followed: counters.followed, marked: counters.marked, withdrawn: counters.withdrawn,
+      refused: Dictionary(uniqueKeysWithValues: counters.refused.map { ($0.key.rawValue, $0.value) }))
   }
 }

@@ -48,6 +48,7 @@ final class RoutedSession: OverlaySession {
 
   /// With `--policy connections`, while containers of the overlay have addresses.
   var connections: ConnectionPolicy?
+  var reportedMode: ConnectionPolicy.Mode?
   var routes: [InterfaceRoute] = []
   var routesDue: UInt64? = 0
   var routesNotBefore: UInt64 = 0
@@ -292,7 +293,8 @@ final class RoutedSession: OverlaySession {
     return Status(
       pid: getpid(), state: "ready", namespace: directory.owner?.namespace ?? "", overlay: name, bridge: name,
       vxlan: name, vni: vxlan.vxlan?.vni ?? 0, uplink: uplink.name, tier: "tc", mode: "tcx", strict: false,
-      ports: all, entries: counts, tunnels: tunnels, changes: [], outerChecksum: options.outerChecksum.rawValue)
+      ports: all, entries: counts, tunnels: tunnels, changes: [], outerChecksum: options.outerChecksum.rawValue,
+      policy: options.policy.rawValue, connections: (connections?.counters).map(Status.Connections.init))
   }
 
   func stats() throws -> Stats {

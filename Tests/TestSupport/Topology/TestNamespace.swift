@@ -77,9 +77,7 @@ public struct TestNode: Sendable {
 
   /// A noncopyable value made inside, such as a socket, used from anywhere.
   public func open<T: ~Copyable>(_ body: () throws -> T) throws -> T {
-    var made: T?
-    try namespace.run { made = try body() }
-    return made.take()!
+    try NetworkNamespace.open(namespace.path).opening(body)
   }
 
   /// A key of sysctl(8) with slashes, such as net/ipv4/ip_forward.
@@ -153,5 +151,14 @@ public struct TestNode: Sendable {
       throw Failure("read", name)
     }
     return value
+  }
+}
+
+extension NetworkNamespace {
+  /// What `body` opens on a thread that is here.
+  public borrowing func opening<T: ~Copyable>(_ body: () throws -> T) throws -> T {
+    var made: T?
+    try run { made = try body() }
+    return made.take()!
   }
 }
