@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import BPFLoader
 import FastPath
 import Glibc
 import Lab
@@ -7,6 +8,10 @@ import Netlink
 import PacketHeaders
 import TestSupport
 import Traffic
+
+/// Whether this kernel lets a routed overlay be served: with tcx, so from Linux 6.6.
+let mayServeRouted = mayUseKernel && TCXLink.isSupported()
+let needsTCX = "needs root, and tcx (Linux 6.6)"
 
 /// A lab of network `flannel` or `calico`, and Culvert on its hosts.
 struct RoutedLab {

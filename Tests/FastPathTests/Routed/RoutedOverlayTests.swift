@@ -7,7 +7,7 @@ import Testing
 import Traffic
 
 /// Routed overlays by tier tc, without rules of netfilter: flannel's shape and Calico's.
-@Suite(.serialized, .enabled(if: mayUseKernel, Comment(rawValue: needsRoot)))
+@Suite(.serialized, .enabled(if: mayServeRouted, Comment(rawValue: needsTCX)))
 struct RoutedOverlayTests {
   static let networks: [LabSpec.Network] = [.flannel, .calico]
 
