@@ -28,7 +28,9 @@ export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/r
 ip link set lo up
 # As on a host with Docker; nothing else asks for it.
 modprobe br_netfilter
-.build/debug/culvertPackageTests.xctest --testing-library swift-testing --no-parallel --filter "$2"
+# What has no kernel in it and takes an emulated CPU minutes is left out.
+.build/debug/culvertPackageTests.xctest --testing-library swift-testing --no-parallel --filter "$2" \
+  --skip 'ForwardingMapTests/(isATable|holdsItsCapacity|movesMakeRoom|readersNeverMeetAnothers)'
 echo $? > /dev/ttyS1
 sync
 /run/busybox poweroff -f
