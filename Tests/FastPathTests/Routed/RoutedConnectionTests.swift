@@ -8,7 +8,7 @@ import Testing
 import Traffic
 
 /// Routed overlays by tier tc on hosts with the rules of a cluster: `--policy connections`.
-@Suite(.serialized, .enabled(if: mayUseKernel, Comment(rawValue: needsRoot)))
+@Suite(.serialized, .enabled(if: mayServeRouted, Comment(rawValue: needsTCX)))
 struct RoutedConnectionTests {
   static let networks = RoutedOverlayTests.networks
 
