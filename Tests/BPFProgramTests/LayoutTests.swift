@@ -39,7 +39,8 @@ struct LayoutTests {
     "culvert_routed_device": inSwift(
       culvert_routed_device.self, \.kind, \.domain, \.slot, \.router, \.mac, \.zero),
     "culvert_connection_policy": inSwift(
-      culvert_connection_policy.self, \.flags, \.mark, \.tcp_timeout, \.tcp_due, \.udp_timeout, \.udp_due),
+      culvert_connection_policy.self, \.flags, \.mark, \.tcp_timeout, \.tcp_due, \.udp_timeout, \.udp_due,
+      \.udp_reply_due),
     "culvert_ids": inSwift(culvert_ids.self, \.next),
     "culvert_counters": inSwift(culvert_counters.self, \.packets, \.bytes),
     "culvert_device_key": inSwift(culvert_device_key.self, \.ifindex, \.netns),

@@ -284,8 +284,9 @@ struct culvert_connection_policy {
 	__u32 tcp_due;     /* jiffies: … and with how many left it is set anew */
 	__u32 udp_timeout;
 	__u32 udp_due;
+	__u32 udp_reply_due; /* of one that is not assured yet: by a packet for the kernel */
 };
-CULVERT_LAYOUT(struct culvert_connection_policy, 24);
+CULVERT_LAYOUT(struct culvert_connection_policy, 28);
 
 /*
  * Map `generation`, one entry. User space adds one after every change of fdb, ports,

@@ -123,11 +123,11 @@ static __always_inline __u32 judge_connection(struct nf_conn *ct, const struct c
 		if (!(policy->flags & CULVERT_CONNECTION_UDP))
 			return CULVERT_PASS_CONNECTION;
 		full = policy->udp_timeout;
-		due = policy->udp_due;
+		due = status & CT_ASSURED ? policy->udp_due : policy->udp_reply_due;
 	}
 	/* Once a second, so that it ends no sooner than if the kernel had seen each packet. */
 	if ((__s32)(ct->timeout - (__u32)bpf_jiffies64()) < (__s32)due) {
-		/* The kernel is to make a stream of it, and assured. */
+		/* The kernel makes a stream of it, and assured, by and by. */
 		if (!(status & CT_ASSURED))
 			return CULVERT_PASS_REFRESH;
 		bpf_ct_change_timeout(ct, full);

@@ -79,6 +79,9 @@ public struct Network: Hashable, Sendable, CustomStringConvertible {
     if measure == .tcpStreamToHost && !["bridge", "vxlan", Self.asShipped, "flannel"].contains(base) {
       return "no container here is behind a bridge on which its host has an address"
     }
+    if lab.isRouted && tier != nil && measure == .tcpConnectRoundTrip {
+      return "the packets that begin and end connections are the kernel's to judge, and most are such"
+    }
     switch base {
     case "none": return "loopback alone leads nowhere: none is for launch"
     case _ where !measure.isLiveFrames: return isRelay ? "a relay carries live frames only" : nil

@@ -53,6 +53,7 @@ extension RoutedSession {
     let udp = Timeout(sysctl: "udp_timeout_stream", otherwise: 120)
     (policy.tcp_timeout, policy.tcp_due) = (tcp.milliseconds, tcp.due)
     (policy.udp_timeout, policy.udp_due) = (udp.milliseconds, udp.due)
+    policy.udp_reply_due = Timeout(sysctl: "udp_timeout", otherwise: 30).due
     try connectionPolicy.value.update(0, policy)
   }
 
@@ -64,9 +65,9 @@ extension RoutedSession {
 
     init(sysctl name: String, otherwise: UInt64) {
       let seconds = Sysctl.read("net/netfilter/nf_conntrack_\(name)").flatMap { UInt64($0) } ?? otherwise
-      let kept = min(seconds, UInt64(Int32.max) / 1000)
+      let kept = max(1, min(seconds, UInt64(Int32.max) / 1000))
       milliseconds = UInt32(kept * 1000)
-      due = UInt32(clamping: max(kept, 1) * 1_000_000_000 / Clock.tickNanoseconds - 1_000_000_000 / Clock.tickNanoseconds)
+      due = UInt32(clamping: (kept - 1) * 1_000_000_000 / Clock.tickNanoseconds)
     }
   }
 
