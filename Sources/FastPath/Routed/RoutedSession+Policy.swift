@@ -35,6 +35,9 @@ extension RoutedSession {
       if rule.bySourcePort { state.append("rule \(rule.priority) chooses a route by source port") }
       if rule.byMark { state.append("rule \(rule.priority) chooses a route by mark") }
     }
+    if options.policy == .connections, path.here.isEmpty, !path.containers.isEmpty {
+      state.append("no route leads to its containers' addresses, by which their connections would be known")
+    }
     var policy: [String] = []
     switch path.demand(of: facts.overlayRules) {
     case .nothing: break

@@ -94,6 +94,15 @@ extension RoutedConnectionTests {
     try service.stop()
   }
 
+  /// Without rules there is nothing to judge: ping too is forwarded.
+  @Test(arguments: networks) func withoutRulesAllIsForwarded(_ network: LabSpec.Network) throws {
+    let lab = try RoutedLab(network)
+    let service = try start(lab, .a)
+    #expect(try lab.answers("a1", "b1", count: 10) == 10)
+    #expect(try service.count("encapsulated") >= 8 && service.count("connection") == 0)
+    try service.stop()
+  }
+
   /// What rules say by now counts for connections that were there before.
   @Test(arguments: networks) func rulesThatChangeAreObeyed(_ network: LabSpec.Network) throws {
     let lab = try RoutedLab(network, rules: true)
