@@ -96,7 +96,7 @@ public struct Plan: Sendable {
     }
     guard networks.count > 1, !cells.isEmpty else {
       throw Failure(
-        "compare", "\(baseline) with nothing", advice: "Give --networks another one.", status: .usage)
+        "compare", "only \(baseline)", advice: "It is the baseline; give --networks another one too.", status: .usage)
     }
   }
 
@@ -108,7 +108,7 @@ public struct Plan: Sendable {
     let fitting = asked.filter(measure.sizes.contains)
     guard !fitting.isEmpty else {
       throw Failure(
-        "measure \(measure.workload)", "at \(asked) bytes", advice: "It takes \(range).", status: .usage)
+        "measure \(measure.workload)", "at \(asked.map(String.init).joined(separator: ", ")) B", advice: "The size is out of range: \(range).", status: .usage)
     }
     let others = asked.filter { !measure.sizes.contains($0) }.map(String.init)
     let note = "\(measure.workload) takes \(range): it is not measured at \(others.joined(separator: ", "))"

@@ -14,7 +14,7 @@ final class Interruption: Sendable {
     _ = try DedicatedThread { [self] in
       _ = signals.wait()
       flag.store(true, ordering: .releasing)
-      Terminal.note("\ninterrupted: finishing this trial; once more to end at once")
+      Terminal.note("\ninterrupted: finishing this trial; again to stop at once")
       _ = signals.wait()
       _exit(130)
     }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+import ArgumentParser
 import Bench
 import LinuxSystem
 
 extension AB {
-  func request() throws(Failure) -> Plan.Request {
+  func request() throws -> Plan.Request {
     var request = Plan.Request()
     request.networks = networks.map(Self.list)
     request.workloads = workloads.map(Self.list)
@@ -11,11 +12,11 @@ extension AB {
     request.flows = try Self.numbers("--flows", flows, "1,4")
     request.offloads = try Self.choice("--offloads", offloads)
     request.placements = try Self.choice("--placement", placement)
-    request.ends = try ends.map { (text) throws(Failure) in
+    request.ends = try ends.map { (text) in
       var chosen: [Ends] = []
       for word in Self.list(text) {
         guard let end = Ends(rawValue: word) else {
-          throw Failure("read --ends", text, advice: "Give both, sender or receiver.", status: .usage)
+          throw ValidationError("--ends \(text) is not one of: both, sender, receiver.")
         }
         chosen.append(end)
       }
@@ -25,7 +26,7 @@ extension AB {
     case nil: break
     case "on", "off": request.outerChecksum = outerChecksum == "on"
     default:
-      throw Failure("read --outer-checksum", outerChecksum!, advice: "Give on or off.", status: .usage)
+      throw ValidationError("--outer-checksum \(outerChecksum!) is not one of: on, off.")
     }
     request.asShipped = asShipped
     request.repeats = repeats
@@ -37,13 +38,13 @@ extension AB {
 
   private static func list(_ text: String) -> [String] { text.split(separator: ",").map(String.init) }
 
-  private static func numbers(_ option: String, _ text: String?, _ example: String) throws(Failure) -> [Int]?
+  private static func numbers(_ option: String, _ text: String?, _ example: String) throws -> [Int]?
   {
     guard let text else { return nil }
     var numbers: [Int] = []
     for word in list(text) {
       guard let number = Int(word) else {
-        throw Failure("read \(option)", text, advice: "Give numbers, as in \(example).", status: .usage)
+        throw ValidationError("\(option) \(text) is not a list of numbers, as in \(example).")
       }
       numbers.append(number)
     }
@@ -53,12 +54,12 @@ extension AB {
   /// One of the cases, or "both" for all; nil stays nil.
   private static func choice<T: RawRepresentable<String> & CaseIterable>(
     _ option: String, _ text: String?
-  ) throws(Failure) -> [T]? {
+  ) throws -> [T]? {
     guard let text else { return nil }
     if text == "both" { return Array(T.allCases) }
     guard let value = T(rawValue: text) else {
       let known = T.allCases.map(\.rawValue).joined(separator: ", ")
-      throw Failure("read \(option)", text, advice: "Give one of: \(known), both.", status: .usage)
+      throw ValidationError("\(option) \(text) is not one of: \(known), both.")
     }
     return [value]
   }

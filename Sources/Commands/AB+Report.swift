@@ -41,7 +41,7 @@ extension AB {
   func takeUp(_ report: inout ABReport) throws(Failure) {
     guard resume else { return }
     guard let json else {
-      throw Failure("resume", "nothing", advice: "Name the file: --json FILE --resume.", status: .usage)
+      throw Failure("resume", "without a file", advice: "Give --json FILE too.", status: .usage)
     }
     let data = try ResultFile.read(json, of: "`culvert ab --json`, or leave --resume out", status: .usage)
     guard let earlier = try? ABReport.decoded(data), earlier.schema == ABReport.schemaName else {

@@ -18,12 +18,14 @@ struct AB: CulvertCommand {
 
   @Option(
     help:
-      "Comma-separated, or all: bare, host, container, bridge, nat, none, vxlan, vxlan@as-shipped, flannel, calico; vxlan, flannel and calico also with +TIER, bridge with +tc (default: bare, vxlan and every tier on it)."
+      "Comma-separated, or all: bare, host, container, bridge, nat, none, vxlan, vxlan@as-shipped, flannel, calico; vxlan, flannel and calico also with +TIER, bridge with +tc (default: bare, vxlan and every tier on it).",
+    completion: .list(["bare", "bridge", "vxlan", "vxlan+xdp", "vxlan+afxdp", "vxlan+tc", "flannel", "calico"])
   )
   var networks: String?
   @Option(
     help:
-      "Comma-separated: packet-rate, packet-rate:encap, packet-rate:decap, udp-rr, tcp-rr, tcp-crr, udp-stream, udp-stream:batches, tcp-stream, tcp-stream:host; to a service's address on flannel and calico udp-rr:service, tcp-rr:service, tcp-crr:service, udp-stream:service, tcp-stream:service (default: all)."
+      "Comma-separated: packet-rate, packet-rate:encap, packet-rate:decap, udp-rr, tcp-rr, tcp-crr, udp-stream, udp-stream:batches, tcp-stream, tcp-stream:host; to a service's address on flannel and calico udp-rr:service, tcp-rr:service, tcp-crr:service, udp-stream:service, tcp-stream:service (default: all).",
+    completion: .list(["packet-rate", "udp-rr", "tcp-rr", "tcp-crr", "udp-stream", "tcp-stream"])
   )
   var workloads: String?
   @Option(help: "Comma-separated bytes: UDP payload, TCP write, inner frame (default: by workload).")
@@ -54,7 +56,9 @@ struct AB: CulvertCommand {
       "Comma-separated: attach a tier to both hosts, to the sender's only, or to the receiver's (default: both; --quick has tcp-stream with each)."
   )
   var ends: String?
-  @Option(help: "Both ends on one CPU or on two: one-core, two-core or both (default: by workload).")
+  @Option(
+    help: "Both ends on one CPU or on two: one-core, two-core or both (default: by workload).",
+    completion: .list(["one-core", "two-core", "both"]))
   var placement: String?
   @Option(
     help:
@@ -107,7 +111,8 @@ struct AB: CulvertCommand {
     campaign.onProgress = { progress.show($0) }
     if let json {
       try ResultFile.check(json)
-      campaign.onCell = { try ResultFile.write($0.encoded(), to: json, isQuiet: true) }
+      // A disk that is full now may not be at the end, and the table needs none.
+      campaign.onCell = { try? ResultFile.write($0.encoded(), to: json, isQuiet: true) }
     }
     try forms.check()
     defer { progress.clear() }
@@ -119,8 +124,9 @@ struct AB: CulvertCommand {
     }
     try arena.close()
     progress.clear()
-    try forms.write(report)
     try Terminal.table(report)
+    if let json { try ResultFile.write(report.encoded(), to: json) }
+    try forms.write(report)
     let misses = thresholds.flatMap { $0.misses(in: report) }
     for miss in misses { Terminal.note("below --fail-below: \(miss)") }
     if !misses.isEmpty { throw ExitCode(ExitStatus.missedThreshold.rawValue) }

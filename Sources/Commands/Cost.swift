@@ -27,7 +27,9 @@ struct CostLadder: CulvertCommand {
       each step beside the same in C. path: a whole host at the highest rate that it takes, in namespaces of its own.
       """)
 
-  @Option(help: "Comma-separated: bpf, swift, path (default: all; with --against bpf,swift).")
+  @Option(
+    help: "Comma-separated: bpf, swift, path (default: all; with --against bpf,swift).",
+    completion: .list(["bpf", "swift", "path"]))
   var parts: String?
   @Option(help: "Comma-separated numbers of entries in the forwarding table (part bpf).")
   var entries = "1,1000,100000,1000000"

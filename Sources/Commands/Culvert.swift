@@ -16,4 +16,21 @@ public struct Culvert: ParsableCommand {
       Report.self, Cost.self,
     ])
   public init() {}
+
+  /// What is no command at all is said so, with what may have been meant; nil where it is one.
+  static func unknownCommand(_ arguments: [String]) -> String? {
+    let known = configuration.subcommands.map { $0._commandName } + ["help"]
+    guard let word = arguments.first, !word.hasPrefix("-"), !known.contains(word) else { return nil }
+    let like = known.filter { $0.hasPrefix(word.prefix(2)) }
+    return "\(word) is not a command of culvert. "
+      + (like.isEmpty ? "There are: \(known.joined(separator: ", "))." : "Did you mean \(like.joined(separator: " or "))?")
+  }
+
+  public static func start() {
+    if let text = unknownCommand(Array(CommandLine.arguments.dropFirst())) {
+      Terminal.note("Error: \(text)")
+      exit(withError: ExitCode(ExitStatus.usage.rawValue))
+    }
+    main()
+  }
 }

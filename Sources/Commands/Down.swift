@@ -5,10 +5,10 @@ import LinuxSystem
 
 struct Down: CulvertCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Give the packets back to the kernel and restore what was changed.",
+    abstract: "Stop the fast path and restore what was changed; the kernel forwards everything.",
     discussion: """
-      Ends the fast paths of a namespace, and what looks for overlays there; with --overlay only that, which its process \
-      does not serve again by itself. After a crash it restores from the journal what the dead process had set.
+      Ends the fast paths of a namespace, and the process that looks for overlays there; with --overlay only that one, which is \
+      not served again by itself. After a crash it restores from the journal what the dead process had set.
       """
   )
 
@@ -62,7 +62,7 @@ struct Down: CulvertCommand {
     let what =
       switch result.state {
       case "ended": "fast path stopped (process \(result.pid)); the kernel forwards everything"
-      case "restored": "process \(result.pid) had died; the kernel's path was back at once"
+      case "restored": "process \(result.pid) had died; the kernel forwards everything"
       default: "process \(result.pid) had ended by itself; its log is removed"
       }
     return (["\(result.overlay): \(what)"] + result.restored.map { "  \($0)" }).joined(separator: "\n")

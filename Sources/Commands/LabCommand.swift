@@ -6,12 +6,12 @@ import LinuxSystem
 struct LabCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "lab",
-    abstract: "Two hosts with containers in namespaces of this machine, to try and to measure on.",
+    abstract: "Two hosts with containers, made of namespaces, to try things and to measure.",
     subcommands: [LabUp.self, LabExec.self, LabList.self, LabDown.self])
 }
 
 struct LabName: ParsableArguments {
-  @Option(help: "Which lab; its namespaces are called NAME-hostA, NAME-a1 …")
+  @Option(help: "The lab's name; its namespaces are NAME-hostA, NAME-a1 …")
   var name = Lab.defaultName
 }
 

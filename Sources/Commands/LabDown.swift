@@ -5,7 +5,7 @@ import LinuxSystem
 
 struct LabDown: CulvertCommand {
   static let configuration = CommandConfiguration(
-    commandName: "down", abstract: "Remove exactly what `lab up` made, also where it was killed half way.")
+    commandName: "down", abstract: "Remove exactly what `lab up` made, also after a crash half way.")
 
   @OptionGroup var lab: LabName
 
@@ -18,7 +18,7 @@ struct LabDown: CulvertCommand {
       return Terminal.note("there is no lab \"\(lab.name)\"")
     }
     for occupant in occupants {
-      Terminal.note("process \(occupant.process) is still inside \(occupant.node), which has lost its name")
+      Terminal.note("process \(occupant.process) still runs in \(occupant.node), whose namespace has no name any more")
     }
     Terminal.note("removed lab \"\(lab.name)\"")
   }

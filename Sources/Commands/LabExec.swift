@@ -9,7 +9,7 @@ struct LabExec: CulvertCommand {
     discussion: "The exit status is the command's.")
 
   @OptionGroup var lab: LabName
-  @Argument(help: "hostA, hostB, a1, a2 …, b1, b2 …")
+  @Argument(help: "hostA, hostB, a1, a2 …, b1, b2 …", completion: .nodes)
   var node: String
   @Argument(parsing: .captureForPassthrough, help: "The command, after --.")
   var command: [String] = []

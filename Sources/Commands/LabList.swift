@@ -4,7 +4,7 @@ import Lab
 import LinuxSystem
 
 struct LabList: CulvertCommand {
-  static let configuration = CommandConfiguration(commandName: "list", abstract: "Show the labs that stand.")
+  static let configuration = CommandConfiguration(commandName: "list", abstract: "List the labs.")
 
   @Flag(help: "Print JSON.")
   var json = false

@@ -19,7 +19,7 @@ struct LabTier {
     let known = ["auto"] + Tier.allCases.map(\.rawValue)
     guard known.contains(name) else {
       throw Failure(
-        "start", "tier \(name)", advice: "Give one of \(known.joined(separator: ", ")).", status: .usage)
+        "use", "tier \(name)", advice: "Give one of \(known.joined(separator: ", ")).", status: .usage)
     }
     guard let overlay = network.served else {
       throw Failure(
@@ -42,7 +42,7 @@ struct LabTier {
             advice:
               "Tier \(status.tier) serves it already; `\(Owner.downCommand(status.namespace))` ends that.")
         }
-        Terminal.note("\(host.name) is served already: tier \(status.tier), process \(status.pid)")
+        Terminal.note("\(host.name) is served already by tier \(status.tier), process \(status.pid)")
         continue
       }
       try Background.spawn([

@@ -5,9 +5,10 @@ import LinuxSystem
 
 struct LabUp: CulvertCommand {
   static let configuration = CommandConfiguration(
-    commandName: "up", abstract: "Build a lab, or find it as it was built.")
+    commandName: "up", abstract: "Build a lab; one that is there already is left as it is.")
 
-  @Argument(help: "bare, none, host, container, bridge, nat, vxlan, flannel or calico; the last three optionally with +TIER.")
+  @Argument(help: "bare, none, host, container, bridge, nat, vxlan, flannel or calico; the last three optionally with +TIER.",
+    completion: .list(LabSpec.Network.allCases.map(\.rawValue)))
   var network: String
   @Option(help: "Containers per host (default: 1; on bridge and container, which are of one host, 2).")
   var containers: Int?
@@ -30,13 +31,13 @@ struct LabUp: CulvertCommand {
       udpChecksum: udpcsum.map { $0 == .on }, asShipped: asShipped, queues: queues)
     let tier = try choice.tier.map { try LabTier($0, on: choice.network) }
     let (lab, isNew) = try Lab.up(spec, name: self.lab.name)
-    Terminal.note(isNew ? "built lab \"\(self.lab.name)\":" : "lab \"\(self.lab.name)\" stands already:")
+    Terminal.note(isNew ? "built lab \"\(self.lab.name)\":" : "lab \"\(self.lab.name)\" is up already:")
     for node in lab.nodes {
       Terminal.note("  \(node.name) \(node.address) in \(node.reference)")
     }
     if let tier { return try tier.start(on: lab) }
     for (host, tier, pid) in isNew ? [] : try LabTier.served(on: lab) {
-      Terminal.note("\(host) is served: tier \(tier), process \(pid)")
+      Terminal.note("\(host) is served by tier \(tier), process \(pid)")
     }
   }
 }

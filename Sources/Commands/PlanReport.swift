@@ -28,8 +28,10 @@ struct PlanReport {
       "\(name): would serve \(served) of \(counted(containers.count, "port", "ports")), tier \(plan.tier) \(plan.mode)"
     ]
     if !plan.vxlan.isEmpty, plan.vxlan != plan.overlay { lines.append("  \(plan.overlay) + \(plan.vxlan) (VNI \(plan.vni)) over \(plan.uplink)") }
+    let first = plan.ports.first
     for port in plan.ports {
-      let what = port.reason.map { "kernel: \($0)" } ?? (port.changes.isEmpty ? "a program" : "a program, and:")
+      let isSame = port.name != first?.name && port.reason == first?.reason
+      let what = port.reason.map { isSame ? "kernel, as \(first!.name)" : "kernel: \($0)" } ?? (port.changes.isEmpty ? "a program" : "a program, and:")
       lines.append("  \(port.name.padded(16)) \(port.role.padded(10)) \(what)")
       if port.reason == nil { lines += port.changes.map { "    would set \($0)" } }
     }

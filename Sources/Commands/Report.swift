@@ -10,11 +10,11 @@ struct Report: CulvertCommand {
     commandName: "report",
     abstract: "Draw a result of `culvert ab` or `culvert cost` again: as a table, a page or Markdown.",
     discussion: """
-      Reads what `culvert ab --json` wrote, also of a run that was interrupted, `culvert cost --json` (no Markdown) and \
+      Reads what `culvert ab --json` wrote, also of a run that was interrupted, `culvert cost --json` and \
       `culvert cost table --json` (text only).
       """)
 
-  @Argument(help: "The JSON that one of them wrote.")
+  @Argument(help: "The JSON that one of them wrote; - is standard input.")
   var file: String
   @OptionGroup var forms: ReportForms
 
@@ -45,11 +45,11 @@ struct Report: CulvertCommand {
   }
 
   private func write(_ cost: CostReport) throws {
+    if let html = forms.html { try ResultFile.write(CostPage(cost).encoded(), to: html) }
     if let markdown = forms.markdown {
-      throw Failure("write", markdown, advice: "Results of `culvert cost` have no Markdown.", status: .usage)
+      try ResultFile.write(Data(CostMarkdown(cost).text.utf8), to: markdown)
     }
-    if let html = forms.html { return try ResultFile.write(CostPage(cost).encoded(), to: html) }
-    try StandardStream.result(CostText(cost).text)
+    if forms.isEmpty { try StandardStream.result(CostText(cost).text) }
   }
 }
 
@@ -58,7 +58,7 @@ struct ReportForms: ParsableArguments {
   @Option(help: "Write the report there as one self-contained HTML page; - is standard output.")
   var html: String?
   @Option(
-    help: "Write the report there as Markdown, for a pull request (of `culvert ab`); - is standard output.")
+    help: "Write the report there as Markdown, for a pull request; - is standard output.")
   var markdown: String?
 
   var isEmpty: Bool { html == nil && markdown == nil }

@@ -36,14 +36,17 @@ enum ResultFile {
         try FileText.replace(path, with: text)
       }
     } catch {
-      throw Failure("write", path, errno: error.errno, advice: advice)
+      throw Failure("write", path, errno: error.errno, advice: error.errno == .noSpace ? nil : advice)
     }
     if !isQuiet { Terminal.note("written: \(path)") }
   }
 
   /// - Parameter origin: the commands whose --json writes such a file.
   static func read(_ path: String, of origin: String, status: ExitStatus? = nil) throws(Failure) -> Data {
-    do throws(Failure) { return Data(try FileText.read(path).utf8) } catch {
+    do throws(Failure) {
+      if path == "-" { return FileHandle.standardInput.readDataToEndOfFile() }
+      return Data(try FileText.read(path).utf8)
+    } catch {
       throw Failure(
         "read", path, errno: error.errno, advice: "Give a file of \(origin).", status: status)
     }
@@ -55,9 +58,9 @@ enum ResultFile {
     let kind = try? JSONDecoder().decode(Kind.self, from: data)
     let what =
       switch kind {
-      case nil: "It is no whole JSON"
-      case let kind? where kind.schema == nil: "It says no schema"
-      case let kind? where schemas.contains(kind.schema!): "It says \(kind.schema!), and lacks parts of it"
+      case nil: "It is not valid JSON"
+      case let kind? where kind.schema == nil: "It has no \"schema\""
+      case let kind? where schemas.contains(kind.schema!): "It says \(kind.schema!), but parts of that are missing"
       case let kind?: "Its schema is \(kind.schema!)"
       }
     return Failure(

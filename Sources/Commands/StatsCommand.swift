@@ -20,7 +20,7 @@ struct StatsCommand: CulvertCommand {
   var overlay: [String] = []
   @Flag(help: "Print JSON.")
   var json = false
-  @Flag(help: "Again every second, with rates and shares of that second, until interrupted.")
+  @Flag(help: "Repeat every second, with the rates and shares of that second, until interrupted.")
   var watch = false
 
   func execute() throws {
@@ -76,9 +76,9 @@ struct StatsCommand: CulvertCommand {
       try Overlays.status($0)
     }
     guard let dead = statuses.first(where: { $0.state == "dead" }) else {
-      return Terminal.note("no overlay is served by culvert")
+      return Terminal.note("culvert serves no overlay")
     }
-    throw Failure("ask for stats", "process \(dead.pid)", advice: "It has died; `culvert status` says more.")
+    throw Failure("ask for stats", "process \(dead.pid)", advice: "It died; `culvert status` says more.")
   }
 }
 
@@ -87,7 +87,7 @@ private struct Screen {
   private let redraws = isatty(1) == 1 && ProcessInfo.processInfo.environment["TERM"] ?? "dumb" != "dumb"
 
   func show(_ text: String) throws(Failure) {
-    let head = "every second, Ctrl-C ends   \(Self.time())\n"
+    let head = "every second, Ctrl-C ends it   \(Self.time())\n"
     guard redraws else { return try Terminal.result(head + text) }
     // Each line is written over the one that was there, so that nothing flickers.
     let lines = (head + text).split(separator: "\n", omittingEmptySubsequences: false)

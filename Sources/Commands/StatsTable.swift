@@ -34,7 +34,7 @@ struct StatsTable {
         lines.append(row("    \(label) \(reason)", count, since(count, earlier?[reason]), of: all.packets))
       }
     }
-    let lost = [("not sent by this device", port.notSent), ("taken by no device", port.notRedirected)]
+    let lost = [("not sent by this device", port.notSent), ("not redirected to any device", port.notRedirected)]
     for case (let what, let count?) in lost where count > 0 {
       lines.append("    forwarded, then \(what): \(count)")
     }
@@ -76,7 +76,7 @@ struct StatsTable {
       guard let burst = work.packetsPerBurst, let calls = work.callsPerPacket else { return [] }
       let backoffs =
         work.backoffs == 0
-        ? "" : "; too expensive \(counted(Int(work.backoffs), "time", "times")), and left for a second each"
+        ? "" : "; too slow \(counted(Int(work.backoffs), "time", "times")), the sockets then sent for a second"
       return [
         String(format: "  worker %d: %.1f packets a burst, %.3f system calls a packet", index, burst, calls)
       ] + (work.redirected > 0 ? ["    sent by redirection: \(work.redirected) packets\(backoffs)"] : [])

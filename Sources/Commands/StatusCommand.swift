@@ -7,8 +7,8 @@ struct StatusCommand: CulvertCommand {
   static let configuration = CommandConfiguration(
     commandName: "status", abstract: "Which overlays are served, by which process, tier and mode.",
     discussion: """
-      Changes nothing. Exit status: 0 where every overlay is carried (or none is served), 69 where one carries nothing \
-      at present, 1 where a process died, ended by itself or does not answer.
+      Changes nothing. Exit status: 0 where every overlay is forwarded by culvert (or none is served), 69 where all of one is left to the \
+      kernel at present, 1 where a process died, ended by itself or does not answer.
       """)
 
   @Option(
@@ -33,7 +33,7 @@ struct StatusCommand: CulvertCommand {
     if json {
       try Terminal.json(all)
     } else {
-      if all.isEmpty, failures.isEmpty { Terminal.note("no overlay is served by culvert") }
+      if all.isEmpty, failures.isEmpty { Terminal.note("culvert serves no overlay") }
       for status in all { try Terminal.result(Self.render(status)) }
     }
     // One that cannot be asked does not hide the others.
@@ -69,15 +69,15 @@ struct StatusCommand: CulvertCommand {
     case "starting": return ["\(name): process \(status.pid) is starting or ending"] + log
     case "stopped":
       return [
-        "\(name): process \(status.pid) is stopped and does not answer; xdp and tc forward by what they know, "
-          + "afxdp leaves its packets to the kernel", "  `kill -CONT \(status.pid)` lets it go on",
+        "\(name): process \(status.pid) is stopped and does not answer; xdp and tc forward by the tables as they are, "
+          + "afxdp leaves its packets to the kernel", "  `kill -CONT \(status.pid)` resumes it",
       ] + log
     case "silent": return ["\(name): process \(status.pid) did not answer within 5 s"] + log
     case "ended":
       return [
         "\(name): process \(status.pid) ended by itself at \(status.time ?? "?"); the kernel forwards everything",
         "  because: \(status.reason ?? "?")",
-      ] + log + ["  `culvert up` starts it again; `\(down)` (or `culvert down --all`) forgets it"]
+      ] + log + ["  `culvert up` starts it again; `\(down)` (or `culvert down --all`) removes this record"]
     default:
       return ["\(name): process \(status.pid) has died; the kernel forwards everything"] + changes + log
         + ["  `\(down)` restores, and so does the next `culvert up`"]
@@ -87,15 +87,18 @@ struct StatusCommand: CulvertCommand {
   private static func ready(_ status: Status, _ name: String) -> [String] {
     let overlay =
       status.vxlan.isEmpty
-      ? ", a bridge alone" : " + \(status.vxlan) (VNI \(status.vni)) over \(status.uplink)"
+      ? "\(status.bridge), a bridge alone"
+      : (status.vxlan == status.bridge ? "" : "\(status.bridge) + ")
+        + "\(status.vxlan) (VNI \(status.vni)) over \(status.uplink)"
+    let readiness = Readiness(status)
     var lines = [
-      "\(name): \(Readiness(status).line)",
-      "  \(status.bridge)\(overlay), tier \(status.tier) "
+      "\(name): \(readiness.line)",
+      "  \(overlay), tier \(status.tier) "
         + "\(status.mode)\(status.strict ? ", strict" : ""), pid \(status.pid)"
         + (status.log.map { ", log \($0)" } ?? ""),
     ]
-    let uplink = status.ports.first { $0.role == "uplink" && $0.reason != nil }
-    lines += status.ports.map { "  \($0.name.padded(16)) \($0.role.padded(10)) \(words($0, uplink: uplink))" }
+    let ofAll = readiness.reasons.first { $0.ports.isEmpty }?.reason
+    lines += status.ports.map { "  \($0.name.padded(16)) \($0.role.padded(10)) \(words($0, ofAll: ofAll))" }
     let entries = status.entries
     lines.append(
       "  forwarding entries: \(entries.local) local, \(entries.remote) remote"
@@ -110,11 +113,10 @@ struct StatusCommand: CulvertCommand {
     return lines + status.changes.map { "  changed: \($0)" }
   }
 
-  /// One wording, whatever the reason.
-  private static func words(_ port: Status.Port, uplink: Status.Port?) -> String {
-    if let reason = port.reason { return "kernel: \(reason)" }
-    if let uplink { return "kernel: as \(uplink.name)" }
-    guard let tier = port.tier else { return "kernel" }
-    return "carried by \(tier) \(port.mode ?? "")"
+  /// One wording, whatever the reason. The first line has said what concerns all of them.
+  private static func words(_ port: Status.Port, ofAll: String?) -> String {
+    if let tier = port.tier, port.reason == nil { return "forwarded by \(tier) \(port.mode ?? "")" }
+    if let reason = port.reason, reason != ofAll { return "kernel: \(reason)" }
+    return ofAll == nil ? "kernel" : "kernel, as above"
   }
 }

@@ -7,10 +7,10 @@ import LinuxSystem
 
 struct Up: CulvertCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Forward an overlay's packets outside the kernel's stack, until told to stop.",
+    abstract: "Forward the packets of overlays outside the kernel's stack, until told to stop.",
     discussion: """
-      Attaches to every overlay that it finds, now and later, or to those that --overlay names; mirrors \
-      the kernel's tables, and forwards what is known; everything else goes to the kernel. Stays in the foreground until SIGINT, SIGTERM or `culvert down`. \
+      Attaches to every overlay that it finds, now and later, or to those that --overlay names, mirrors \
+      the kernel's tables and forwards packets whose source and destination are known; all others go to the kernel. Stays in the foreground until SIGINT, SIGTERM or `culvert down`. \
       If it dies, the kernel's path carries on at once.
       """)
 
@@ -19,16 +19,16 @@ struct Up: CulvertCommand {
       "A bridge, the VXLAN device that is a port of it (tc serves a bridge alone too), or a VXLAN device that is routed to (flannel, Calico); may be repeated (default: every overlay that is found, now and later)."
   )
   var overlay: [String] = []
-  @Option(help: "Network namespace of the overlays: a name, a path or a PID.")
+  @Option(help: "Network namespace of the overlays: a name, a path or a PID.", completion: .namespaces)
   var netns: String?
-  @Flag(help: "Serve the overlays of every namespace that a process or a mount holds, as Docker's.")
+  @Flag(help: "Serve the overlays of every namespace that a process or a mount holds, Docker's among them.")
   var allNamespaces = false
-  @Option(help: "The underlay's interface (default: the VXLAN device's own, or by its route).")
+  @Option(help: "The underlay's interface (default: the VXLAN device's own, or by its route).", completion: .interfaces)
   var uplink: String?
-  @Option(help: "Network namespace of the uplink (default: the VXLAN device's underlay).")
+  @Option(help: "Network namespace of the uplink (default: the VXLAN device's underlay).", completion: .namespaces)
   var uplinkNetns: String?
   @Option(
-    help: "Where packets are processed: \(Self.tiers); auto is tc."
+    help: "Where packets are processed: \(Self.tiers); auto is tc.", completion: .tiers
   )
   var tier: String = "auto"
   @Flag(help: "Attach XDP on the skb instead of in the driver: slower, for drivers without XDP.")
@@ -47,17 +47,17 @@ struct Up: CulvertCommand {
   var policy: ForwardPolicy = .kernel
   @Option(
     help:
-      "Outer UDP checksum of TCP segments, where the VXLAN device sends checksums: auto (zero, as RFC 7348 section 5 asks) or exact (they stay with the kernel)."
+      "Outer UDP checksum of TCP segments, where the VXLAN device sends checksums: auto (zero, as RFC 7348 section 5 asks) or exact (they are left to the kernel)."
   )
   var outerChecksum: OuterChecksum = .auto
-  @Option(help: "Forwarding entries that fit; more stay with the kernel.")
+  @Option(help: "Capacity for forwarding entries; what does not fit is left to the kernel.")
   var entries: UInt32 = 131_072
   @Option(
     help:
-      "Tier afxdp: what the worker does without packets: \(WaitMode.allCases.map(\.rawValue).joined(separator: ", ")) (default: adaptive)."
+      "Tier afxdp: what an idle worker does: \(WaitMode.allCases.map(\.rawValue).joined(separator: ", ")) (default: adaptive)."
   )
   var wait: WaitMode?
-  @Option(help: "Tier afxdp: how many; each needs a queue of the uplink and of every port (default: 1).")
+  @Option(help: "Tier afxdp: number of workers; each needs a queue of the uplink and of every port (default: 1).")
   var workers: Int?
   @Option(
     help:
@@ -78,10 +78,10 @@ struct Up: CulvertCommand {
   var json = false
   @Flag(
     help:
-      "Return once packets are carried; the fast path goes on in the background. Status 69 and the reason where nothing can be carried."
+      "Return once packets are forwarded; the fast path keeps running in the background. Status 69 and the reason where nothing can be forwarded."
   )
   var detach = false
-  @Flag(help: "With --detach: stay although nothing can be carried yet, and carry once the reason is gone.")
+  @Flag(help: "With --detach: keep running although nothing can be forwarded yet, and begin once the reason is gone.")
   var waitForTraffic = false
   @Flag(help: .hidden)
   var background = false
@@ -95,7 +95,7 @@ struct Up: CulvertCommand {
 
   func validate() throws {
     if let cpus, cpuList.count != cpus.split(separator: ",").count {
-      throw ValidationError("--cpus \(cpus) is no list of CPU numbers, as in 1,2.")
+      throw ValidationError("--cpus \(cpus) is not a list of CPU numbers, as in 1,2.")
     }
     guard tier == "auto" || Tier(rawValue: tier) != nil || Self.later.contains(tier) else {
       throw ValidationError(
@@ -104,8 +104,8 @@ struct Up: CulvertCommand {
     if allNamespaces, !overlay.isEmpty {
       throw ValidationError("--all-namespaces serves what is found; --overlay names what is to be served.")
     }
-    if dryRun, detach { throw ValidationError("--dry-run starts nothing that --detach could leave behind.") }
-    if json, !dryRun { throw ValidationError("--json is for --dry-run; `culvert status --json` tells the rest.") }
+    if dryRun, detach { throw ValidationError("--dry-run starts nothing; leave out --detach.") }
+    if json, !dryRun { throw ValidationError("--json is for --dry-run; of what runs, see `culvert status --json`.") }
     if waitForTraffic, !detach, !background {
       throw ValidationError("--wait-for-traffic is for --detach: in the foreground `up` waits anyway.")
     }
@@ -130,8 +130,8 @@ struct Up: CulvertCommand {
     if background, !waitForTraffic, let reason = try Self.blocked(statuses, try service.refused()) {
       try service.stop()
       throw Failure(
-        "carry", statuses.isEmpty ? "any overlay" : statuses.map(\.bridge).joined(separator: ", "),
-        advice: "\(reason)\n  Everything is as it was. Remove the reason, or start with --wait-for-traffic.",
+        "forward", statuses.isEmpty ? "any overlay" : statuses.map(\.bridge).joined(separator: ", "),
+        advice: "\(reason)\n  Nothing was changed. Remove the reason, or start with --wait-for-traffic.",
         status: .unavailable)
     }
     sayReady(statuses)
@@ -143,7 +143,7 @@ struct Up: CulvertCommand {
     }
     do {
       if let signal = signals.wait() {
-        Terminal.note("\(signal): giving the packets back to the kernel")
+        Terminal.note("\(signal): stopping the fast path")
         try service.stop()
       }
       ended.join()
@@ -155,7 +155,7 @@ struct Up: CulvertCommand {
       }
       throw error
     }
-    Terminal.note("the kernel carries \(overlay.isEmpty ? "everything" : overlay.joined(separator: ", "))")
+    Terminal.note("the kernel forwards \(overlay.isEmpty ? "everything" : overlay.joined(separator: ", "))")
     if background { Background.removeLog() }
   }
 
@@ -179,11 +179,11 @@ struct Up: CulvertCommand {
           + "\(counted(entries, "entry", "entries")); pid \(status.pid)")
       if status.entries.refused > 0 {
         Terminal.note(
-          "\(counted(status.entries.refused, "entry", "entries")) did not fit: their packets are the kernel's; "
-            + "--entries makes room")
+          "\(counted(status.entries.refused, "entry", "entries")) did not fit, their packets are left to the kernel; "
+            + "raise --entries")
       }
     }
-    if statuses.isEmpty { Terminal.note("ready: no overlay is here yet") }
+    if statuses.isEmpty { Terminal.note("ready: no overlay here yet") }
   }
 
   private var cpuList: [Int] { (cpus ?? "").split(separator: ",").compactMap { Int($0) } }

@@ -50,7 +50,7 @@ final class AFXDPTier: PacketTier {
     else {
       throw Failure(
         "start", "\(options.workers) workers on CPUs \(options.cpus)",
-        advice: "1 to \(CULVERT_QUEUES) workers, and a CPU for each or for none.", status: .usage)
+        advice: "Give --workers 1 to \(CULVERT_QUEUES), and --cpus one CPU for each worker or leave it out.", status: .usage)
     }
     // A frame must fit behind the room that the kernel keeps, with its outer headers on the wire.
     let longest = Int(max(place.uplink?.mtu ?? 0, place.bridge.mtu)) + 64
@@ -58,7 +58,7 @@ final class AFXDPTier: PacketTier {
     let isLive = !options.keepsOffloads && longest <= Self.liveLimit && options.workers == 1
     let limit = UInt32(isLive ? Self.liveLimit : FrameMemory.receiveBytes(of: frameBytes))
     if longest > limit {
-      report("frames of more than \(limit) bytes stay with the kernel (tier afxdp)")
+      report("frames of more than \(limit) bytes are left to the kernel (tier afxdp)")
     }
     tables = try BPFTables(
       options, object: culvert_bpf_afxdp(),
@@ -98,12 +98,12 @@ final class AFXDPTier: PacketTier {
           try start(sending.memory(frames: options.frames), sending.sender(), sending)
           live = sending
         } catch {
-          report("bursts leave by the sockets, not by redirection: \(error)")
+          report("bursts are sent by the sockets, not redirected: \(error)")
           failures = nil
         }
       }
       if options.workers > 1 {
-        report("bursts leave by the sockets: redirection keeps the order of a single worker's frames only")
+        report("bursts are sent by the sockets: redirection keeps the order of frames only with one worker")
       }
       while workers.count < options.workers {
         try start(FrameMemory(frames: options.frames, frameBytes: frameBytes), nil, nil)
@@ -177,11 +177,20 @@ final class AFXDPTier: PacketTier {
     guard opened >= workers.count else {
       throw Failure(
         "serve", link.name,
-        advice: "It has \(opened) queues; each of the \(workers.count) workers needs one.",
+        advice: Self.tooFew(queues: UInt32(opened), workers: workers.count),
         status: .unavailable)
     }
     if opened == 1 { singles.insert(slot) }
     return hasZeroCopy ? "zero-copy" : "copy"
+  }
+
+  func objection(toPort link: Link) -> String? {
+    let queues = min(max(1, link.receiveQueues), UInt32(CULVERT_QUEUES))
+    return queues < workers.count ? Self.tooFew(queues: queues, workers: workers.count) : nil
+  }
+
+  private static func tooFew(queues: UInt32, workers: Int) -> String {
+    "it has \(queues) \(queues == 1 ? "queue" : "queues"), and each of the \(workers) workers needs one"
   }
 
   /// The mode where bursts for a device leave by redirection.

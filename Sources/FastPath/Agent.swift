@@ -116,7 +116,7 @@ final class Agent {
     // A VXLAN device that has become a bridge's port, or the other way round, is another overlay.
     for one in served {
       guard let device = one.device, !present.contains(device) else { continue }
-      report("\(one.session.name): is no overlay by itself any more; the kernel forwards it")
+      report("\(one.session.name) is not an overlay of its own any more; the kernel forwards it")
       _ = remove(one)
     }
     let known = Set(served.compactMap(\.device)).union(dismissed)
@@ -246,7 +246,7 @@ final class Agent {
         return true
       } catch let gone as OverlayGone {
         let advice = "\(gone.device) is gone" + (finder == nil ? "; run `culvert up` again when it is back." : "")
-        try lose(one, Failure("carry", one.session.name, advice: advice))
+        try lose(one, Failure("serve", one.session.name, advice: advice))
         return false
       } catch {
         failures += 1

@@ -6,5 +6,5 @@ struct AutomaticTier {
   let tier = Tier.tc
   /// docs/performance.md has the figures.
   let reason =
-    "containers' veths keep their segmentation offload with it, and what is not carried is as fast as without"
+    "it leaves veths their segmentation offload, so packets left to the kernel are no slower than without"
 }

@@ -22,5 +22,5 @@ struct Backoff {
   /// What it waited for has changed: the next attempt is due.
   mutating func end() { until = 0 }
 
-  var description: String { "\(reason); tried again after \(pause / 1_000_000_000) s" }
+  var description: String { "\(reason); retried after \(pause / 1_000_000_000) s" }
 }

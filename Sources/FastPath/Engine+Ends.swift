@@ -17,8 +17,8 @@ extension Engine {
     if !hasReportedBackoff, tier.work?.contains(where: { $0.backoffs > 0 }) == true {
       hasReportedBackoff = true
       report(
-        "redirecting bursts takes longer than the sockets do (containers leave thousands of packets unread?), or fails: "
-          + "they leave by the sockets for a second each time; `culvert stats` counts it")
+        "redirecting bursts fails, or is slower than the sockets (do containers leave thousands of packets unread?): "
+          + "bursts are sent by the sockets for a second each time; `culvert stats` counts this")
     }
     // What tier tc keeps of a container's end is announced, where that is permitted: nothing else of it can change.
     let isAnnounced = tier.tier == .tc && place.peers != nil

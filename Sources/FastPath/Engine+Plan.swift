@@ -26,8 +26,9 @@ extension Engine: PlannedSession {
     var port = OverlayPlan.Port(name: link.name, role: "container", reason: against(link.index, stopped: stopReason)?.reason)
     guard port.reason == nil else { return port }
     do {
-      if link.xdpAttached != 0 { throw Failure("attach to", link.name, advice: "another XDP program is attached") }
-      guard !tier.portEndFeatures.isEmpty else { return port }
+      if link.xdpAttached != 0 { throw Failure("serve", link.name, advice: "another XDP program is attached") }
+      port.reason = tier.objection(toPort: link)
+      guard port.reason == nil, !tier.portEndFeatures.isEmpty else { return port }
       let peer = try VethPeer.find(of: link, wanted: tier.portEndFeatures)
       port.reason = tooLong(peer.mtu)
       port.changes = try changes(of: peer)
@@ -37,7 +38,7 @@ extension Engine: PlannedSession {
 
   private func planned(_ uplink: Uplink, isNeeded: Bool) throws -> OverlayPlan.Port {
     var port = OverlayPlan.Port(name: uplink.link.name, role: "uplink", reason: stopReason)
-    if port.reason == nil, !isNeeded { port.reason = "no port would be served, or no remote address is known yet" }
+    if port.reason == nil, !isNeeded { port.reason = "no port would be served, or no remote MAC address is known yet" }
     guard port.reason == nil else { return port }
     try shared.inside {
       port.reason = try tier.objection(toUplink: uplink.link)

@@ -49,18 +49,18 @@ extension Engine {
     let before = policy
     policy = next
     for reason in policy.overlay where !before.overlay.contains(reason) {
-      report("\(place.bridge.name): stays with the kernel: \(reason)")
+      report("\(place.bridge.name): left to the kernel: \(reason)")
     }
     for reason in policy.uplink where !before.uplink.contains(reason) {
-      report("\(uplinkName): stays with the kernel: \(reason)")
+      report("\(uplinkName): left to the kernel: \(reason)")
     }
     let reasons = policy.overlay + policy.uplink
     if !options.bypassPolicy, !reasons.isEmpty {
-      let way = reasons.allSatisfy(\.canBeBypassed) ? ", or override with --bypass-policy" : ""
-      report("  remove what could decide otherwise\(way)")
+      let bypass = reasons.allSatisfy(\.canBeBypassed) ? ", or skip it with --bypass-policy" : ""
+      report("  remove what is named there\(bypass)")
     }
     if next.overlay.isEmpty, next.uplink.isEmpty, !(before.overlay + before.uplink).isEmpty {
-      report("\(place.bridge.name): nothing else decides any more, carried again")
+      report("\(place.bridge.name): the reason is gone, fast path on again")
     }
     return true
   }

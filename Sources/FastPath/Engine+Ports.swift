@@ -47,11 +47,11 @@ extension Engine {
   func against(_ index: Int32, stopped: String?) -> (reason: String, isQuiet: Bool)? {
     if let stopped { return (stopped, true) }
     if let reason = against(index) { return (reason, false) }
-    guard overlay.count(behind: index) > 0 else { return ("no address is known behind it yet", true) }
+    guard overlay.count(behind: index) > 0 else { return ("no MAC address is known behind it yet", true) }
     let isAlone = !overlay.hasRemotes && !overlay.ports.contains {
       $0.index != index && overlay.count(behind: $0.index) > 0
     }
-    return isAlone ? ("no destination is known yet", true) : nil
+    return isAlone ? ("no MAC address it could send to is known yet", true) : nil
   }
 
   /// What of a port itself keeps it with the kernel.
@@ -88,7 +88,7 @@ extension Engine {
   private func say(_ index: Int32, _ reason: String, isQuiet: Bool) {
     guard ports[index]!.reason != reason else { return }
     ports[index]!.reason = reason
-    if !isQuiet { report("\(ports[index]!.link.name): kernel path: \(reason)") }
+    if !isQuiet { report("\(ports[index]!.link.name): left to the kernel: \(reason)") }
   }
 
   /// Takes ports out of the table, then detaches from them, then restores their peers.
@@ -128,11 +128,12 @@ extension Engine {
     do {
       guard link.xdpAttached == 0 else {
         throw Failure(
-          "attach to", link.name, advice: "another XDP program (id \(link.xdpProgramID ?? 0)) is attached")
+          "serve", link.name, advice: "another XDP program (id \(link.xdpProgramID ?? 0)) is attached")
       }
+      if let reason = tier.objection(toPort: link) { throw Failure("serve", link.name, advice: reason) }
       let (peer, changes) = tier.portEndFeatures.isEmpty ? (nil, "") : try prepare(link)
       guard let slot = shared.ports.take(now: Clock.monotonicNanoseconds) else {
-        throw Failure("attach to", link.name, advice: "all \(options.portCapacity - 1) port slots are taken")
+        throw Failure("serve", link.name, advice: "all \(options.portCapacity - 1) port slots are taken")
       }
       do {
         try tier.attach(
@@ -163,10 +164,17 @@ extension Engine {
     let backoff = Backoff(reason, now: now, after: isFresh ? nil : port.backoff)
     ports[index]!.backoff = backoff
     ports[index]!.reason = backoff.description
-    report("\(port.link.name): kernel path: \(backoff.description)")
+    report("\(port.link.name): left to the kernel: \(backoff.description)")
   }
 
-  static func oneLine(_ error: any Error) -> String { "\(error)".replacingOccurrences(of: "\n ", with: ":") }
+  /// Behind a device's name that is said already, the reason alone.
+  static func oneLine(_ error: any Error) -> String {
+    var text = "\(error)".replacingOccurrences(of: "\n ", with: ":")
+    if let failure = error as? Failure, failure.operation == "serve", failure.errno == nil, let advice = failure.advice {
+      text = advice.replacingOccurrences(of: "\n ", with: "")
+    }
+    return text.hasSuffix(".") ? String(text.dropLast()) : text
+  }
 
   /// Makes a container's port fit for raw frames. Returns its peer, and what was changed there.
   private func prepare(_ link: Link) throws -> (peer: VethPeer?, changes: String) {

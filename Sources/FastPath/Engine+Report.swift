@@ -36,10 +36,11 @@ extension Engine {
 
   private func status(_ uplink: Uplink) -> Status.Port {
     let served = hasUplink
+    let isDown = underlay.uplink.map { !$0.isUp || !$0.hasCarrier } ?? true
     return Status.Port(
       name: uplink.link.name, index: uplink.link.index, role: "uplink",
       tier: served ? tier.tier.rawValue : nil, mode: served ? tier.mode(slot: uplink.slot) : nil,
-      reason: uplinkReason)
+      reason: uplinkReason ?? (isDown ? "\(uplink.link.name) is down or has no carrier" : nil))
   }
 
   private func status(_ port: Port, role: String) -> Status.Port {

@@ -29,11 +29,11 @@ extension Engine {
     let isAnyServed = ports.keys.contains { isServed($0) }
     let idle: String? =
       if ports.isEmpty {
-        "no container is a port of \(place.bridge.name) yet"
+        "\(place.bridge.name) has no container port yet"
       } else if !isAnyServed {
         "no port is served"
       } else {
-        overlay.hasRemotes ? nil : "no remote address is known yet"
+        overlay.hasRemotes ? nil : "no remote MAC address is known yet"
       }
     uplinkIdle = stopped ?? idle
     if uplinkIdle == nil {

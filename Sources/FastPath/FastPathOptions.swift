@@ -93,7 +93,7 @@ public struct FastPathOptions: Sendable {
     for cpu in cpus { try CPU.check(cpu) }
     if mode == .generic, let tier, tier != .xdp {
       throw Failure(
-        "attach tier", tier.rawValue, advice: "--generic is tier xdp's; \(tier.rawValue) has one mode.",
+        "attach tier", tier.rawValue, advice: "--generic is for tier xdp; \(tier.rawValue) has one mode.",
         status: .usage)
     }
     if policy == .connections && bypassPolicy {

@@ -64,8 +64,8 @@ extension Journal {
       + (relays ?? []).map { "\($0.name): a veth pair of Culvert's own" }
       + changes.map { change in
         let settings = change.features.sorted { $0.key < $1.key }
-          .map { "\($0.key) \($0.value ? "off" : "on")" }.joined(separator: ", ")
-        return "\(change.portName)'s other end \(change.peerName): \(settings)"
+          .map { "\($0.key) \($0.value ? "off (was on)" : "on (was off)")" }.joined(separator: ", ")
+        return "\(change.peerName), veth peer of \(change.portName), \(change.place): \(settings)"
       }
   }
 
@@ -98,7 +98,7 @@ extension Journal {
         .map { "\($0.key) \($0.value ? "on" : "off")" }.joined(separator: ", ")
       do {
         guard try change.undo() else { continue }
-        lines.append("\(change.portName): restored \(change.peerName) at its other end: \(settings)")
+        lines.append("\(change.portName): restored its veth peer \(change.peerName), \(change.place): \(settings)")
       } catch {
         owed.changes.append(change)
         lines.append("\(change.portName): could not restore \(change.peerName) (\(settings)): \(error)")
@@ -132,6 +132,11 @@ extension Journal.Filter {
 }
 
 extension Journal.Change {
+  /// Where the peer is, for people.
+  fileprivate var place: String {
+    NamespaceSearch.name(inode: peerNamespaceInode).map { "in \($0)" } ?? "in namespace \(peerNamespaceInode)"
+  }
+
   /// False where there is nothing left to undo. Names and addresses change; an index of a namespace is not given twice,
   /// and either end of the veth leads to the other.
   fileprivate func undo() throws -> Bool {

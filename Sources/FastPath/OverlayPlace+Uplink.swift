@@ -22,8 +22,8 @@ extension OverlayPlace {
       throw Failure(
         "use as uplink", uplink.name,
         advice:
-          "It is no Ethernet device (\(uplink.kind ?? "hardware")): the fast path writes Ethernet headers. "
-          + "The kernel carries \(vxlan.name).", status: .unavailable)
+          "It is not an Ethernet device (\(uplink.kind ?? "hardware")): the fast path writes Ethernet headers. "
+          + "The kernel forwards all of \(vxlan.name).", status: .unavailable)
     }
     return uplink
   }

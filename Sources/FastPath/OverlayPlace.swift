@@ -121,7 +121,7 @@ final class OverlayPlace {
     case "vxlan":
       guard let bridge = links.first(where: { $0.index == device.master && $0.kind == "bridge" }) else {
         throw Failure(
-          "serve", name, advice: "\(name) is not a port of a bridge; Culvert serves bridged overlays.",
+          "serve", name, advice: "\(name) is not a port of a bridge.",
           status: .unavailable)
       }
       return (bridge, device)
@@ -132,7 +132,7 @@ final class OverlayPlace {
           "serve", name,
           advice:
             "\(name) has \(devices.count) VXLAN devices (\(devices.map(\.name).joined(separator: ", "))); "
-            + "one a bridge is served.",
+            + "only a bridge with one is served.",
           status: .unavailable)
       }
       return (device, devices.first)
@@ -151,7 +151,7 @@ final class OverlayPlace {
     if let tier = options.tier ?? (options.mode == .generic ? .xdp : nil), tier != .tc {
       throw Failure(
         "serve", name,
-        advice: "It is a bridge without a VXLAN device, which tier tc alone serves, not \(tier.rawValue).",
+        advice: "It is a bridge without a VXLAN device; only tier tc serves that, not \(tier.rawValue).",
         status: .unavailable)
     }
     let named = options.uplink ?? options.uplinkNamespace
@@ -174,12 +174,12 @@ final class OverlayPlace {
     guard odd.isEmpty else {
       throw Failure(
         "serve", vxlan.name,
-        advice: "It uses \(odd.joined(separator: ", ")), which the fast path does not do.",
+        advice: "It uses \(odd.joined(separator: ", ")), which the fast path does not support.",
         status: .unavailable)
     }
     guard !config.isIPv6 else {
       throw Failure(
-        "serve", vxlan.name, advice: "Its underlay is IPv6; the fast path does IPv4 outside only.",
+        "serve", vxlan.name, advice: "Its underlay is IPv6; the fast path supports IPv4 underlays only.",
         status: .unavailable)
     }
   }

@@ -80,7 +80,7 @@ extension FastPathService {
       defer { session.stop() }
       guard let planned = session as? any PlannedSession else {
         refused.tier = session.obtained
-        refused.reason = "what it would do cannot be told before it is started"
+        refused.reason = "cannot be planned: it is only known once it is started"
         return refused
       }
       return try planned.plan()

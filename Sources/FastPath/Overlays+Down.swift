@@ -43,7 +43,7 @@ extension Overlays {
       let process = owner.map { "process \($0.pid)" } ?? "the process that holds \(directory.path)"
       if let owner, owner.isStopped {
         throw Failure(
-          "end", process, advice: "It is stopped; `kill -CONT \(owner.pid)` lets it go on, then it can end.")
+          "end", process, advice: "It is stopped; `kill -CONT \(owner.pid)` resumes it, then it can end.")
       }
       let now = Clock.monotonicNanoseconds
       guard now < deadline else {

@@ -82,7 +82,7 @@ public enum Overlays {
   }
 
   private static func stopped(_ owner: Owner, _ what: String) -> Failure {
-    Failure(what, "process \(owner.pid)", advice: "It is stopped; `kill -CONT \(owner.pid)` lets it go on.")
+    Failure(what, "process \(owner.pid)", advice: "It is stopped; `kill -CONT \(owner.pid)` resumes it.")
   }
 }
 

@@ -27,6 +27,8 @@ protocol PacketTier: AnyObject {
   func forget(_ role: PortRole, slot: UInt32)
   /// Why an interface cannot be an uplink as it is set; runs in its namespace.
   func objection(toUplink link: Link) throws -> String?
+  /// Why an interface cannot be a container's port, found before anything is changed for it.
+  func objection(toPort link: Link) -> String?
   /// Why no port of a domain can reach an uplink; runs in the ports' namespace.
   func objection(toDomain domain: UInt32) throws -> String?
   /// Whether an announcement of the ports' namespace is about a device that the tier made there for itself.
@@ -79,6 +81,7 @@ extension PacketTier {
   var uplinkEndFeatures: [String: Bool] { portEndFeatures }
   var keepsSegments: Bool { false }
   func objection(toUplink link: Link) throws -> String? { nil }
+  func objection(toPort link: Link) -> String? { nil }
   func objection(toDomain domain: UInt32) throws -> String? { nil }
   func isOwnDevice(_ event: NetlinkEvent, domain: UInt32) -> Bool { false }
   var work: [Work]? { nil }

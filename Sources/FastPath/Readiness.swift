@@ -34,10 +34,10 @@ public struct Readiness: Sendable, Equatable {
   /// Something keeps it from carrying anything: a bridge that only has no container yet is not that.
   public var isBlocked: Bool { carried == 0 && !reasons.isEmpty }
 
-  /// As in "carrying 1 of 2 ports: va2: is isolated".
+  /// As in "serving 1 of 2 ports: va2: is isolated".
   public var line: String {
-    guard ports > 0 || !reasons.isEmpty else { return "no container is a port yet" }
-    let start = "carrying \(carried) of \(ports) \(ports == 1 ? "port" : "ports")"
+    guard ports > 0 || !reasons.isEmpty else { return "no container port yet" }
+    let start = "serving \(carried) of \(ports) \(ports == 1 ? "port" : "ports")"
     let why = reasons.map {
       $0.ports.isEmpty ? $0.reason : "\($0.ports.joined(separator: ", ")): \($0.reason)"
     }

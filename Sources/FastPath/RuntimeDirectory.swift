@@ -153,7 +153,7 @@ public struct RuntimeDirectory: Sendable, Hashable {
         }
       } else if attempt >= 20 {
         guard let owner else {
-          throw Failure("lock", path, errno: .resourceBusy, advice: "Another process has it.")
+          throw Failure("lock", path, errno: .resourceBusy, advice: "Another process holds it.")
         }
         throw Failure(
           "serve", owner.overlay, errno: .resourceBusy,

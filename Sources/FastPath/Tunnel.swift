@@ -46,7 +46,7 @@ extension TunnelKey {
   /// Follows vxlan_xmit_one: device configuration, then route, then neighbour.
   public func resolve(device: Link, underlay: UnderlayState) -> TunnelResolution {
     guard let config = device.vxlan else {
-      return .kernel(.passNotResolved, "\(device.name) is no VXLAN device")
+      return .kernel(.passNotResolved, "\(device.name) is not a VXLAN device")
     }
     guard device.isUp else { return .kernel(.passNotResolved, "\(device.name) is down") }
     guard let uplink = underlay.uplink, uplink.isUp, uplink.hasCarrier, let uplinkMAC = uplink.mac else {
@@ -66,7 +66,7 @@ extension TunnelKey {
     }
     guard route.outInterface == underlay.uplinkIndex else {
       let name = route.outInterface.map { underlay.name(of: $0) } ?? "no interface"
-      return .kernel(.passNotResolved, "the route to \(remote) leaves by \(name), not by \(uplink.name)")
+      return .kernel(.passNotResolved, "the route to \(remote) goes out of \(name), not of \(uplink.name)")
     }
     let nextHop = route.gateway ?? .v4(remote)
     guard let neighbour = underlay.neighbours[nextHop], neighbour.isValid, let mac = neighbour.mac
@@ -76,7 +76,7 @@ extension TunnelKey {
     }
     guard !route.refusesSource else {
       return .kernel(
-        .passPolicy, "\(uplink.name) does not let packets from \(remote) in (rp_filter, a rule or a route)")
+        .passPolicy, "\(uplink.name) would drop packets from \(remote) (rp_filter, a rule or a route)")
     }
     if underlay.encryption.contains(where: { $0.concerns(local: local, remote: remote, port: port) }) {
       return .kernel(.passPolicy, "IPsec protects what is sent to \(remote) or comes from there")

@@ -107,7 +107,7 @@ final class Uplink {
     let isFresh = isAttached && now - attachedAt > Backoff.forgottenAfter
     let next = Backoff(reason, now: now, after: isFresh ? nil : backoff)
     backoff = next
-    report("\(link.name): kernel path: \(next.description)")
+    report("\(link.name): left to the kernel: \(next.description)")
   }
 
   private func detach() -> [String] {

@@ -21,7 +21,7 @@ struct VethPeer {
       throw Failure(
         "serve", port.name,
         advice:
-          "Only veth ports can be served by this tier; \(port.name) is \(port.kind ?? "a hardware device").",
+          "\(port.name) is \(port.kind.map { "a \($0) device" } ?? "a hardware device"); this tier serves veth ports only.",
         status: .unavailable)
     }
     guard let namespace = try reference(to: port) else {

@@ -36,7 +36,7 @@ final class XDPTier: PacketTier {
       failures = try TransmitFailures(capacity: options.portCapacity, followsVeths: false)
     } catch {
       failures = nil
-      report("transmission failures cannot be counted on this kernel: \(error)")
+      report("failed transmissions cannot be counted on this kernel: \(error)")
     }
   }
 

@@ -21,7 +21,7 @@ extension Lab {
         guard record.spec() == spec else {
           throw Failure(
             "build lab", name, errno: .fileExists,
-            advice: "It stands with other settings; take it down first: culvert lab down --name \(name)")
+            advice: "It is up with other settings; take it down first: culvert lab down --name \(name)")
         }
         return (try open(record), false)
       }

@@ -41,7 +41,7 @@ public final class Lab: Sendable {
   public func node(_ name: String) throws(Failure) -> LabNode {
     guard let node = nodes.first(where: { $0.name == name }) else {
       let known = nodes.map(\.name).joined(separator: ", ")
-      throw Failure("find", "node \(name)", advice: "This lab has \(known).", status: .usage)
+      throw Failure("find", "node \(name)", advice: "The lab's nodes: \(known).", status: .usage)
     }
     return node
   }

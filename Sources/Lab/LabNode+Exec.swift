@@ -11,7 +11,7 @@ extension LabNode {
   public func exec(_ command: [String], warn: (Failure) -> Void) throws(Failure) -> Never {
     guard let program = command.first else {
       throw Failure(
-        "run a command in", name, advice: "None is given; name it after --.", status: .usage)
+        "run a command in", name, advice: "No command is given; put it after --.", status: .usage)
     }
     try namespace.enter()
     do throws(Failure) {

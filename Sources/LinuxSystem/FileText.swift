@@ -28,8 +28,13 @@ public enum FileText {
   /// Writes a new file in place of any old one, whole or not at all.
   public static func replace(_ path: String, with text: String) throws(Failure) {
     let temporary = "\(path).new"
-    try put(text, temporary, flags: O_WRONLY | O_CREAT | O_TRUNC)
-    guard rename(temporary, path) == 0 else { throw Failure("replace", path, errno: .last) }
+    do throws(Failure) {
+      try put(text, temporary, flags: O_WRONLY | O_CREAT | O_TRUNC)
+      guard rename(temporary, path) == 0 else { throw Failure("replace", path, errno: .last) }
+    } catch {
+      unlink(temporary)
+      throw error
+    }
   }
 
   private static func put(_ text: String, _ path: String, flags: Int32) throws(Failure) {

@@ -62,6 +62,13 @@ public enum NamespaceSearch {
     return stat("/proc/self/ns/pid", &status) == 0 && status.st_ino == 0xEFFF_FFFC
   }
 
+  /// As people call it: the last part of the path it is mounted at, or a process in it.
+  public static func name(inode: UInt64) -> String? {
+    func isIt(_ path: String) -> Bool { NetworkNamespace.identity(at: path)?.inode == inode }
+    if let mount = mounts().first(where: isIt) { return mount.split(separator: "/").last.map(String.init) }
+    return processes().first(where: isIt).map { "process \($0.split(separator: "/")[1])" }
+  }
+
   /// Whether a mount or a process that can be seen holds the namespace. Descriptors are not looked at, nor threads
   /// that have moved into it.
   public static func isHeld(_ identity: NetworkNamespace.Identity) -> Bool {

@@ -3,4 +3,4 @@ import Commands
 import LinuxSystem
 
 StandardStream.reserve()
-Culvert.main()
+Culvert.start()

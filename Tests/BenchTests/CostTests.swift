@@ -161,6 +161,13 @@ struct CostReportTests {
     #expect(text.contains("IPv4, 64 B, 1M entries"))
   }
 
+  @Test func markdownHasARowAStep() {
+    let report = CostReport.sample()
+    let text = CostMarkdown(report).text
+    #expect(text.split(separator: "\n").count { $0.hasPrefix("| ") } == report.steps.count + Set(report.steps.map(\.part)).count)
+    #expect(text.contains("kernel: unknown-destination &lt;&>"))
+  }
+
   @Test func thePageIsWellFormedAndNeedsNothingElse() throws {
     let page = try CostPage(.sample()).encoded()
     let outline = Outline(page)

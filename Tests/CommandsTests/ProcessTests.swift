@@ -87,7 +87,7 @@ struct ProcessTests {
       kill -STOP $pid
       rc 1 culvert status
       said "process $pid is stopped"
-      said 'carrying 1 of 1 port'
+      said 'serving 1 of 1 port'
       rc 1 timeout 20 "$exe" down --all
       said "kill -CONT $pid"
       kill -CONT $pid
@@ -101,7 +101,7 @@ struct ProcessTests {
       culvert lab up vxlan
       up --detach
       unshare --pid --fork --mount-proc "$exe" status > /run/out
-      said 'carrying 1 of 1 port'
+      said 'serving 1 of 1 port'
       unshare --pid --fork --mount-proc "$exe" stats > /run/out
       said 'va1 in'
       # One that is begun there is told, and does not take what is another's.
@@ -273,19 +273,19 @@ struct ProcessTests {
       ip netns exec culvert-hostA nft 'add table ip t; add chain ip t c { type filter hook forward priority 0; }; add rule ip t c tcp dport 9 drop'
       features > /run/before
       rc 69 up --detach --tier xdp
-      said 'carrying 0 of 1 port'
+      said 'serving 0 of 1 port'
       said 'bridge-nf-call-iptables'
       said 'wait-for-traffic'
       features | diff /run/before -
       test -z "$(ls /run/culvert/overlays)"
       rc 0 up --detach --tier xdp --wait-for-traffic
       rc 69 culvert status
-      said 'carrying 0 of 1 port'
+      said 'serving 0 of 1 port'
       # The command that it names.
       eval "ip netns exec culvert-hostA $(sed -n 's/.*`\\(nft delete[^`]*\\)`.*/\\1/p' /run/out /run/err | head -1)"
       until_ culvert status
       rc 0 culvert status
-      said 'carried by xdp'
+      said 'forwarded by xdp'
       rc 0 culvert down --netns culvert-hostA
       features | diff /run/before -
       rc 64 up --wait-for-traffic
@@ -334,7 +334,7 @@ struct ProcessTests {
       as() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
       as ldd /run/culvert-copy > /run/libraries 2>&1 && ! grep -q 'not found' /run/libraries || exit 0
       rc 0 as /run/culvert-copy status
-      said 'carrying 1 of 1 port'
+      said 'serving 1 of 1 port'
       rc 0 as /run/culvert-copy stats
       rc 0 as /run/culvert-copy lab list
       rc 0 as /run/culvert-copy probe lo

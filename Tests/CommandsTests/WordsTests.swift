@@ -39,4 +39,10 @@ struct WordsTests {
     #expect(counted(1, "entry", "entries") == "1 entry")
     #expect(counted(0, "entry", "entries") == "0 entries")
   }
+
+  @Test func anUnknownCommandIsToldWhatIsLikeIt() {
+    #expect(Culvert.unknownCommand(["stat"])?.hasSuffix("Did you mean status or stats?") == true)
+    #expect(Culvert.unknownCommand(["nothing"])?.contains("There are: up, down, ") == true)
+    for known in [["status"], ["help", "up"], ["--version"], []] { #expect(Culvert.unknownCommand(known) == nil) }
+  }
 }

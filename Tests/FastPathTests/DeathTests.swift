@@ -73,7 +73,7 @@ struct DeathTests {
     let pid = try #require(running).pid
     kill(pid, SIGKILL)
     let said = try shell(try Self.culvert, "down", "--netns", path)
-    #expect(said.contains("restored eth0"))
+    #expect(said.contains("restored its veth peer eth0"))
     #expect(try status(overlay, "a").isEmpty)
     #expect(try shell("cat", "/proc/\(pid)/stat").contains(") Z "))
   }
@@ -94,7 +94,7 @@ struct DeathTests {
       try overlay.containers["a1"]!.node.shell("ethtool -k eth0").contains("tx-checksum-ip-generic: off"))
     #expect(try !overlay.hosts["a"]!.shell("ip link").contains("xdp"))
     let said = try shell(try Self.culvert, "down", "--netns", overlay.hosts["a"]!.path)
-    #expect(said.contains("restored eth0"))
+    #expect(said.contains("restored its veth peer eth0"))
     #expect(
       try overlay.containers["a1"]!.node.shell("ethtool -k eth0").contains("tx-checksum-ip-generic: on"))
     #expect(try status(overlay, "a").isEmpty)
@@ -154,7 +154,7 @@ struct DeathTests {
     for (from, to) in [("a1", "b1"), ("a2", "b2")] { try overlay.ping(from, to) }
     let first = try up(overlay, "a", ["--overlay", "br1"])
     func isChanged() throws -> Bool {
-      try status(overlay, "a").contains { $0.changes.contains { $0.hasPrefix("eth0's other end") } }
+      try status(overlay, "a").contains { $0.changes.contains { $0.contains("veth peer of eth0") } }
     }
     #expect(try isChanged())
     kill(first, SIGKILL)

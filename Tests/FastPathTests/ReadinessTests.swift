@@ -19,14 +19,14 @@ struct ReadinessTests {
 
   @Test func everythingIsCarried() {
     let all = readiness(uplink(), container("va1"), container("va2"))
-    #expect(all.line == "carrying 2 of 2 ports" && !all.isBlocked)
-    #expect(readiness(uplink(), container("va1")).line == "carrying 1 of 1 port")
+    #expect(all.line == "serving 2 of 2 ports" && !all.isBlocked)
+    #expect(readiness(uplink(), container("va1")).line == "serving 1 of 1 port")
   }
 
   /// What concerns the uplink concerns every port, and is said once.
   @Test func aReasonAgainstTheUplinkStopsAll() {
     let none = readiness(uplink("a firewall"), container("va1", "a firewall"), container("va2", "a firewall"))
-    #expect(none.line == "carrying 0 of 2 ports: a firewall" && none.isBlocked)
+    #expect(none.line == "serving 0 of 2 ports: a firewall" && none.isBlocked)
     #expect(readiness(uplink("a firewall"), container("va1", "a firewall")).reasons.count == 1)
     #expect(readiness(uplink("a firewall")).isBlocked)
   }
@@ -34,12 +34,12 @@ struct ReadinessTests {
   @Test func portsWithOneReasonAreNamedTogether() {
     let some = readiness(
       uplink(), container("va1", "is isolated"), container("va2"), container("va3", "is isolated"))
-    #expect(some.line == "carrying 1 of 3 ports: va1, va3: is isolated" && !some.isBlocked)
+    #expect(some.line == "serving 1 of 3 ports: va1, va3: is isolated" && !some.isBlocked)
     #expect(readiness(uplink(), container("va1", "is isolated")).isBlocked)
   }
 
   @Test func aBridgeWithoutContainersIsNotBlocked() {
     #expect(!readiness(uplink()).isBlocked)
-    #expect(readiness(uplink()).line == "no container is a port yet")
+    #expect(readiness(uplink()).line == "no container port yet")
   }
 }

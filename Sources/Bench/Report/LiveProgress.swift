@@ -7,7 +7,8 @@ import LinuxSystem
 public final class LiveProgress {
   private let isTerminal = isatty(2) == 1
   private let start = Clock.monotonicNanoseconds
-  private static let width = 79
+  /// A `^C` still fits behind it.
+  private static let width = 76
 
   public init() {}
 

@@ -110,7 +110,7 @@ public struct Campaign {
         seen.skipped[network] = reason
         continue
       }
-      try step(&progress, "\(network): checking that it carries traffic correctly")
+      try step(&progress, "\(network): checking that traffic gets through unchanged")
       do {
         let gate = try arena.gate(network, seen.cell)
         if !report.gates.contains(gate) { report.gates.append(gate) }
@@ -142,7 +142,7 @@ public struct Campaign {
       var samples: [Sample?] = []
       var around: [Double?] = [try arena.distance()]
       for network in pass.trials {
-        try step(&progress, "\(seen.cell): \(network)")
+        try step(&progress, "\(ABTable.label(seen.cell.row)): \(network)\(seen.soFar(network))")
         var sample: Sample?
         if !seen.isOut(network) {
           do { sample = try arena.trial(network, seen.cell) } catch {
@@ -161,7 +161,7 @@ public struct Campaign {
 
   private func measureCost(_ seen: inout Observations, _ progress: inout Progress) throws {
     for network in networks(of: seen.cell) {
-      try step(&progress, "\(seen.cell): CPU time of \(network)")
+      try step(&progress, "\(ABTable.label(seen.cell.row)): CPU time of \(network)")
       if !seen.isOut(network) {
         do { seen.costs[network] = try arena.trialWithCost(network, seen.cell) } catch {
           seen.failed[network] = error.description

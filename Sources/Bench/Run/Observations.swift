@@ -16,6 +16,11 @@ struct Observations: Sendable {
   /// How many of them count after all.
   private var unsettled: [Network: Int] = [:]
   var costs: [Network: (sample: Sample, busyCPUs: Double?)] = [:]
+
+  /// For the eyes only: the ratio of the pairs that there are.
+  func soFar(_ network: Network) -> String {
+    Statistics.median(pairs[network, default: []].map { $0.a / $0.b }).map { ", \(Quantity.number($0))× so far" } ?? ""
+  }
   var skipped: [Network: String] = [:]
   var failed: [Network: String] = [:]
 

@@ -27,7 +27,7 @@ extension RoutedSession {
     underlay.encryption = facts.encryption
     let before = reasons
     reasons = objections(path, to: vteps(fdb), facts)
-    for reason in reasons where !before.contains(reason) { report("\(name): stays with the kernel: \(reason)") }
+    for reason in reasons where !before.contains(reason) { report("\(name): left to the kernel: \(reason)") }
 
     try followPorts(containers, facts)
     let bridges = Dictionary(links.filter { $0.kind == "bridge" }.map { ($0.index, $0) }, uniquingKeysWith: { $1 })
@@ -81,7 +81,7 @@ extension RoutedSession {
       port.link = link
       let flags = facts.endPrograms.contains(link.index) ? 0 : CULVERT_PORT_ENTER.rawValue
       let reason = objection(to: link, bridge, facts)
-      if let reason, port.reason != reason { report("\(link.name): kernel path: \(reason)") }
+      if let reason, port.reason != reason { report("\(link.name): left to the kernel: \(reason)") }
       port.reason = reason
       let end = flags == 0 ? nil : self.end(of: link)
       let isOther = hasChanged || port.flags != flags || port.end != end

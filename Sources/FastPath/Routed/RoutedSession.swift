@@ -86,7 +86,7 @@ final class RoutedSession: OverlaySession {
     guard options.tier == nil || options.tier == .tc else {
       throw Failure(
         "serve \(options.overlay) by tier", options.tier!.rawValue,
-        advice: "\(options.overlay) is no port of a bridge, it is routed to: tier tc serves that.",
+        advice: "\(options.overlay) is routed to, not a port of a bridge; only tier tc serves routed overlays.",
         status: .unavailable)
     }
     guard !options.strict else {
@@ -96,7 +96,7 @@ final class RoutedSession: OverlaySession {
     }
     guard TCXLink.isSupported() else {
       throw Failure(
-        "serve", options.overlay, advice: "A routed overlay needs tcx (Linux 6.6); the kernel carries it.",
+        "serve", options.overlay, advice: "A routed overlay needs tcx (Linux 6.6); without it the kernel forwards everything.",
         status: .unavailable)
     }
     self.options = options
@@ -109,7 +109,7 @@ final class RoutedSession: OverlaySession {
     try OverlayPlace.requirePlain(vxlan)
     guard vxlan.peerNamespaceID == nil, options.uplinkNamespace == nil else {
       throw Failure(
-        "serve", vxlan.name, advice: "Its uplink is in another namespace, which a routed overlay's may not be.",
+        "serve", vxlan.name, advice: "Its uplink is in another namespace; of routed overlays that is not supported.",
         status: .unavailable)
     }
     uplink = try OverlayPlace.findUplink(vxlan, options, underlay: connection, overlay: connection)
@@ -237,7 +237,7 @@ final class RoutedSession: OverlaySession {
       tables.close(slot)
       slots.give(back: slot, now: Clock.monotonicNanoseconds)
       ports[index]!.reason = Engine.oneLine(error)
-      report("\(port.link.name): kernel path: \(Engine.oneLine(error))")
+      report("\(port.link.name): left to the kernel: \(Engine.oneLine(error))")
     }
   }
 
