@@ -50,7 +50,7 @@ public struct ABTable {
   private var machine: String {
     var text = "Linux \(report.environment.kernel), \(report.environment.cpus) CPUs"
     if let distance = report.environment.cpuDistanceNs {
-      text += " \(Quantity.number(distance)) ns apart"
+      text += ", cache line between them \(Quantity.number(distance)) ns"
       if let range = report.environment.cpuDistanceRangeNs, range.count == 2 {
         text += " (\(Quantity.number(range[0]))–\(Quantity.number(range[1])))"
       }
@@ -76,7 +76,7 @@ public struct ABTable {
       } else {
         let reason =
           result.failed.map { _ in "FAILED, see below" } ?? result.skipped.map { "skipped: \($0)" }
-          ?? "no pair: the baseline failed, the machine never settled, or interrupted"
+          ?? "no pair: the baseline failed, the machine was never steady, or interrupted"
         lines += (label.left(34) + " " + reason).wrapped(Self.width, indent: 4)
       }
     }

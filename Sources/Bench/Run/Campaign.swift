@@ -116,7 +116,7 @@ public struct Campaign {
         if !report.gates.contains(gate) { report.gates.append(gate) }
         if !gate.passed { seen.failed[network] = "correctness gate: \(gate.summary)" }
       } catch {
-        seen.failed[network] = error.description
+        seen.failed[network] = error.description.replacing("\n ", with: ":")
       }
     }
   }
@@ -146,7 +146,7 @@ public struct Campaign {
         var sample: Sample?
         if !seen.isOut(network) {
           do { sample = try arena.trial(network, seen.cell) } catch {
-            seen.failed[network] = error.description
+            seen.failed[network] = error.description.replacing("\n ", with: ":")
           }
         }
         samples.append(sample)
@@ -164,7 +164,7 @@ public struct Campaign {
       try step(&progress, "\(ABTable.label(seen.cell.row)): CPU time of \(network)")
       if !seen.isOut(network) {
         do { seen.costs[network] = try arena.trialWithCost(network, seen.cell) } catch {
-          seen.failed[network] = error.description
+          seen.failed[network] = error.description.replacing("\n ", with: ":")
         }
       }
       progress.done += 1

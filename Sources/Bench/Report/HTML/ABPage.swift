@@ -43,7 +43,7 @@ public struct ABPage {
     ].compactMap { $0 }
     let raw = report.rawFramesNote.map { note -> Markup in "<p class=\"soft\">\(note)</p>" }
     return """
-      <header><h1>Container networks against \(baseline)</h1>\
+      <header><h1>Culvert: \(others.joined(separator: ", ")) against \(baseline)</h1>\
       <p class="soft">\(machine). Baseline \(report.baselineWords); \(report.settings.repeats) pairs of \
       \(Quantity.number(report.settings.durationS)) s a row, interleaved; culvert \(environment.culvert).</p>\(raw)\(warnings)</header>
 
