@@ -281,7 +281,7 @@ struct Forwarder: ~Copyable {
   }
 
   /// Sends what is listed: by redirection, after which the frames are the pool's again, or over to the sockets where
-  /// it is little, or where redirection has become dear.
+  /// it is little, or where redirection has become slow.
   @inline(never)
   private mutating func redirect() {
     let count = listed

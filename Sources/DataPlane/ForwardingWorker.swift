@@ -108,7 +108,7 @@ public final class ForwardingWorker: @unchecked Sendable {
       hasUnalignedChunks: mode == .copy && !isUplink)
     let descriptor = socket.descriptor.raw
     let box = Box<XDPSocket?>(socket)
-    let isTaken = visit { forwarder in
+    let isTaken = withForwarder { forwarder in
       guard forwarder.hasRoom else { return false }
       forwarder.add(box.value.take()!, slot: slot, isUplink: isUplink)
       return true
@@ -121,13 +121,13 @@ public final class ForwardingWorker: @unchecked Sendable {
 
   /// Whether the slot's device takes redirected frames, on the one queue that its socket sends to.
   public func set(slot: UInt32, isRedirectTarget: Bool) {
-    visit { $0.set(slot: slot, isRedirectTarget: isRedirectTarget) }
+    withForwarder { $0.set(slot: slot, isRedirectTarget: isRedirectTarget) }
   }
 
   /// Sends what the slot's sockets have received. Nothing is redirected to them any more, so that nothing is lost
   /// when they close.
   public func drain(slot: UInt32) {
-    visit { forwarder in
+    withForwarder { forwarder in
       forwarder.drain(slot: slot, tunnels.beginTurn())
       tunnels.endTurn()
     }
@@ -135,10 +135,10 @@ public final class ForwardingWorker: @unchecked Sendable {
 
   /// Closes the slot's sockets.
   public func remove(slot: UInt32) {
-    let retired = visit { $0.retire(slot: slot) }
+    let retired = withForwarder { $0.retire(slot: slot) }
     guard !retired.isEmpty else { return }
     for index in retired { forwarder.pointee.close(index) }
-    visit { $0.reclaim(retired) }
+    withForwarder { $0.reclaim(retired) }
   }
 
   public func losses(slot: UInt32) -> Losses { forwarder.pointee.losses.read(slot) }
@@ -150,7 +150,7 @@ public final class ForwardingWorker: @unchecked Sendable {
   }
 
   /// Runs `body` while the worker is parked: microseconds, since its packets wait meanwhile.
-  private func visit<T>(_ body: (inout Forwarder) -> T) -> T {
+  private func withForwarder<T>(_ body: (inout Forwarder) -> T) -> T {
     visitor.withLock { _ in
       wantsToPark.store(true, ordering: .sequentiallyConsistent)
       ring()

@@ -3,9 +3,9 @@ import Synchronization
 
 /// Frames that the forwarder could not deliver, by port; written by one worker, read by anyone.
 public struct Losses: Sendable, Equatable {
-  /// On the way out by this port: its transmit ring was full, or its device refused.
+  /// Sent by this port: its transmit ring was full, or its device refused.
   public var notSent: UInt64 = 0
-  /// Come in by this port: the way out was gone, or changed meanwhile.
+  /// Received by this port: the egress device was gone, or changed meanwhile.
   public var notForwarded: UInt64 = 0
 }
 

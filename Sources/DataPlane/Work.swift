@@ -11,7 +11,7 @@ public struct Work: Sendable, Equatable, Codable {
   public var receiveCalls: UInt64 = 0
   /// Packets handed over for redirection; the others left by the sockets.
   public var redirected: UInt64 = 0
-  /// How often redirection became too dear or failed, and the sockets sent everything for a second.
+  /// How often redirection became too slow or failed, and the sockets sent everything for a second.
   public var backoffs: UInt64 = 0
 
   public init(

@@ -186,7 +186,7 @@ extension Engine {
     return (peer, changes)
   }
 
-  /// An XDP program takes segmentation offload from the other end, and only segments get past a bridge whose way out is
+  /// An XDP program takes segmentation offload from the veth peer, and only segments get past a bridge whose egress MTU is
   /// narrower than the container believes.
   func tooLong(_ mtu: UInt32) -> String? {
     guard !tier.keepsSegments, let device = overlay.vxlan, mtu > device.mtu else { return nil }

@@ -49,7 +49,7 @@ final class Engine {
   var endsMayHaveChanged = true
   var facts = PolicyFacts()
 
-  /// That redirection became too dear was said.
+  /// That redirection became too slow was said.
   var hasReportedBackoff = false
   /// Whether the overlay as a whole was served when entries were last written.
   var wasServed = false

@@ -7,7 +7,7 @@ import SystemPackage
 /// The interface that the VXLAN packets leave by.
 extension OverlayPlace {
   /// As given; else the device's own; else where the routes to its remote VTEPs lead. Where it has none yet (the
-  /// first container of a Docker network), the interface that has its address, or the host's way out.
+  /// first container of a Docker network), the interface that has its address, or the host's default route.
   static func findUplink(
     _ vxlan: Link, _ options: FastPathOptions, underlay: Box<RouteConnection>, overlay: Box<RouteConnection>
   ) throws -> Link {

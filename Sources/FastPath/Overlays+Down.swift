@@ -57,7 +57,7 @@ extension Overlays {
       case .silent:
         throw Failure("end", process, advice: "It has not answered within \(seconds) s.")
       case .ending, .notListening:
-        // It begins, and will listen; or it ends, and lets go.
+        // It begins, and will listen; or it ends, and releases the lock.
         usleep(20_000)
       }
     }

@@ -10,7 +10,7 @@ protocol PacketTier: AnyObject {
   var tier: Tier { get }
   /// What was obtained, as "native", never what was hoped for.
   var mode: String { get }
-  /// What the other end of a container's veth must have on or off; nothing where skbs stay what they are.
+  /// What the veth peer of a container's port must have on or off; nothing where skbs stay what they are.
   var portEndFeatures: [String: Bool] { get }
   /// The same of a veth that is an uplink.
   var uplinkEndFeatures: [String: Bool] { get }
@@ -44,7 +44,7 @@ protocol PacketTier: AnyObject {
   func mode(slot: UInt32) -> String
   /// Publishes a changed MTU or MAC of an attached device.
   func update(_ link: Link, slot: UInt32) throws
-  /// Lets go of a device; also when it is gone already.
+  /// Detaches from a device; also when it is gone already.
   func detach(slot: UInt32)
   /// What would outlive this process is written down elsewhere from now on.
   func move(slot: UInt32, to journal: JournalFile) throws
@@ -60,7 +60,7 @@ protocol PacketTier: AnyObject {
 /// Whether frames leave by XDP's redirection, which a device must take (ndo_xdp_xmit).
 enum Redirection {
   case none
-  /// To devices that do, and by another way to others.
+  /// To devices that do, and by the sockets to others.
   case whereReady
   case always
 }
@@ -136,7 +136,7 @@ struct SlotCounters {
   /// Sent out by this device and refused there: full ring, failed transmission.
   /// nil where the kernel cannot tell.
   var notSent: UInt64?
-  /// Forwarded from this device to a way out that took no frames.
+  /// Forwarded from this device to an egress device that took no frames.
   var notRedirected: UInt64?
 
   mutating func add(_ other: SlotCounters) {

@@ -36,7 +36,7 @@ final class TransmitFailures {
 
   /// - Parameters:
   ///   - sender: the namespace out of which this process itself redirects, by slot.
-  ///   - followsVeths: a veth's transmissions, too: dear where packets come one by one (udp-rr 4 % slower).
+  ///   - followsVeths: a veth's transmissions, too: expensive where packets come one by one (udp-rr 4 % slower).
   init(capacity: UInt32, sender: NetworkNamespace.Identity? = nil, followsVeths: Bool) throws {
     self.followsVeths = followsVeths
     self.sender = sender.map { UInt32(truncatingIfNeeded: $0.inode) }

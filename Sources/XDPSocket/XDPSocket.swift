@@ -88,7 +88,7 @@ public struct XDPSocket: ~Copyable {
     guard status == 0 else { throw Failure(operation, subject, errno: Errno(rawValue: -status)) }
   }
 
-  /// The queue of a socket that was closed a moment ago stays busy until the kernel has let go of it.
+  /// The queue of a socket that was closed a moment ago stays busy until the kernel has released it.
   private static func bind(
     _ raw: Int32, _ ifindex: UInt32, _ queue: UInt32, _ mode: Mode, _ subject: String
   ) throws(Failure) {

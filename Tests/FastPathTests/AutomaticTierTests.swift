@@ -22,7 +22,7 @@ struct AutomaticTierTests {
     let overlay = try TestOverlay()
     let (service, said) = try start(overlay, "a")
     #expect(service.obtained.hasPrefix("tc "))
-    #expect(said.contains { $0.hasPrefix("tier auto: tc, since containers' veths keep") })
+    #expect(said.contains { $0.hasPrefix("tier auto: tc, since it leaves veths") })
     #expect(try InterfaceProbe.look(at: "eth0", namespace: overlay.hosts["a"]!.path).tier == "tc")
     try service.stop()
   }

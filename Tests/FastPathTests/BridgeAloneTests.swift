@@ -76,7 +76,7 @@ struct BridgeAloneTests {
     defer { try? service.stop() }
     overlay.removeContainer("a2")
     #expect(try eventually { try served(service).isEmpty })
-    #expect(try service.status().ports.first?.reason == "no destination is known yet")
+    #expect(try service.status().ports.first?.reason == "no MAC address it could send to is known yet")
     try overlay.addContainer("a3", mtu: 1450)
     try overlay.ping("a1", "a3")
     #expect(try eventually { try served(service) == ["va1", "va3"] })
@@ -161,7 +161,7 @@ struct BridgeAloneTests {
       } catch { return "\(error)" }
     }
     for tier in [Tier.xdp, .afxdp] {
-      #expect(refusal { $0.tier = tier }.contains("tier tc alone serves, not \(tier.rawValue)"))
+      #expect(refusal { $0.tier = tier }.contains("only tier tc serves that, not \(tier.rawValue)"))
     }
     #expect(refusal { $0.mode = .generic }.contains("not xdp"))
     #expect(refusal { $0.uplink = "eth0" }.contains("it has no uplink"))

@@ -206,7 +206,7 @@ extension FDBEntry {
       Issue.record("an entry bound to another interface is served")
       return
     }
-    #expect(why.contains("leaves by interface 77, not by eth0"))
+    #expect(why.contains("goes out of interface 77, not of eth0"))
   }
 
   @Test func permanentAndUnservedEntriesAreTheKernels() throws {

@@ -51,7 +51,7 @@ struct UnderlayTests {
 
     let a = overlay.hosts["a"]!
     try a.shell("ip route add 198.18.0.2/32 via 198.18.9.2 dev w1 src 198.18.0.1")
-    #expect(try eventually { try reason()?.contains("leaves by w1, not by eth0") == true })
+    #expect(try eventually { try reason()?.contains("goes out of w1, not of eth0") == true })
     let before = try encapsulated()
     #expect(try delivered(overlay, "a1", "b1") == 10)
     #expect(try encapsulated() == before)

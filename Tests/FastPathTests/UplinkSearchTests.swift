@@ -66,7 +66,7 @@ struct UplinkSearchTests {
     try a.shell("ip route add default dev tun0")
     let error = #expect(throws: Failure.self) { try uplink(overlay) }
     #expect(
-      error?.description.contains("tun0") == true && error?.description.contains("no Ethernet device") == true
+      error?.description.contains("tun0") == true && error?.description.contains("not an Ethernet device") == true
     )
   }
 

@@ -50,7 +50,7 @@ enum culvert_verdict {
 	CULVERT_PASS_NEXTHOP_OBJECT,  /* the entry's destination is a next-hop object */
 	CULVERT_PASS_NOT_RESOLVED,    /* no usable route to the VTEP: none, by another interface, multipath, uplink down */
 	CULVERT_PASS_NO_NEIGHBOUR,    /* the next hop towards the VTEP has no valid neighbour entry */
-	CULVERT_PASS_MULTI_BUFFER,    /* frame in several buffers, way out takes one */
+	CULVERT_PASS_MULTI_BUFFER,    /* frame in several buffers, egress takes one */
 	CULVERT_PASS_HEADROOM,        /* no room in front of the frame */
 	CULVERT_PASS_WORKER,          /* tier `afxdp`: the worker takes nothing: stopped, dying or without a CPU */
 	CULVERT_PASS_IP_HEADER,       /* routed: options, or a fragment */

@@ -53,5 +53,45 @@ public struct Cell: Hashable, Sendable, CustomStringConvertible {
   /// tcp-stream's, where batching is the kernel's and not the writer's.
   var isSmallWrites: Bool { measure.plain == .tcpStream && size < 16_384 }
 
-  public var description: String { "\(row.title) \(row.conditions)" }
+  public var description: String {
+    let what = flows == 1 ? "\(size)" : "\(size) × \(flows) flows"
+    return
+      "\(measure.workload) \(what) offloads \(offloads.rawValue) \(placement.rawValue)\(variant) \(measure.metric)"
+  }
+
+  private var variant: String {
+    (ends == .both ? "" : " tier on the \(ends.rawValue)")
+      + (outerChecksum.map { " outer checksum \($0 ? "on" : "off")" } ?? "")
+  }
+}
+
+/// What one trial gave.
+public struct Sample: Sendable, Equatable {
+  public var value: Double
+  public var lostFraction: Double?
+  /// Of TCP: segments sent, and how many of them again.
+  public var segments: UInt64?
+  public var retransmitted: UInt64?
+  /// Mean bytes of the skbs that a plain kernel receiver's GRO made of a stream.
+  public var skbBytes: Double?
+  /// Microseconds: "p50", "p90", "p99", "p99.9", "max".
+  public var latency: [String: Double]?
+  /// All round trips of the trial.
+  public var histogram: LatencyHistogram?
+  public var transactionsPerSecond: Double?
+  /// Sent by the open loop, per second.
+  public var sentPerSecond: Double?
+  /// Of the packets that the network's tier decided on, the part that it carried, on the host where that is
+  /// least.
+  public var tierShare: Double?
+  /// What the tier's threads did, on all hosts.
+  public var work: Work?
+  /// What the value counts (packets, round trips, bytes) over the window, for cost per unit.
+  public var unitsPerSecond: Double
+
+  public init(value: Double, unitsPerSecond: Double? = nil, lostFraction: Double? = nil) {
+    self.value = value
+    self.unitsPerSecond = unitsPerSecond ?? value
+    self.lostFraction = lostFraction
+  }
 }
