@@ -59,7 +59,7 @@ extension AB {
     func isHeld(_ cell: Cell) -> Bool { report.holds(cell, of: plan.networks(of: cell)) }
     let held = plan.cells.count(where: isHeld)
     let estimate = Estimate(plan, isHeld: isHeld)
-    let rows = "\(plan.cells.count) rows" + (held > 0 ? " (\(held) kept)" : "")
+    let rows = counted(plan.cells.count, "row", "rows") + (held > 0 ? " (\(held) kept)" : "")
     Terminal.note("\(plan.networks.count) networks, \(rows), \(estimate.trials) trials: \(estimate.text)")
   }
 }
