@@ -307,7 +307,6 @@ struct ProcessTests {
     try script(
       """
       culvert lab up vxlan
-      rc 69 up --policy connections
       rc 64 up --policy magic
       rc 64 up --outer-checksum sometimes
       up --detach --tier xdp
