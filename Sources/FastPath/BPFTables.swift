@@ -104,7 +104,7 @@ final class BPFTables {
   /// Takes a slot into use: counters at zero, and a container's port found by its device's index.
   func open(
     _ link: Link, slot: UInt32, _ role: PortRole, flags: UInt32, relay: RelayPair? = nil,
-    end: MACAddress? = nil
+    end: EnteredEnd? = nil
   ) throws {
     try counterMap.updatePerCPU(slot, culvert_counters())
     try update(link, slot: slot, role, flags: flags, relay: relay, end: end)
@@ -115,21 +115,21 @@ final class BPFTables {
 
   /// - Parameters:
   ///   - relay: leads from a container's port to its uplink, in another namespace.
-  ///   - end: the address of a container's end, where it is entered.
+  ///   - end: the container's end, where it is entered.
   func update(
     _ link: Link, slot: UInt32, _ role: PortRole, flags: UInt32, relay: RelayPair? = nil,
-    end: MACAddress? = nil
+    end: EnteredEnd? = nil
   ) throws {
     var port = culvert_port()
     port.ifindex = UInt32(link.index)
-    port.mtu = link.mtu
+    port.mtu = min(link.mtu, end?.mtu ?? .max)
     port.domain = role.domain ?? 0
     port.flags = flags
     if let relay {
       port.relay_out = UInt32(relay.inside)
       port.relay_in = UInt32(relay.outside)
     }
-    if let mac = role == .uplink ? link.mac : end { setOctets(&port.mac, mac) }
+    if let mac = role == .uplink ? link.mac : end?.mac { setOctets(&port.mac, mac) }
     try ports.update(slot, port)
     try changed()
   }
@@ -215,6 +215,13 @@ final class BPFTables {
     }
     return sum
   }
+}
+
+/// A container's end of its veth that packets enter past the driver, which would look at these.
+struct EnteredEnd: Equatable {
+  var mac: MACAddress?
+  var mtu: UInt32
+  init(_ link: Link) { (mac, mtu) = (link.mac, link.mtu) }
 }
 
 extension culvert_vni_key {

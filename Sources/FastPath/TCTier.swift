@@ -50,8 +50,8 @@ final class TCTier: PacketTier {
     var link: Box<TCXLink>?
     var filter: Journal.Filter?
     var journal: JournalFile
-    /// The address of the container's end, where it is entered.
-    var end: MACAddress?
+    /// The container's end, where it is entered.
+    var end: EnteredEnd?
   }
 
   private struct Relay {
@@ -183,16 +183,16 @@ final class TCTier: PacketTier {
     return mayEnter ? CULVERT_PORT_ENTER.rawValue : 0
   }
 
-  /// Who enters a container is taken for its device's own: what is for another address goes by the port's driver. Asked from
-  /// here, so that nothing keeps the container's namespace.
-  private func end(of link: Link, _ flags: UInt32) -> MACAddress? {
+  /// Who enters a container is taken for its device's own: what is for another address, or too long for it, goes by the
+  /// port's driver. Asked from here, so that nothing keeps the container's namespace.
+  private func end(of link: Link, _ flags: UInt32) -> EnteredEnd? {
     guard flags & CULVERT_PORT_ENTER.rawValue != 0, let peer = link.peer, let id = link.peerNamespaceID else {
       return nil
     }
-    return try? RouteConnection().link(index: peer, namespaceID: id).mac
+    return (try? RouteConnection().link(index: peer, namespaceID: id)).map { EnteredEnd($0) }
   }
 
-  /// A container may give its device another address.
+  /// A container may give its device another address, or another MTU.
   func recheck(_ link: Link, slot: UInt32) throws -> Bool {
     guard let port = ports[slot], end(of: link, flags(of: link, port.role)) != port.end else { return false }
     try update(link, slot: slot)

@@ -63,9 +63,9 @@ extension RoutedSession {
   }
 
   /// Asked from here, so that nothing keeps the container's namespace.
-  private func end(of link: Link) -> MACAddress? {
+  private func end(of link: Link) -> EnteredEnd? {
     guard let peer = link.peer, let id = link.peerNamespaceID else { return nil }
-    return try? connection.value.link(index: peer, namespaceID: id).mac
+    return (try? connection.value.link(index: peer, namespaceID: id)).map { EnteredEnd($0) }
   }
 
   private func followPorts(_ containers: [(link: Link, bridge: Link?)], _ facts: PolicyFacts) throws {

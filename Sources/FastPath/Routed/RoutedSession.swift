@@ -68,8 +68,8 @@ final class RoutedSession: OverlaySession {
     var slot: UInt32?
     var attached: Box<TCXLink>?
     var flags: UInt32 = 0
-    /// The address of the container's end, where it is entered.
-    var end: MACAddress?
+    /// The container's end, where it is entered.
+    var end: EnteredEnd?
     var reason: String?
     var past = SlotCounters()
   }

@@ -52,6 +52,28 @@ struct C18ContainerMTUTests {
     #expect(kernel == [.intact, .intact])
   }
 
+  /// The veth drops what is longer than the container's device takes, wherever it comes from.
+  @Test(arguments: Tier.allCases) func whatIsTooLongForTheContainerAloneIsDropped(tier: Tier) throws {
+    let kernel = try sameAsKernel(tier) { side in
+      let overlay = try TestOverlay(containers: ["a1", "a2", "b1"], ipv6: false)
+      let senders = ["a2", "b1"]
+      for sender in senders { try overlay.ping(sender, "a1") }
+      let service = try side.start(overlay)
+      let a1 = overlay.containers["a1"]!
+      func answers(_ sender: String) throws -> Int {
+        try overlay.containers[sender]!.node.answers(a1.ipv4, count: 3, options: "-s 1300")
+      }
+      let before = try senders.map(answers)
+      try a1.node.shell("ip link set eth0 mtu 1000")
+      let isDropped = try senders.map { sender in try eventually { try answers(sender) == 0 } }
+      try a1.node.shell("ip link set eth0 mtu 1450")
+      let isBack = try senders.map { sender in try eventually { try answers(sender) == 3 } }
+      try service?.stop()
+      return "\(before) \(isDropped) \(isBack)"
+    }
+    #expect(kernel == "[3, 3] [true, true] [true, true]")
+  }
+
   /// Of one end alone: what each offers the other as its largest segment differs.
   @Test(arguments: Tier.allCases) func aboveAtOneEnd(tier: Tier) throws {
     try sameAsKernel(tier) {
