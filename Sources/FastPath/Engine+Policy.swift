@@ -31,6 +31,13 @@ extension Engine {
     try reconcile()
   }
 
+  /// Of all that it looks at, the rules that choose a routing table, which are announced.
+  func checkRoutingRules() throws {
+    guard place.uplink != nil, let rules = try? place.underlayConnection.value.rules(), rules != facts.rules else { return }
+    facts.rules = rules
+    if try judge(by: facts) { try reconcile() }
+  }
+
   private var uplinkName: String { place.uplink?.name ?? "" }
 
   private func judge(by facts: PolicyFacts) throws -> Bool {

@@ -13,6 +13,8 @@ extension Engine {
     let start = Clock.monotonicNanoseconds
     guard let due = following.due, due <= start else { return }
     let changes = following.begin(now: start)
+    // A rule may choose by what no look-up is asked with.
+    if changes.isEverything { try checkRoutingRules() }
     try ask(for: table.tunnelsByRoute.keys.filter { changes.concern($0) })
     if changes.isEverything || locals.contains(where: { changes.concern($0) }) { try publishAddresses() }
     following.end(start: start, now: Clock.monotonicNanoseconds)

@@ -132,7 +132,7 @@ public struct Policy: Sendable, Equatable {
       if !concerned.isEmpty {
         reasons.append(
           .state(
-            "IPsec protects the overlay's packets (\(concerned.count) transform policies; `ip xfrm policy`)"))
+            "IPsec protects the overlay's packets (\(concerned.count) transform policies; `ip xfrm policy`, and its `getdefault`)"))
       }
     }
     if let rule = facts.rules.first(where: \.byMark), let chain = marking {

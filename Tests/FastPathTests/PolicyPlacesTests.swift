@@ -68,6 +68,10 @@ struct PolicyPlacesTests {
         name: "IPsec, receiving", add: [policy("add", "in", esp)], remove: [policy("del", "in")],
         words: "IPsec protects the overlay's packets", canBeBypassed: false),
       Place(
+        name: "IPsec, what no policy is about", add: [["ip", "xfrm", "policy", "setdefault", "out", "block"]],
+        remove: [["ip", "xfrm", "policy", "setdefault", "out", "accept"]],
+        words: "IPsec protects the overlay's packets", canBeBypassed: false),
+      Place(
         name: "marks that choose a route",
         add: [
           ["ip", "rule", "add", "fwmark", "7", "table", "77"],

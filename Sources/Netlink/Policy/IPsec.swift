@@ -7,7 +7,8 @@ import SystemPackage
 
 /// A transform policy (ip-xfrm(8)): which packets must be protected, or must not pass.
 public struct IPsecPolicy: Hashable, Sendable {
-  public enum Direction: Sendable { case incoming, outgoing }
+  /// `forwarded` concerns what the host routes on, never VXLAN of its own.
+  public enum Direction: Sendable { case incoming, outgoing, forwarded }
   public var direction: Direction
   /// What the selector leaves open is nil, or a prefix of no bits.
   public var source: (address: IPv4Address, prefix: UInt8) { (sourceAddress, sourcePrefix) }
@@ -26,6 +27,7 @@ public struct IPsecPolicy: Hashable, Sendable {
   /// Whether it could be about VXLAN between these. Marks, source ports and users are not looked at: who sets a
   /// mark decides packet by packet.
   public func concerns(local: IPv4Address?, remote: IPv4Address?, port: UInt16) -> Bool {
+    if direction == .forwarded { return false }
     let (mine, other) = direction == .outgoing ? (source, destination) : (destination, source)
     func matches(_ address: IPv4Address?, _ selector: (address: IPv4Address, prefix: UInt8)) -> Bool {
       guard let address, selector.prefix > 0 else { return true }
@@ -54,7 +56,26 @@ public enum IPsec {
         policies.append(policy)
       }
     }
-    return policies
+    return try policies + blockedByDefault(socket)
+  }
+
+  /// The directions in which what no policy is about is dropped (`ip xfrm policy setdefault`), as policies about everything.
+  private static func blockedByDefault(_ socket: borrowing NetlinkSocket) throws(Failure) -> [IPsecPolicy] {
+    // XFRM_MSG_GETDEFAULT; struct xfrm_userpolicy_default holds an octet each for in, fwd and out.
+    var request = try Request(0x28)
+    request.append(header: UInt32(0))
+    var blocked: [IPsecPolicy] = []
+    do {
+      try socket.transact(request, "read", "the default transform policy") { message throws(Failure) in
+        guard message.type == 0x28 else { return }
+        for (place, direction) in [IPsecPolicy.Direction.incoming, .forwarded, .outgoing].enumerated()
+        // XFRM_USERPOLICY_BLOCK
+        where try message.payload.read(UInt8.self, at: place) == 1 { blocked.append(IPsecPolicy(direction)) }
+      }
+    } catch let failure where failure.errno == .invalidArgument {
+      // Linux 5.15 brought it.
+    }
+    return blocked
   }
 
   fileprivate static func open() throws(Failure) -> NetlinkSocket? {
@@ -76,6 +97,7 @@ extension IPsecPolicy {
     switch try payload.read(UInt8.self, at: 160) {
     case 0: self.init(.incoming)
     case 1: self.init(.outgoing)
+    case 2: self.init(.forwarded)
     default: return nil
     }
     destinationAddress = IPv4Address(value: UInt32(bigEndian: try payload.read(at: 0)))

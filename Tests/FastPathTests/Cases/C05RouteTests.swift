@@ -65,6 +65,25 @@ struct C05RouteTests {
     #expect(kernel.map(\.answers) == [15, 15, 15])
   }
 
+  /// No look-up tells of it: the source port is each flow's own. The rule is announced, and not a packet is to pass it.
+  @Test(arguments: Tier.allCases) func aRuleBySourcePortIsFollowedAtOnce(tier: Tier) throws {
+    let kernel = try sameAsKernel(tier) { side in
+      let overlay = try TestOverlay(ipv6: false)
+      try overlay.ping("a1", "b1", count: 2)
+      let service = try side.start(overlay)
+      let before = try overlay.answers("a1", "b1", count: 3)
+      let host = overlay.hosts["a"]!
+      try host.shell("ip rule add ipproto udp sport 32768-60999 blackhole")
+      _ = try service?.status()
+      let blocked = try overlay.answers("a1", "b1", count: 3, interval: 0.01)
+      try host.shell("ip rule del ipproto udp sport 32768-60999 blackhole")
+      let after = try overlay.answers("a1", "b1", count: 3)
+      try service?.stop()
+      return [before, blocked, after]
+    }
+    #expect(kernel == [3, 0, 3])
+  }
+
   @Test(arguments: Tier.allCases) func aGatewayIsANextHop(tier: Tier) throws {
     let kernel = try sameAsKernel(tier) { side in
       let overlay = try TestOverlay(ipv6: false, routed: true)
