@@ -112,7 +112,10 @@ final class Engine {
     do {
       shared = try underlays.underlay(
         of: place, options, Self.tier(options, place, report), report: report)
-      uplink = try place.uplink.map { [shared] in try shared.uplink($0, report: report) }
+      uplink = try place.uplink.map { [shared, place] in
+        try shared.uplink(
+          $0, for: place.bridge.name, in: options.namespace ?? "\(place.identity)", report: report)
+      }
       domain = try shared.takeDomain()
     } catch {
       directory.remove(unlessOwed: journal.journal)

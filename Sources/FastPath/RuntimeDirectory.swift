@@ -22,8 +22,9 @@ public struct Owner: Codable, Equatable, Sendable {
 
   /// What ends it, or restores after it.
   public var downCommand: String { Self.downCommand(namespace) }
-  public static func downCommand(_ namespace: String) -> String {
-    namespace.hasPrefix("net:[") ? "culvert down" : "culvert down --netns \(namespace)"
+  public static func downCommand(_ namespace: String) -> String { command("down", namespace) }
+  static func command(_ verb: String, _ namespace: String) -> String {
+    namespace.hasPrefix("net:[") ? "culvert \(verb)" : "culvert \(verb) --netns \(namespace)"
   }
 
   public static func startTime(of pid: Int32) -> UInt64? {

@@ -56,9 +56,14 @@ final class Underlay {
     domains.give(back: domain, now: Clock.monotonicNanoseconds)
   }
 
-  /// The one of that interface, made where there is none.
-  func uplink(_ link: Link, report: @escaping (String) -> Void) throws -> Uplink {
+  /// The one of that interface, made for `overlay` where there is none.
+  func uplink(
+    _ link: Link, for overlay: String, in name: String, report: @escaping (String) -> Void
+  ) throws -> Uplink {
     if let known = uplinks[link.index]?.value { return known }
+    if tier.tier != .tc, let owner = UplinkOwner(of: link) {
+      throw owner.failure(for: overlay, in: name, by: link.name)
+    }
     let device = Device(namespace: identity, index: link.index)
     let uplink = try Uplink(link, device, self, report: report)
     uplinks[link.index] = Weak(value: uplink)

@@ -38,6 +38,29 @@ struct C13TwoOverlaysTests {
     #expect(try answers(overlay) == [5, 5])
   }
 
+  /// An uplink takes one XDP program: the second process is told what serves both, and nothing of it is left.
+  @Test(arguments: [Tier.xdp, .afxdp]) func aSecondProcessIsToldWhatServesBoth(tier: Tier) throws {
+    let overlay = try two()
+    let path = overlay.hosts["a"]!.path
+    let one = try overlay.start("a") { $0.tier = tier }
+    let a3 = overlay.containers["a3"]!.node
+    let before = try a3.features(of: "eth0")
+    let failure = #expect(throws: Failure.self) {
+      try overlay.start("a") {
+        $0.overlay = "br1"
+        $0.tier = tier
+      }
+    }
+    let command = "culvert up --netns \(path) --overlay br0 --overlay br1 --tier \(tier.rawValue)"
+    #expect(failure?.description.contains(command) == true, "\(failure.map { "\($0)" } ?? "")")
+    #expect(failure?.description.contains("culvert down --netns \(path)") == true)
+    #expect(try a3.features(of: "eth0") == before)
+    let carried = try one.stats().forwarded.packets
+    #expect(try answers(overlay) == [5, 5])
+    #expect(try one.stats().forwarded.packets > carried)
+    try one.stop()
+  }
+
   /// On kernels without tcx, each has its filter on the uplink, and clsact goes with the last.
   @Test func filtersShareADevice() throws {
     let overlay = try two()
