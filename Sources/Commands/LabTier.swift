@@ -48,7 +48,7 @@ struct LabTier {
       try Background.spawn([
         "culvert", "up", "--overlay", overlay, "--netns", host.reference, "--tier", name,
         "--wait-for-traffic",
-      ])
+      ] + (["xdp", "afxdp"].contains(name) ? ["--carry-bulk"] : []))
     }
   }
 

@@ -71,6 +71,11 @@ struct Up: CulvertCommand {
   var keepOffloads = false
   @Flag(
     help:
+      "Tiers xdp and afxdp: carry bulk TCP too, which the kernel forwards faster, in segments; otherwise such a port is given back."
+  )
+  var carryBulk = false
+  @Flag(
+    help:
       "Print what would be served, what that would change and every reason against it; change nothing. Status 69 where nothing would be served."
   )
   var dryRun = false
@@ -199,7 +204,7 @@ struct Up: CulvertCommand {
       bypassPolicy: bypassPolicy, policy: policy, outerChecksum: outerChecksum, entryCapacity: entries,
       wait: wait ?? .adaptive, workers: workers ?? 1,
       cpus: cpuList,
-      keepsOffloads: keepOffloads, avoidsTCX: withoutTcx)
+      keepsOffloads: keepOffloads, carriesBulk: carryBulk, avoidsTCX: withoutTcx)
   }
 }
 

@@ -146,6 +146,7 @@ extension Engine {
       ports[index]!.peer = peer
       ports[index]!.reason = nil
       ports[index]!.seen = SlotCounters()
+      ports[index]!.bulk = watchesBulk ? (try? peer ?? VethPeer.find(of: link)).flatMap { BulkWatch($0) } : nil
       ports[index]!.attachedAt = Clock.monotonicNanoseconds
       let changed =
         changes.isEmpty ? "nothing changed" : "changed \(peer?.name ?? ""), its veth peer: \(changes)"

@@ -14,6 +14,7 @@ extension Engine {
   func watchTraffic() throws {
     let time = Clock.monotonicNanoseconds
     guard time / 100_000_000 != watchedAt / 100_000_000 else { return }
+    let elapsed = time - watchedAt
     watchedAt = time
     isBusy = false
     var isChanged = false
@@ -21,15 +22,28 @@ extension Engine {
       let now = try tier.counters(slot: port.slot!)
       defer { ports[index]?.seen = now }
       if now.bytes != port.seen.bytes { isBusy = true }
-      guard let reason = Self.mostlyPassed(from: port.seen, to: now, share: tier.keepsSegments ? 30 : 4)
-      else {
-        continue
-      }
+      guard
+        let reason = Self.mostlyPassed(from: port.seen, to: now, share: tier.keepsSegments ? 30 : 4)
+          ?? bulkReason(index, from: port.seen, to: now, nanoseconds: elapsed)
+      else { continue }
       backOff(index, reason)
       isChanged = true
     }
     if try uplink?.watchTraffic(now: time) == true { isBusy = true }
     if isChanged || hasUplink != hadUplink { try reconcile() }
+  }
+
+  var watchesBulk: Bool { !tier.keepsSegments && !options.carriesBulk }
+
+  private func bulkReason(
+    _ index: Int32, from before: SlotCounters, to now: SlotCounters, nanoseconds: UInt64
+  ) -> String? {
+    guard let port = ports[index], port.bulk != nil,
+      BulkWatch.isSuspect(from: before, to: now, nanoseconds: nanoseconds),
+      let peer = try? port.peer ?? VethPeer.find(of: port.link), ports[index]!.bulk!.isBulk(peer, now)
+    else { return nil }
+    return "it sends TCP in bulk, which tier \(tier.tier.rawValue) gets in single frames and the kernel forwards in segments "
+      + "of up to 64 KiB, faster (so does --tier tc; --carry-bulk carries it here)"
   }
 
   /// Why the kernel is better left alone, where more than `share` times the forwarded bytes had to be passed.

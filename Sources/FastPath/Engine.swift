@@ -73,6 +73,8 @@ final class Engine {
     var past = SlotCounters()
     /// What it had counted when traffic was last looked at.
     var seen = SlotCounters()
+    /// nil where bulk TCP stays as it is, or is carried all the same.
+    var bulk: BulkWatch?
     init(_ link: Link) { self.link = link }
   }
 

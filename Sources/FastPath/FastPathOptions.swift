@@ -55,6 +55,8 @@ public struct FastPathOptions: Sendable {
   public var frames: Int
   /// Tier `afxdp`: leave the containers' interfaces as they are; the workers complete the checksums.
   public var keepsOffloads: Bool
+  /// Tiers `xdp` and `afxdp`: carry a container's bulk TCP too, although the kernel does so in larger segments.
+  public var carriesBulk: Bool
   /// Looks and loads, and neither attaches nor writes anything: for `plan`.
   var isDryRun = false
   /// Tier `tc`: attach as on a kernel without tcx; for tests.
@@ -66,7 +68,7 @@ public struct FastPathOptions: Sendable {
     policy: ForwardPolicy = .kernel, outerChecksum: OuterChecksum = .auto, entryCapacity: UInt32 = 131_072, portCapacity: UInt32 = 1024,
     wait: WaitMode = .adaptive,
     workers: Int = 1, cpus: [Int] = [], frames: Int = 8192,
-    keepsOffloads: Bool = false, avoidsTCX: Bool = false
+    keepsOffloads: Bool = false, carriesBulk: Bool = false, avoidsTCX: Bool = false
   ) {
     self.overlay = overlay
     self.namespace = namespace.map(NetworkNamespace.plainName)
@@ -85,6 +87,7 @@ public struct FastPathOptions: Sendable {
     self.cpus = cpus
     self.frames = frames
     self.keepsOffloads = keepsOffloads
+    self.carriesBulk = carriesBulk
     self.avoidsTCX = avoidsTCX
   }
 
@@ -100,6 +103,11 @@ public struct FastPathOptions: Sendable {
       throw Failure(
         "follow", "--policy connections",
         advice: "--bypass-policy forwards whatever rules say; give one of the two.", status: .usage)
+    }
+    if carriesBulk, tier ?? (mode == .generic ? .xdp : .tc) == .tc {
+      throw Failure(
+        "carry bulk with tier", tier?.rawValue ?? "auto", advice: "Tier tc always does, in whole segments.",
+        status: .usage)
     }
     if keepsOffloads && tier != .afxdp {
       throw Failure(

@@ -3,6 +3,7 @@
 /// Numbers of array slots, shared by all that use the array. A freed slot rests before it is given out again, so
 /// that a program that still holds the old number cannot meet a new tenant.
 final class SlotPool {
+  private(set) var taken = 0
   private var next: UInt32
   private let capacity: UInt32
   private var resting: [(slot: UInt32, since: UInt64)] = []
@@ -19,6 +20,7 @@ final class SlotPool {
   func take(now: UInt64) -> UInt32? {
     if firstResting < resting.count, now &- resting[firstResting].since >= rest {
       defer { firstResting += 1 }
+      taken += 1
       if firstResting > 1024 {
         resting.removeFirst(firstResting)
         firstResting = 0
@@ -27,8 +29,12 @@ final class SlotPool {
     }
     guard next < capacity else { return nil }
     defer { next += 1 }
+    taken += 1
     return next
   }
 
-  func give(back slot: UInt32, now: UInt64) { resting.append((slot, now)) }
+  func give(back slot: UInt32, now: UInt64) {
+    taken -= 1
+    resting.append((slot, now))
+  }
 }

@@ -71,6 +71,19 @@ struct VethPeer {
     try inside { ethtool, name in try ethtool.setFeatures(of: name, features) } != nil
   }
 
+  /// TcpOutSegs of its namespace (RFC 2013), by all its interfaces.
+  func tcpSegmentsSent() throws -> UInt64? {
+    let text = try namespace.run { try FileText.read("/proc/thread-self/net/snmp") }
+    let tcp = text?.split(separator: "\n").filter { $0.hasPrefix("Tcp:") }.map { $0.split(separator: " ") } ?? []
+    guard tcp.count == 2, let place = tcp[0].firstIndex(of: "OutSegs"), place < tcp[1].count else { return nil }
+    return UInt64(tcp[1][place])
+  }
+
+  /// Whether it is to send TCP in segments of up to 64 KiB, where nothing keeps it from that.
+  func wantsSegmentation() throws -> Bool {
+    try inside { ethtool, name in try ethtool.features(of: name)["tx-tcp-segmentation"]?.isRequested == true } == true
+  }
+
   /// Makes the kernel see GRO again: a veth only becomes a redirect target when GRO
   /// is switched on while the other end is up.
   func renewNAPI() throws {

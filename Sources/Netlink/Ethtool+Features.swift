@@ -9,6 +9,8 @@ extension Ethtool {
     public var isOn: Bool
     /// Neither the user nor, now, the kernel can change it.
     public var isFixed: Bool
+    /// Asked for by the user; the kernel may keep it off.
+    public var isRequested: Bool
   }
 
   /// By the kernel's names: "tx-checksum-ip-generic", "tx-tcp-segmentation", "rx-gro" …
@@ -22,7 +24,7 @@ extension Ethtool {
       func bit(_ word: Int) -> Bool {
         block.bytes.loadUnaligned(fromByteOffset: words + 4 * word, as: UInt32.self) >> (i % 32) & 1 == 1
       }
-      features[name] = Feature(isOn: bit(2), isFixed: !bit(0) || bit(3))
+      features[name] = Feature(isOn: bit(2), isFixed: !bit(0) || bit(3), isRequested: bit(1))
     }
     return features
   }

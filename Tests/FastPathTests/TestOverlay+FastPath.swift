@@ -8,7 +8,10 @@ extension TestOverlay {
     options.entryCapacity = 4096
     options.portCapacity = 32
     options.tier = .xdp
+    // A tier is tested, not when it leaves traffic alone.
+    options.carriesBulk = true
     change(&options)
+    if options.tier == nil || options.tier == .tc { options.carriesBulk = false }
     return options
   }
 

@@ -21,6 +21,18 @@ struct TrafficWatchTests {
     #expect(Engine.mostlyPassed(from: before, to: now, share: 30) == nil)
   }
 
+  @Test func onlyFastTrafficInLargeFramesMayBeBulk() {
+    func isSuspect(bytes: UInt64, frames: UInt64, _ nanoseconds: UInt64) -> Bool {
+      var now = SlotCounters()
+      (now.bytes, now.packets) = ([.forwardedEncapsulated: bytes], [.forwardedEncapsulated: frames])
+      return BulkWatch.isSuspect(from: SlotCounters(), to: now, nanoseconds: nanoseconds)
+    }
+    #expect(isSuspect(bytes: 14_000_000, frames: 10_000, 100_000_000))
+    #expect(!isSuspect(bytes: 14_000_000, frames: 20_000, 100_000_000), "small frames")
+    #expect(!isSuspect(bytes: 1_400_000, frames: 1_000, 100_000_000), "14 MB/s")
+    #expect(!isSuspect(bytes: 0, frames: 0, 100_000_000))
+  }
+
   @Test func littleTrafficSaysNothing() {
     let now = Self.counters([.passHost: 400_000])
     #expect(Engine.mostlyPassed(from: SlotCounters(), to: now, share: 4) == nil)

@@ -63,6 +63,34 @@ struct C16DoNoHarmTests {
     try service.stop()
   }
 
+  /// A tier that gets a container's TCP in single frames leaves bulk to the kernel's segments, and says so; not where the
+  /// container sends single frames of its own accord.
+  @Test(arguments: [Tier.xdp, .afxdp]) func bulkTCPStaysInSegments(tier: Tier) throws {
+    let overlay = try TestOverlay(ipv6: false)
+    try overlay.ping("a1", "b1")
+    let (a1, b1) = (overlay.containers["a1"]!, overlay.containers["b1"]!)
+    func transfer(_ service: FastPathService) throws -> String? {
+      #expect(try Transfer(from: a1, to: b1, bytes: 256 << 20).finish() == .intact)
+      return try service.status().ports.first { $0.name == "va1" }?.reason
+    }
+    let kernel = try meanBytes(overlay, to: b1.node, b1.ipv4)
+    let service = try overlay.start("a") {
+      $0.tier = tier
+      $0.carriesBulk = false
+    }
+    let isGivenBack = try eventually(30) { try transfer(service)?.contains("TCP in bulk") == true }
+    #expect(isGivenBack)
+    #expect(try meanBytes(overlay, to: b1.node, b1.ipv4) > kernel / 2)
+    try service.stop()
+    try a1.node.shell("ethtool -K eth0 tso off")
+    let again = try overlay.start("a") {
+      $0.tier = tier
+      $0.carriesBulk = false
+    }
+    #expect(try transfer(again) == nil)
+    try again.stop()
+  }
+
   /// A device without entries, whose one default destination is all it knows.
   @Test(arguments: Tier.allCases) func segmentsOverADeviceThatDoesNotLearnStayLargeOrAreCarried(tier: Tier)
     throws
