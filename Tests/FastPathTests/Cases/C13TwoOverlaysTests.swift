@@ -41,7 +41,7 @@ struct C13TwoOverlaysTests {
   /// An uplink takes one XDP program: the second process is told what serves both, and nothing of it is left.
   @Test(arguments: [Tier.xdp, .afxdp]) func aSecondProcessIsToldWhatServesBoth(tier: Tier) throws {
     let overlay = try two()
-    let path = overlay.hosts["a"]!.path
+    let name = overlay.hosts["a"]!.namespace.name
     let one = try overlay.start("a") { $0.tier = tier }
     let a3 = overlay.containers["a3"]!.node
     let before = try a3.features(of: "eth0")
@@ -51,9 +51,9 @@ struct C13TwoOverlaysTests {
         $0.tier = tier
       }
     }
-    let command = "culvert up --netns \(path) --overlay br0 --overlay br1 --tier \(tier.rawValue)"
+    let command = "culvert up --netns \(name) --overlay br0 --overlay br1 --tier \(tier.rawValue)"
     #expect(failure?.description.contains(command) == true, "\(failure.map { "\($0)" } ?? "")")
-    #expect(failure?.description.contains("culvert down --netns \(path)") == true)
+    #expect(failure?.description.contains("culvert down --netns \(name)") == true)
     #expect(try a3.features(of: "eth0") == before)
     let carried = try one.stats().forwarded.packets
     #expect(try answers(overlay) == [5, 5])
