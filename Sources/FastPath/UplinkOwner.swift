@@ -20,6 +20,7 @@ struct UplinkOwner {
 
   /// What to do instead of serving `overlay` of namespace `name` from here.
   func failure(for overlay: String, in name: String, by interface: String) -> Failure {
+    let overlays = overlays.filter { $0 != overlay }
     let isTogether = process.namespace == name
     let up =
       isTogether
