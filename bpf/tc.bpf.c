@@ -27,7 +27,7 @@ struct tx {
 };
 
 static __always_inline __u32 prepare_encap(struct __sk_buff *skb, const struct inner *in, struct decision *decision,
-					   struct packet_context *packet, struct culvert_tunnel *tunnel, struct tx *tx)
+					   struct packet_context *packet, tunnel_t *tunnel, struct tx *tx)
 {
 	struct flow flow = { .segments = segments_of(skb, in) };
 	struct culvert_port *from = port_at(decision->slot);
@@ -41,14 +41,14 @@ static __always_inline __u32 prepare_encap(struct __sk_buff *skb, const struct i
 	if (packet->bytes + OUTER_BYTES - OUTER_IP > 0xffff)
 		return CULVERT_PASS_MTU;
 	/* A full outer checksum of segments: the kernel's device has marks on the skb for it that a program cannot set. */
-	if (tunnel->flags & CULVERT_TUNNEL_UDP_CSUM && skb->gso_size && exact_checksums)
+	if (OUTER_CHECKSUM_IS_OPTIONAL && tunnel->flags & CULVERT_TUNNEL_UDP_CSUM && skb->gso_size && exact_checksums)
 		return CULVERT_PASS_CHECKSUM;
 	flow.hash = bpf_get_hash_recalc(skb) ?: flow_hash(in);
 	flow.port = device_source_port(flow.hash, tunnel);
 	return prepare_outer(skb, &tx->out, in, tunnel, packet->bytes, flow, !skb->gso_size);
 }
 
-static __always_inline __u32 commit_encap(struct __sk_buff *skb, const struct inner *in, struct culvert_tunnel *tunnel,
+static __always_inline __u32 commit_encap(struct __sk_buff *skb, const struct inner *in, tunnel_t *tunnel,
 					  struct tx *tx)
 {
 	void *made = tx->made;
@@ -123,8 +123,12 @@ static __always_inline __u32 prepare_decap(struct __sk_buff *skb, const struct i
 	/* The marks of a tunnel stay on merged packets. TCP does not mind; a UDP socket cannot cut such datagrams up again. */
 	if (skb->gso_size && in->protocol != IPPROTO_TCP && !(decap_flags & ADJ_ROOM_DECAP_L4_UDP))
 		return CULVERT_PASS_UNSUPPORTED;
-	/* Where IPv6 cannot be told to the kernel the skb goes on as IPv4: the port's device looks again. */
-	tx->enters = may_enter(tx->port, in->frame) && (in->is_ip4 || decap_flags & ADJ_ROOM_DECAP_L3_IPV6);
+	/* Where another IP inside cannot be told to the kernel the skb goes on as the outer one: the port's device looks again. */
+	tx->enters = may_enter(tx->port, in->frame) &&
+		     (is_of_outer_protocol(in->is_ip4) || decap_flags & ADJ_ROOM_DECAP_L3);
+	/* And what is left must then be as long as its header. */
+	if (OUTER_IP_BYTES > IP4_BYTES && in->is_ip4 && in->l3_bytes < OUTER_IP_BYTES && !(decap_flags & ADJ_ROOM_DECAP_L3))
+		return CULVERT_PASS_UNSUPPORTED;
 	return 0;
 }
 
@@ -137,8 +141,8 @@ static __always_inline __u32 commit_decap(struct __sk_buff *skb, const struct in
 	__u32 is_ip4 = in->is_ip4;
 	__u8 before = in->tos;
 
-	if (!is_ip4)
-		flags |= decap_flags & ADJ_ROOM_DECAP_L3_IPV6;
+	if (!is_of_outer_protocol(is_ip4))
+		flags |= decap_flags & ADJ_ROOM_DECAP_L3;
 	if (bpf_skb_adjust_room(skb, -OUTER_BYTES, BPF_ADJ_ROOM_MAC, flags))
 		return CULVERT_PASS_HEADROOM;
 	/* What the NIC verified: the outer checksum is gone, the inner one stays verified. */

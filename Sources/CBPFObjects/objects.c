@@ -14,6 +14,9 @@ static const _Alignas(8) unsigned char send[] = {
 static const _Alignas(8) unsigned char tc[] = {
 #embed "generated/tc.bpf.o"
 };
+static const _Alignas(8) unsigned char tc6[] = {
+#embed "generated/tc6.bpf.o"
+};
 static const _Alignas(8) unsigned char routed[] = {
 #embed "generated/routed.bpf.o"
 };
@@ -44,6 +47,10 @@ struct culvert_bpf_object culvert_bpf_send(void) {
 
 struct culvert_bpf_object culvert_bpf_tc(void) {
   return (struct culvert_bpf_object){"culvert_tc", tc, sizeof tc};
+}
+
+struct culvert_bpf_object culvert_bpf_tc6(void) {
+  return (struct culvert_bpf_object){"culvert_tc6", tc6, sizeof tc6};
 }
 
 struct culvert_bpf_object culvert_bpf_routed(void) {

@@ -255,9 +255,10 @@ final class AFXDPTier: PacketTier {
 
   /// The workers' first: the programs then hand over for it. Where it is the kernel's turn, what they have handed over
   /// already still goes the way that it was meant to.
-  func set(_ tunnel: culvert_tunnel, slot: UInt32) throws {
+  func set(_ resolution: TunnelResolution, of key: TunnelKey, uplink: UInt32, slot: UInt32) throws {
+    let tunnel = culvert_tunnel(key, resolution, uplink: uplink)
     if tunnel.valid != 0 { for worker in workers { worker.tunnels.set(Int(slot), tunnel) } }
-    try tables.set(tunnel, slot: slot)
+    try tables.set(resolution, of: key, uplink: uplink, slot: slot)
   }
 
   /// The programs' first.

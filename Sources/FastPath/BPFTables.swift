@@ -16,9 +16,7 @@ final class BPFTables {
   private let strict: Bool
   private let fdb: ForwardingMap
   private let ports: BPFMap<UInt32, culvert_port>
-  private let tunnels: BPFMap<UInt32, culvert_tunnel>
-  private let vniMap: BPFMap<culvert_vni_key, culvert_domain>
-  private let vtepMap: BPFMap<culvert_vtep_key, UInt32>
+  private let outer: any OuterMaps
   private let vxlanPorts: BPFMap<UInt32, UInt64>
   private let slotOfIndex: BPFMap<culvert_port_key, UInt32>
   private let counterMap: BPFMap<UInt32, culvert_counters>
@@ -26,14 +24,15 @@ final class BPFTables {
   private let generationMap: BPFMap<UInt32, UInt64>
   private var generation: UInt64 = 0
   private var vnis: [UInt32: Set<VNIKey>] = [:]
-  private var vteps: [UInt32: Set<IPv4Address>] = [:]
+  private var vteps: [UInt32: Set<IPAddress>] = [:]
 
   /// Sizes and makes the maps; no program yet.
   /// - Parameters:
+  ///   - isIPv6: the object's programs are of IPv6 underlays.
   ///   - sizes: of maps that only this object has.
   ///   - configure: sets further variables of each object that is loaded.
   init(
-    _ options: FastPathOptions, object embedded: culvert_bpf_object, sizes: [String: UInt32] = [:],
+    _ options: FastPathOptions, object embedded: culvert_bpf_object, isIPv6: Bool = false, sizes: [String: UInt32] = [:],
     configure: @escaping (borrowing BPFObject) throws -> Void = { _ in }
   ) throws {
     var object = try BPFObject(name: String(cString: embedded.name), data: embedded.data, size: embedded.size)
@@ -57,9 +56,7 @@ final class BPFTables {
     self.configure = configure
     fdb = ForwardingMap(try ForwardingMapView(object, config), capacity: options.entryCapacity)
     ports = try object.map("ports")
-    tunnels = try object.map("tunnels")
-    vniMap = try object.map("vnis")
-    vtepMap = try object.map("vteps")
+    outer = isIPv6 ? try OuterMaps6(object) : try OuterMaps4(object)
     vxlanPorts = try object.map("vxlan_ports")
     slotOfIndex = try object.map("port_by_ifindex")
     counterMap = try object.map("counters")
@@ -155,17 +152,21 @@ final class BPFTables {
     try changed()
   }
 
-  func set(_ tunnel: culvert_tunnel, slot: UInt32) throws { try tunnels.update(slot, tunnel) }
+  func set(_ resolution: TunnelResolution, of key: TunnelKey, uplink: UInt32, slot: UInt32) throws {
+    try outer.set(resolution, of: key, uplink: uplink, slot: slot)
+  }
 
-  func clearTunnel(slot: UInt32) throws { try tunnels.update(slot, culvert_tunnel()) }
+  func clearTunnel(slot: UInt32) throws { try outer.clearTunnel(slot: slot) }
 
   /// What of a received VNI is this domain.
   func setVNIs(_ keys: Set<VNIKey>, domain: UInt32) throws {
     let before = vnis[domain] ?? []
-    for key in before.subtracting(keys) { try vniMap.delete(culvert_vni_key(key)) }
-    let flags = strict ? CULVERT_DOMAIN_STRICT.rawValue : 0
+    let places = Set(keys.map(\.place))
+    for key in before where !places.contains(key.place) { try outer.remove(key) }
     for key in keys.subtracting(before) {
-      try vniMap.update(culvert_vni_key(key), culvert_domain(domain: domain, flags: flags))
+      var flags = strict ? CULVERT_DOMAIN_STRICT.rawValue : 0
+      if key.takesZeroChecksum { flags |= CULVERT_DOMAIN_ZERO_CHECKSUM.rawValue }
+      try outer.add(key, culvert_domain(domain: domain, flags: flags))
     }
     vnis[domain] = keys.isEmpty ? nil : keys
     for port in Set(before.union(keys).map(\.port)) { try hear(port) }
@@ -181,20 +182,15 @@ final class BPFTables {
     if now != before { try vxlanPorts.update(UInt32(port / 64), now) }
   }
 
-  func setVTEPs(_ remotes: Set<IPv4Address>, domain: UInt32) throws {
-    func key(_ remote: IPv4Address) -> culvert_vtep_key {
-      culvert_vtep_key(domain: domain, remote: remote.bigEndian)
-    }
+  func setVTEPs(_ remotes: Set<IPAddress>, domain: UInt32) throws {
     let before = vteps[domain] ?? []
-    for remote in before.subtracting(remotes) { try vtepMap.delete(key(remote)) }
-    for remote in remotes.subtracting(before) { try vtepMap.update(key(remote), 1) }
+    for remote in before.subtracting(remotes) { try outer.remove(vtep: remote, domain: domain) }
+    for remote in remotes.subtracting(before) { try outer.add(vtep: remote, domain: domain) }
     vteps[domain] = remotes.isEmpty ? nil : remotes
     try changed()
   }
 
-  func reader(domain: UInt32) throws -> TableReader {
-    try TableReader(fdb.view, object: object, domain: domain)
-  }
+  func reader(domain: UInt32) -> TableReader { TableReader(fdb.view, outer, domain: domain) }
 
   // MARK: - Counters
 
@@ -222,11 +218,4 @@ struct EnteredEnd: Equatable {
   var mac: MACAddress?
   var mtu: UInt32
   init(_ link: Link) { (mac, mtu) = (link.mac, link.mtu) }
-}
-
-extension culvert_vni_key {
-  init(_ key: VNIKey) {
-    self.init(
-      vni_be: (key.vni << 8).bigEndian, local: key.local.bigEndian, udp_port: key.port.bigEndian, zero: 0)
-  }
 }

@@ -79,9 +79,9 @@ public final class CostPrograms {
   }
 
   private static func tunnel(_ number: UInt32) -> (key: TunnelKey, resolution: TunnelResolution) {
-    let key = TunnelKey(remote: IPv4Address(value: vtep.value + number), port: port, vni: vni)
+    let key = TunnelKey(remote: .v4(IPv4Address(value: vtep.value + number)), port: port, vni: vni)
     let header = TunnelHeader(
-      destinationMAC: MACAddress(value: 0x0202_0000_0002), sourceMAC: uplink, local: local,
+      destinationMAC: MACAddress(value: 0x0202_0000_0002), sourceMAC: uplink, local: .v4(local),
       sourcePorts: 32768...60999, ttl: 64, tos: 0, flags: 0, mtu: 1450)
     return (key, .ready(header))
   }
@@ -98,7 +98,7 @@ public final class CostPrograms {
     let tunnels = min(entries, Self.tunnelCount)
     for number in 0..<tunnels {
       let (key, resolution) = Self.tunnel(number)
-      try tables.set(culvert_tunnel(key, resolution, uplink: Self.uplinkSlot), slot: number)
+      try tables.set(resolution, of: key, uplink: Self.uplinkSlot, slot: number)
     }
     // As learned entries are: with a time after which the kernel must see a packet of theirs.
     let age: UInt32 = 100_000
@@ -112,7 +112,7 @@ public final class CostPrograms {
         domain: Self.domain)
     }
     try tables.set(ForwardingEntry(target: .kernel(.passHost)), for: Self.kernelOnly, domain: Self.domain)
-    try tables.setVNIs([VNIKey(vni: Self.vni, local: Self.local, port: Self.port)], domain: Self.domain)
+    try tables.setVNIs([VNIKey(vni: Self.vni, local: .v4(Self.local), port: Self.port)], domain: Self.domain)
   }
 
   public enum Destinations: String, Sendable {

@@ -63,25 +63,37 @@ extension Engine {
     // First who may speak, then what is heard.
     if options.strict { try tables.setVTEPs(overlay.configuredVTEPs) }
     let connection = place.underlayConnection
-    let candidates = try config.local.map { [$0] } ?? connection.value.addresses().map(\.address)
+    let candidates =
+      try config.local.map { [$0] } ?? connection.value.addresses(ofIPv6: config.isIPv6).map(\.address)
     locals = Set(candidates)
     // RTN_LOCAL: the host takes packets to it for its own. An address may be gone, or be there on an
     // interface that is down.
-    let mine = try locals.filter { try connection.value.routeIfAny(RouteQuery(to: $0))?.type == 2 }
-    try tables.setVNIs(Set(mine.map { VNIKey(vni: config.vni, local: $0, port: config.port) }))
+    let mine = try locals.filter { address in
+      var query = RouteQuery(to: address)
+      if address.isLinkLocal { query.outInterface = place.uplink?.index }
+      return try connection.value.routeIfAny(query)?.type == 2
+    }
+    try tables.setVNIs(
+      Set(
+        mine.map {
+          VNIKey(vni: config.vni, local: $0, port: config.port, takesZeroChecksum: config.takesZeroChecksum)
+        }))
   }
 
   /// Sysctls that decide about outer headers. True where one changed.
   @discardableResult
   func readSysctls() throws -> Bool {
-    let before = (underlay.localPortRange, underlay.defaultTTL)
+    let before = (underlay.localPortRange, underlay.defaultTTL, underlay.ipv6)
     // The device's own namespace has the say over source ports, the underlay's over TTL.
     let range = Sysctl.read("net/ipv4/ip_local_port_range")?.split(separator: "\t").compactMap { UInt16($0) }
     if let range, range.count == 2, range[0] <= range[1] { underlay.localPortRange = range[0]...range[1] }
     try place.inUnderlay {
       if let ttl = Sysctl.read("net/ipv4/ip_default_ttl").flatMap({ UInt8($0) }) { underlay.defaultTTL = ttl }
+      guard place.isIPv6, let uplink = place.uplink?.name else { return }
+      underlay.ipv6.hopLimit = Sysctl.read("net/ipv6/conf/\(uplink)/hop_limit").flatMap { UInt8($0) } ?? 64
+      underlay.ipv6.mtu = Sysctl.read("net/ipv6/conf/\(uplink)/mtu").flatMap { UInt32($0) }
     }
-    return before != (underlay.localPortRange, underlay.defaultTTL)
+    return before != (underlay.localPortRange, underlay.defaultTTL, underlay.ipv6)
   }
 
   func checkSysctls() throws {

@@ -33,7 +33,7 @@ final class Engine {
   /// How far through the routes the check once a second is.
   var checkedRoutes = 0
   /// The addresses that this overlay's VXLAN is sent from, whether the host has them or not.
-  var locals: Set<IPv4Address> = []
+  var locals: Set<IPAddress> = []
   /// Encapsulated packets when the next hops were last confirmed.
   var confirmedAt: UInt64 = 0
 
@@ -82,8 +82,12 @@ final class Engine {
   private static func tier(
     _ options: FastPathOptions, _ place: OverlayPlace, _ report: (String) -> Void
   ) throws -> Tier {
-    if let tier = options.tier { return tier }
-    if options.mode == .generic { return .xdp }
+    if let tier = options.tier ?? (options.mode == .generic ? .xdp : nil) {
+      if let vxlan = place.vxlan, tier != .tc {
+        try OverlayPlace.requireIPv4(vxlan, "an overlay of tier \(tier.rawValue)")
+      }
+      return tier
+    }
     let automatic = AutomaticTier()
     report("tier auto: \(automatic.tier.rawValue), since \(automatic.reason)")
     return automatic.tier

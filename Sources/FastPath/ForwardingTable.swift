@@ -138,7 +138,7 @@ final class ForwardingTable {
     guard context.overlayIsServed, let entry = overlay.bridgeEntries[mac], !entry.isPermanent,
       entry.link == overlay.vxlanIndex, let config = overlay.vxlan?.vxlan,
       let remote = overlay.remote(mac) ?? overlay.defaultRemote, remote.nextHopID == nil,
-      case .v4(let address)? = remote.destination, !address.isMulticast, address != .any
+      let address = remote.destination, !address.isMulticast, !address.isAny
     else { return nil }
     return TunnelKey(
       remote: address, port: remote.port ?? config.port, vni: remote.vni ?? config.vni,

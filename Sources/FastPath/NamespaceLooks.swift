@@ -20,8 +20,13 @@ final class NamespaceLooks {
     fileprivate var takenAt: UInt64
   }
 
+  private struct UnderlayKey: Hashable {
+    var namespace: NetworkNamespace.Identity
+    var isIPv6: Bool
+  }
+
   private var looks: [NetworkNamespace.Identity: Look] = [:]
-  private var underlays: [NetworkNamespace.Identity: UnderlayLook] = [:]
+  private var underlays: [UnderlayKey: UnderlayLook] = [:]
   private var readers: [NetworkNamespace.Identity: NetfilterReader] = [:]
   private var living: (programs: Set<UInt32>, takenAt: UInt64)?
   private var held: [NetworkNamespace.Identity: (isHeld: Bool, takenAt: UInt64)] = [:]
@@ -44,14 +49,15 @@ final class NamespaceLooks {
   }
 
   func underlayLook(
-    _ namespace: NetworkNamespace.Identity, _ connection: Box<RouteConnection>, age: UInt64
+    _ namespace: NetworkNamespace.Identity, isIPv6: Bool, _ connection: Box<RouteConnection>, age: UInt64
   ) throws -> UnderlayLook {
     let now = Clock.monotonicNanoseconds
-    if let known = underlays[namespace], now - known.takenAt < age { return known }
+    let key = UnderlayKey(namespace: namespace, isIPv6: isIPv6)
+    if let known = underlays[key], now - known.takenAt < age { return known }
     let look = UnderlayLook(
-      routingRules: try connection.value.rules(), encryption: try IPsec.policies(),
-      addresses: try connection.value.addresses(), takenAt: now)
-    underlays[namespace] = look
+      routingRules: try connection.value.rules(ofIPv6: isIPv6), encryption: try IPsec.policies(),
+      addresses: try connection.value.addresses(ofIPv6: isIPv6), takenAt: now)
+    underlays[key] = look
     return look
   }
 
@@ -77,7 +83,7 @@ final class NamespaceLooks {
   /// Its overlays are gone.
   func forget(_ namespace: NetworkNamespace.Identity) {
     looks[namespace] = nil
-    underlays[namespace] = nil
+    for isIPv6 in [false, true] { underlays[UnderlayKey(namespace: namespace, isIPv6: isIPv6)] = nil }
     readers[namespace] = nil
     held[namespace] = nil
   }

@@ -45,9 +45,8 @@ extension OverlayPlace {
     }
     if let index = vxlan.vxlan?.link, let link = links.first(where: { $0.index == index }) { return link }
     let remotes = Set(
-      try overlay.value.fdb().filter { $0.link == vxlan.index && $0.isOfDevice }.compactMap { entry in
-        if case .v4(let remote)? = entry.destination, !remote.isMulticast { remote } else { nil }
-      })
+      try overlay.value.fdb().filter { $0.link == vxlan.index && $0.isOfDevice }.compactMap(\.destination)
+        .filter { !$0.isMulticast })
     // RTN_UNICAST: the host's own address is among them where its containers came and went.
     let ways = try remotes.compactMap { remote in
       try underlay.value.routeIfAny(RouteQuery(to: remote)).flatMap { $0.type == 1 ? $0.outInterface : nil }
@@ -67,13 +66,16 @@ extension OverlayPlace {
   private static func byAddress(
     of vxlan: Link, _ links: [Link], _ underlay: Box<RouteConnection>
   ) throws -> Link? {
-    let addresses = try underlay.value.addresses()
+    let isIPv6 = vxlan.vxlan?.isIPv6 == true
+    // Every interface has one of its link's own.
+    let addresses = try underlay.value.addresses(ofIPv6: isIPv6).filter { !$0.address.isLinkLocal }
     func link(_ index: Int32?) -> Link? { links.first { $0.index == index && $0.flags & loopback == 0 } }
     if let local = vxlan.vxlan?.local, let link = link(addresses.first { $0.address == local }?.link) {
       return link
     }
-    // An address of documentation (RFC 5737) is reached as what no route is about. Nothing is sent there.
-    if let route = try underlay.value.routeIfAny(RouteQuery(to: IPv4Address("192.0.2.1")!)), route.type == 1,
+    // An address of documentation (RFC 5737, RFC 3849) is reached as what no route is about. Nothing is sent there.
+    if let route = try underlay.value.routeIfAny(RouteQuery(to: IPAddress(isIPv6 ? "2001:db8::1" : "192.0.2.1")!)),
+      route.type == 1,
       let link = link(route.outInterface)
     {
       return link

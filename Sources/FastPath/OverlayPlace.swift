@@ -30,6 +30,9 @@ final class OverlayPlace {
 
   var isSplit: Bool { underlayNamespace != nil }
 
+  /// The underlay's IP is that.
+  var isIPv6: Bool { vxlan?.vxlan?.isIPv6 == true }
+
   /// Whether only what this process has open keeps one of the namespaces: its owner has deleted it. The name by
   /// which the overlay's was given is looked at first.
   func isAbandoned(named reference: String?, _ looks: NamespaceLooks) -> Bool {
@@ -67,13 +70,14 @@ final class OverlayPlace {
       return
     }
     try Self.requirePlain(vxlan)
+    let isIPv6 = vxlan.vxlan?.isIPv6 == true
 
     let underlay = try Self.underlay(of: vxlan, options, asking: overlayConnection)
     if let underlay, underlay.value.identity != here.identity {
       underlayNamespace = underlay
       (underlayMonitor, underlayConnection, errors, encryption) = try underlay.value.run {
         (
-          Box(try RouteMonitor()), Box(try RouteConnection()), Box(try ErrorMonitor()),
+          Box(try RouteMonitor()), Box(try RouteConnection()), Box(try ErrorMonitor(ofIPv6: isIPv6)),
           try IPsecMonitor.open()
         )
       }
@@ -81,9 +85,10 @@ final class OverlayPlace {
       underlayNamespace = nil
       underlayMonitor = overlayMonitor
       underlayConnection = overlayConnection
-      errors = Box(try ErrorMonitor())
+      errors = Box(try ErrorMonitor(ofIPv6: isIPv6))
       encryption = try IPsecMonitor.open()
     }
+    if isIPv6 { try underlayMonitor.value.followIPv6Routing() }
     underlayWasHeld = underlayNamespace.map { NamespaceSearch.isHeld($0.value.identity) } ?? false
     let uplink = try Self.findUplink(
       vxlan, options, underlay: underlayConnection, overlay: overlayConnection)
@@ -177,11 +182,12 @@ final class OverlayPlace {
         advice: "It uses \(odd.joined(separator: ", ")), which the fast path does not support.",
         status: .unavailable)
     }
-    guard !config.isIPv6 else {
-      throw Failure(
-        "serve", vxlan.name, advice: "Its underlay is IPv6; the fast path supports IPv4 underlays only.",
-        status: .unavailable)
-    }
+  }
+
+  static func requireIPv4(_ vxlan: Link, _ what: String) throws {
+    guard vxlan.vxlan?.isIPv6 == true else { return }
+    throw Failure(
+      "serve", vxlan.name, advice: "Its underlay is IPv6, over which \(what) is not served.", status: .unavailable)
   }
 
   private static func underlay(

@@ -68,25 +68,20 @@ public struct OverlayState: Sendable {
   var vteps: Set<RemoteVTEP> {
     Set(
       (Array(floodEntries.values.joined()) + remoteEntries.values).compactMap { entry in
-        guard case .v4(let remote)? = entry.destination else { return nil }
-        return RemoteVTEP(remote: remote, port: entry.port)
+        entry.destination.map { RemoteVTEP(remote: $0, port: entry.port) }
       })
   }
 
   struct RemoteVTEP: Hashable {
-    var remote: IPv4Address
+    var remote: IPAddress
     var port: UInt16?
   }
 
   /// Destinations of flood lists and of entries that do not age.
-  var configuredVTEPs: Set<IPv4Address> {
+  var configuredVTEPs: Set<IPAddress> {
     let configured =
       floodEntries.values.joined() + remoteEntries.values.filter { $0.isPermanent || $0.isStatic }
-    return Set(
-      configured.compactMap { entry in
-        guard case .v4(let remote)? = entry.destination, !remote.isMulticast else { return nil }
-        return remote
-      })
+    return Set(configured.compactMap(\.destination).filter { !$0.isMulticast })
   }
 
   public init(bridge: Int32, vxlan: Int32?) {

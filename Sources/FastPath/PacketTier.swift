@@ -48,7 +48,7 @@ protocol PacketTier: AnyObject {
   func detach(slot: UInt32)
   /// What would outlive this process is written down elsewhere from now on.
   func move(slot: UInt32, to journal: JournalFile) throws
-  func set(_ tunnel: culvert_tunnel, slot: UInt32) throws
+  func set(_ resolution: TunnelResolution, of key: TunnelKey, uplink: UInt32, slot: UInt32) throws
   func clearTunnel(slot: UInt32) throws
   /// After a batch of changes: a tier that works on a snapshot publishes it now.
   func commit() throws
@@ -88,7 +88,9 @@ extension PacketTier {
   func recheck(_ link: Link, slot: UInt32) throws -> Bool { false }
   func mode(slot: UInt32) -> String { mode }
   func move(slot: UInt32, to journal: JournalFile) throws {}
-  func set(_ tunnel: culvert_tunnel, slot: UInt32) throws { try tables.set(tunnel, slot: slot) }
+  func set(_ resolution: TunnelResolution, of key: TunnelKey, uplink: UInt32, slot: UInt32) throws {
+    try tables.set(resolution, of: key, uplink: uplink, slot: slot)
+  }
   func clearTunnel(slot: UInt32) throws { try tables.clearTunnel(slot: slot) }
   /// Every change is in force at once.
   func commit() throws {}
@@ -112,21 +114,31 @@ final class DomainTables: TableSink {
   }
   func remove(_ mac: MACAddress) throws { try tier.tables.remove(mac, domain: domain) }
   func set(_ resolution: TunnelResolution, of key: TunnelKey, slot: UInt32) throws {
-    try tier.set(culvert_tunnel(key, resolution, uplink: uplink), slot: slot)
+    try tier.set(resolution, of: key, uplink: uplink, slot: slot)
   }
   func clearTunnel(slot: UInt32) throws { try tier.clearTunnel(slot: slot) }
   /// Which addresses hear this domain's VNI.
   func setVNIs(_ keys: Set<VNIKey>) throws { try tier.tables.setVNIs(keys, domain: domain) }
   /// --strict: the VTEPs that were configured rather than learned.
-  func setVTEPs(_ remotes: Set<IPv4Address>) throws { try tier.tables.setVTEPs(remotes, domain: domain) }
+  func setVTEPs(_ remotes: Set<IPAddress>) throws { try tier.tables.setVTEPs(remotes, domain: domain) }
   func reader() throws -> TableReader { try tier.tables.reader(domain: domain) }
 }
 
 /// What a VXLAN header and its outer header must say to be this overlay's.
 struct VNIKey: Hashable {
   var vni: UInt32
-  var local: IPv4Address
+  var local: IPAddress
   var port: UInt16
+  /// Over IPv6: also without an outer checksum.
+  var takesZeroChecksum = false
+
+  /// What decides whether a packet is meant.
+  var place: Place { Place(vni: vni, local: local, port: port) }
+  struct Place: Hashable {
+    var vni: UInt32
+    var local: IPAddress
+    var port: UInt16
+  }
 }
 
 /// One port's counters, summed over CPUs.

@@ -10,8 +10,8 @@ public struct PolicyFacts: Sendable, Equatable {
   /// netfilter's rules in each namespace.
   public var overlayRules = Ruleset()
   public var underlayRules = Ruleset()
-  /// IPv4 addresses of the uplink.
-  public var uplinkAddresses: Set<IPv4Address> = []
+  /// The uplink's, of the underlay's IP.
+  public var uplinkAddresses: Set<IPAddress> = []
   /// tc filters and programs, by device of the overlay's namespace.
   public var overlayFilters: [Int32: [String]] = [:]
   /// The same for the underlay's namespace.

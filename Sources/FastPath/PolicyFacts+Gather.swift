@@ -27,7 +27,8 @@ extension PolicyFacts {
     facts.endPrograms = ends ?? endPrograms(ports, place.overlayConnection)
     guard let uplink = place.uplink else { return facts }
     try place.inUnderlay {
-      let under = try looks.underlayLook(place.underlayIdentity, place.underlayConnection, age: age)
+      let under = try looks.underlayLook(
+        place.underlayIdentity, isIPv6: place.isIPv6, place.underlayConnection, age: age)
       facts.rules = under.routingRules
       facts.encryption = under.encryption
       facts.uplinkAddresses = Set(under.addresses.filter { $0.link == uplink.index }.map(\.address))

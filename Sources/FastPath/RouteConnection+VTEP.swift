@@ -24,7 +24,7 @@ extension RouteConnection {
   }
 
   /// Whether the kernel would take a VTEP's packet for its own: ip_route_input() knows rp_filter, rules and routes.
-  private func takesIn(from key: RouteKey, to local: IPv4Address, uplink: Int32?) throws -> Bool {
+  private func takesIn(from key: RouteKey, to local: IPAddress, uplink: Int32?) throws -> Bool {
     var query = RouteQuery(to: local)
     query.source = key.remote
     query.inInterface = uplink

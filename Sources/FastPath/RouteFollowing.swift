@@ -9,7 +9,7 @@ struct RouteFollowing {
   struct Changes {
     var isEverything = false
     /// Changed routes by the length of their prefix, in bits.
-    private var prefixes: [UInt8: Set<UInt32>] = [:]
+    private var prefixes: [UInt8: Set<IPAddress>] = [:]
     private var keys: Set<RouteKey> = []
 
     var isEmpty: Bool { !isEverything && prefixes.isEmpty && keys.isEmpty }
@@ -18,22 +18,18 @@ struct RouteFollowing {
       switch change {
       case .everything: isEverything = true
       case .route(let destination, let prefix):
-        prefixes[prefix, default: []].insert(Self.network(of: destination, prefix))
+        prefixes[prefix, default: []].insert(destination.network(prefix))
       }
     }
 
     mutating func insert(_ key: RouteKey) { keys.insert(key) }
 
     /// A route to `address` may be another now. O(lengths of prefix that changed).
-    func concern(_ address: IPv4Address) -> Bool {
-      isEverything || prefixes.contains { $0.value.contains(Self.network(of: address, $0.key)) }
+    func concern(_ address: IPAddress) -> Bool {
+      isEverything || prefixes.contains { $0.value.contains(address.network($0.key)) }
     }
 
     func concern(_ key: RouteKey) -> Bool { keys.contains(key) || concern(key.remote) }
-
-    private static func network(of address: IPv4Address, _ prefix: UInt8) -> UInt32 {
-      prefix == 0 ? 0 : address.value & (.max << (32 - UInt32(min(prefix, 32))))
-    }
   }
 
   private var changes = Changes()

@@ -5,7 +5,7 @@ import LinuxSystem
 import Netlink
 import PacketHeaders
 
-/// Tier `tc`: the programs of bpf/tc.bpf.c at the tc ingress of uplinks and of containers' ports.
+/// Tier `tc`: the programs of bpf/tc.bpf.c, or over IPv6 of bpf/tc6.bpf.c, at the tc ingress of uplinks and of containers' ports.
 /// It works on skbs: offloads stay as they are, and nothing is changed at the containers' ends.
 final class TCTier: PacketTier {
   let tier = Tier.tc
@@ -61,11 +61,13 @@ final class TCTier: PacketTier {
     var links: [Box<TCXLink>] = []
   }
 
-  /// - Parameter uplinks: the namespace of the uplinks.
-  init(_ options: FastPathOptions, uplinks: Box<NetworkNamespace>) throws {
+  /// - Parameters:
+  ///   - uplinks: the namespace of the uplinks.
+  ///   - isIPv6: the underlay's IP is that.
+  init(_ options: FastPathOptions, uplinks: Box<NetworkNamespace>, isIPv6: Bool) throws {
     namespace = uplinks
     let flags = try Self.decapsulationFlags()
-    tables = try BPFTables(options, object: culvert_bpf_tc()) { object in
+    tables = try BPFTables(options, object: isIPv6 ? culvert_bpf_tc6() : culvert_bpf_tc(), isIPv6: isIPv6) { object in
       try object.set("decap_flags", to: flags)
       try object.set("exact_checksums", to: options.outerChecksum == .exact ? 1 as UInt64 : 0)
     }
@@ -98,7 +100,8 @@ final class TCTier: PacketTier {
     if let domain = role.domain { sentByDriver[domain] = nil }
   }
 
-  /// BPF_F_ADJ_ROOM_DECAP_L3_IPV6 and BPF_F_ADJ_ROOM_DECAP_L4_UDP (linux/bpf.h of Linux 6.3 and 7.1).
+  /// BPF_F_ADJ_ROOM_DECAP_L3_IPV4, _L3_IPV6 and _L4_UDP (linux/bpf.h of Linux 6.3, 6.3 and 7.1).
+  private static let innerIsIPv4: UInt32 = 1 << 7
   private static let innerIsIPv6: UInt32 = 1 << 8
   private static let clearTunnelMarks: UInt32 = 1 << 10
 
@@ -115,7 +118,7 @@ final class TCTier: PacketTier {
     let program = try object.program("culvert_probe_decap")
     // Any IPv4 packet that is long enough.
     let packet = [UInt8](repeating: 0, count: 12) + [8, 0, 0x45] + [UInt8](repeating: 0, count: 113)
-    return try [innerIsIPv6, clearTunnelMarks].reduce(0) { flags, flag in
+    return try [innerIsIPv4, innerIsIPv6, clearTunnelMarks].reduce(0) { flags, flag in
       try program.testRunSKB(packet, mark: flag).value == 1 ? flags | UInt64(flag) : flags
     }
   }

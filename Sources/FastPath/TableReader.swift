@@ -7,22 +7,21 @@ import PacketHeaders
 /// Reads the tier's maps from any thread, as the programs see them.
 public final class TableReader: Sendable {
   private let fdb: ForwardingMapView
-  private let tunnels: BPFMap<UInt32, culvert_tunnel>
+  private let outer: any OuterMaps
   private let domain: UInt32
 
-  init(_ fdb: ForwardingMapView, object: borrowing BPFObject, domain: UInt32) throws {
+  init(_ fdb: ForwardingMapView, _ outer: any OuterMaps, domain: UInt32) {
     self.fdb = fdb
-    tunnels = try object.map("tunnels")
+    self.outer = outer
     self.domain = domain
   }
 
   /// The VTEP that frames to `mac` are encapsulated to; nil where they are not.
-  public func remote(of mac: MACAddress) throws -> IPv4Address? {
+  public func remote(of mac: MACAddress) throws -> IPAddress? {
     guard let nexthop = fdb.nexthop(of: mac.forwardingKey(domain: domain)),
-      culvert_nexthop_kind(nexthop) == CULVERT_FDB_REMOTE.rawValue,
-      let tunnel = try tunnels.lookup(culvert_nexthop_target(nexthop))
+      culvert_nexthop_kind(nexthop) == CULVERT_FDB_REMOTE.rawValue
     else { return nil }
-    return IPv4Address(value: UInt32(bigEndian: tunnel.remote))
+    return try outer.remote(slot: culvert_nexthop_target(nexthop))
   }
 
   /// Bytes of kernel memory that the forwarding entries take.

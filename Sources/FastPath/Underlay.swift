@@ -4,11 +4,13 @@ import CBPFObjects
 import LinuxSystem
 import Netlink
 
-/// What the overlays share that leave by the uplinks of one namespace by one tier: maps, programs of the uplinks,
+/// What the overlays share that leave by the uplinks of one namespace by one tier, over one IP: maps, programs of the uplinks,
 /// workers, and the numbers of what the maps hold.
 final class Underlay {
   let identity: NetworkNamespace.Identity
   let tier: any PacketTier
+  /// Its programs and maps are of one IP.
+  let isIPv6: Bool
   /// Of map `ports` and all that is indexed like it.
   let ports: SlotPool
   /// Of map `tunnels`.
@@ -28,11 +30,12 @@ final class Underlay {
     namespace = try place.inUnderlay { Box(try NetworkNamespace.current()) }
     identity = namespace.value.identity
     mode = options.mode
+    isIPv6 = place.isIPv6
     ports = SlotPool(range: UInt32(CULVERT_NO_PORT) + 1..<options.portCapacity)
     switch tier {
     case .xdp: self.tier = try XDPTier(options, report: report)
     case .afxdp: self.tier = try AFXDPTier(options, place, report: report)
-    case .tc: self.tier = try TCTier(options, uplinks: namespace)
+    case .tc: self.tier = try TCTier(options, uplinks: namespace, isIPv6: isIPv6)
     }
   }
 
@@ -111,6 +114,7 @@ final class Underlays {
   private struct Key: Hashable {
     var namespace: NetworkNamespace.Identity
     var tier: Tier
+    var isIPv6: Bool
   }
   private struct Entry {
     weak var underlay: Underlay?
@@ -120,7 +124,7 @@ final class Underlays {
   func underlay(
     of place: OverlayPlace, _ options: FastPathOptions, _ tier: Tier, report: (String) -> Void
   ) throws -> Underlay {
-    let key = Key(namespace: place.underlayIdentity, tier: tier)
+    let key = Key(namespace: place.underlayIdentity, tier: tier, isIPv6: place.isIPv6)
     if let underlay = known[key]?.underlay { return underlay }
     let underlay = try Underlay(options, tier, place, report: report)
     known[key] = Entry(underlay: underlay)

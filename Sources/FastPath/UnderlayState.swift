@@ -29,6 +29,13 @@ public struct UnderlayState: Sendable {
   public var defaultTTL: UInt8 = 64
   public var localPortRange: ClosedRange<UInt16> = 32768...60999
 
+  /// net.ipv6.conf.UPLINK's hop_limit and mtu.
+  public var ipv6 = IPv6Settings()
+  public struct IPv6Settings: Equatable, Sendable {
+    public var hopLimit: UInt8 = 64
+    public var mtu: UInt32?
+  }
+
   public init(uplink: Int32?) { self.uplinkIndex = uplink }
 
   public mutating func reset(links: [Link], neighbours: [Neighbour]) {
@@ -82,6 +89,6 @@ public struct UnderlayState: Sendable {
 
   /// Who the packets of a route are handed to.
   func nextHop(of key: RouteKey) -> IPAddress? {
-    routes[key].map { $0.gateway ?? .v4(key.remote) }
+    routes[key].map { $0.gateway ?? key.remote }
   }
 }

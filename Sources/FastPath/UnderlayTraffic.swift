@@ -11,11 +11,13 @@ struct UnderlayTraffic {
   private struct Shapes {
     var leaving: PacketShape
     var arriving: PacketShape
+    var isIPv6: Bool
 
     /// Chains of output and postrouting (NF_INET_LOCAL_OUT, NF_INET_POST_ROUTING), prerouting and input.
     func objections(in rules: Ruleset) -> [Ruleset.Objection] {
-      rules.objections(to: leaving, families: ["ip", "inet"], hooks: [3, 4])
-        + rules.objections(to: arriving, families: ["ip", "inet"], hooks: [0, 1])
+      let families: Set<String> = [isIPv6 ? "ip6" : "ip", "inet"]
+      return rules.objections(to: leaving, families: families, hooks: [3, 4])
+        + rules.objections(to: arriving, families: families, hooks: [0, 1])
     }
   }
 
@@ -25,12 +27,12 @@ struct UnderlayTraffic {
   ///   - vteps: that packets are sent to, by a port of their own or the device's; nil where there are none.
   ///   - addresses: that packets are sent from where the device has none of its own.
   init?(
-    _ config: VXLANAttributes, to vteps: [(remote: IPv4Address, port: UInt16?)], addresses: [IPv4Address], uplink: Link
+    _ config: VXLANAttributes, to vteps: [(remote: IPAddress, port: UInt16?)], addresses: [IPAddress], uplink: Link
   ) {
     let vteps = vteps.filter { !$0.remote.isMulticast }
     guard !vteps.isEmpty else { return nil }
     let device = (name: uplink.name, index: uplink.index)
-    func shapes(_ vteps: [(remote: IPv4Address, port: UInt16?)]) -> Shapes {
+    func shapes(_ vteps: [(remote: IPAddress, port: UInt16?)]) -> Shapes {
       let remotes = vteps.map(\.remote)
       return Shapes(
         leaving: .vxlan(
@@ -38,7 +40,8 @@ struct UnderlayTraffic {
           uplink: device, isLeaving: true),
         // Without an address of its own the device listens on each of the host's.
         arriving: .vxlan(
-          from: remotes, to: config.local.map { [$0] } ?? [], ports: [config.port], uplink: device, isLeaving: false))
+          from: remotes, to: config.local.map { [$0] } ?? [], ports: [config.port], uplink: device, isLeaving: false),
+        isIPv6: config.isIPv6)
     }
     all = shapes(vteps)
     each = (2...Self.fewEnough).contains(vteps.count) ? vteps.map { shapes([$0]) } : []

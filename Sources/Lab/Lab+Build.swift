@@ -65,7 +65,7 @@ extension Lab {
       let route = try RouteConnection()
       var vxlan = VXLANSettings(vni: LabNames.vni)
       vxlan.port = LabNames.port
-      vxlan.local = node.address
+      vxlan.local = .v4(node.address)
       vxlan.link = try route.link(named: LabNames.uplink).index
       vxlan.learning = true
       vxlan.udpChecksum = spec.udpChecksum

@@ -29,7 +29,7 @@ extension Lab {
     let (mine, other) = (node.identity, host(node.host.other))
     var vxlan = VXLANSettings(vni: overlay.vni)
     vxlan.port = overlay.port
-    vxlan.local = node.address
+    vxlan.local = .v4(node.address)
     vxlan.link = try route.link(named: LabNames.uplink).index
     vxlan.learning = false
     vxlan.udpChecksum = spec.udpChecksum

@@ -65,10 +65,10 @@ public struct VXLANAttributes: Hashable, Sendable {
   /// Network order on the wire, host order here.
   public var port: UInt16
   public var portRange: ClosedRange<UInt16>?
-  public var local: IPv4Address?
+  public var local: IPAddress?
   /// IFLA_VXLAN_LOCAL6, _GROUP6: an IPv6 underlay.
   public var isIPv6: Bool
-  public var group: IPv4Address?
+  public var group: IPAddress?
   public var link: Int32?
   public var ttl: UInt8
   public var ttlInherit: Bool
@@ -79,7 +79,12 @@ public struct VXLANAttributes: Hashable, Sendable {
   public var learning: Bool
   /// IFLA_VXLAN_AGEING, seconds.
   public var ageingSeconds: UInt32
+  /// IFLA_VXLAN_UDP_CSUM over IPv4, _ZERO_CSUM6_TX over IPv6: whether an outer checksum is sent.
   public var udpChecksum: Bool
+  /// IFLA_VXLAN_ZERO_CSUM6_RX: over IPv6 packets without an outer checksum are taken.
+  public var takesZeroChecksum = false
+  /// IFLA_VXLAN_LABEL: the outer flow label over IPv6.
+  public var flowLabel: UInt32 = 0
   /// Any of GBP, GPE, collect-metadata, remote checksum, L2MISS/L3MISS, RSC,
   /// proxy, VNI filter, MDB, label policy …: the names of those that are on.
   public var extensions: [String]
@@ -134,7 +139,7 @@ public struct RouteDecision: Hashable, Sendable {
   public var type: UInt8
   public var outInterface: Int32?
   public var gateway: IPAddress?
-  public var preferredSource: IPv4Address?
+  public var preferredSource: IPAddress?
   /// RTAX_MTU, RTAX_HOPLIMIT where the route sets them.
   public var mtu: UInt32?
   public var hopLimit: UInt32?
@@ -152,7 +157,7 @@ public struct RouteDecision: Hashable, Sendable {
 /// What may have changed of the kernel's routing decisions.
 public enum RoutingChange: Hashable, Sendable {
   /// A route of some table.
-  case route(to: IPv4Address, prefix: UInt8)
+  case route(to: IPAddress, prefix: UInt8)
   /// Addresses, rules, next-hop objects, whole interfaces.
   case everything
 }

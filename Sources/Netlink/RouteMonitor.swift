@@ -31,6 +31,11 @@ public struct RouteMonitor: ~Copyable {
     return socket
   }
 
+  /// From now on, what routes of IPv6 depend on is announced too. Without, others' addresses are no news.
+  public func followIPv6Routing() throws(Failure) {
+    for group in [RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV6_RULE, RTNLGRP_IPV6_IFADDR] { try socket.join(group) }
+  }
+
   /// Opens one in `namespace`, usable from any thread.
   public static func open(in namespace: borrowing NetworkNamespace) throws -> RouteMonitor {
     var monitor: RouteMonitor?

@@ -30,6 +30,14 @@ struct LayoutTests {
       culvert_tunnel.self, \.dst_mac, \.src_mac, \.local, \.remote, \.vni_be, \.udp_port, \.source_min,
       \.source_max, \.ttl, \.tos, \.flags, \.mtu, \.reason, \.valid,
       \.uplink),
+    "culvert_tunnel6": inSwift(
+      culvert_tunnel6.self, \.dst_mac, \.src_mac, \.label, \.local, \.remote, \.vni_be, \.udp_port, \.source_min,
+      \.source_max, \.ttl, \.tos, \.flags, \.mtu, \.reason, \.valid, \.uplink),
+    "culvert_vni_key6": inSwift(culvert_vni_key6.self, \.vni_be, \.local, \.udp_port, \.zero),
+    "culvert_vtep_key6": inSwift(culvert_vtep_key6.self, \.domain, \.remote),
+    "culvert_cached_flow6": inSwift(
+      culvert_cached_flow6.self, \.jiffy, \.generation, \.macs, \.from, \.local, \.vni_be, \.arrival, \.slot,
+      \.target, \.kind, \.addresses),
     "culvert_vni_key": inSwift(culvert_vni_key.self, \.vni_be, \.local, \.udp_port, \.zero),
     "culvert_domain": inSwift(culvert_domain.self, \.domain, \.flags),
     "culvert_vtep_key": inSwift(culvert_vtep_key.self, \.domain, \.remote),
@@ -80,7 +88,7 @@ struct LayoutTests {
   @Test func equalOnBothSides() throws {
     var seen = Set<String>()
     for embedded in [
-      culvert_bpf_xdp(), culvert_bpf_routed(), culvert_bpf_send(), culvert_bpf_bench(), culvert_bpf_drops(),
+      culvert_bpf_xdp(), culvert_bpf_tc6(), culvert_bpf_routed(), culvert_bpf_send(), culvert_bpf_bench(), culvert_bpf_drops(),
     ] {
       for (name, layout) in try Self.btf(embedded) {
         #expect(Self.expected[name] == layout, "\(name)")

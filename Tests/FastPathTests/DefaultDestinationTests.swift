@@ -8,7 +8,7 @@ import Testing
 /// vxlan_xmit(): what the device does not know goes where its entry for the zero MAC says.
 @Suite struct DefaultDestinationTests {
   func zero(_ vtep: String, outInterface: Int32? = nil, state: UInt16 = 0x80) -> FDBEntry {
-    var entry = FDBEntry.tunnelled(.zero, IPv4Address(vtep)!)
+    var entry = FDBEntry.tunnelled(.zero, IPAddress(vtep)!)
     entry.outInterface = outInterface
     entry.state = state
     return entry
@@ -52,8 +52,8 @@ import Testing
     try world.announce(.fdb(zero("239.1.1.1")))
     #expect(world.sink.entries[world.far] == nil)
     try world.announce(.fdb(zero("198.18.0.2")))
-    try world.announce(.fdb(.tunnelled(world.far, IPv4Address("198.18.0.7")!)))
-    #expect(world.sink.tunnels.values.map(\.key.remote) == [IPv4Address("198.18.0.7")!])
+    try world.announce(.fdb(.tunnelled(world.far, IPAddress("198.18.0.7")!)))
+    #expect(world.sink.tunnels.values.map(\.key.remote) == [IPAddress("198.18.0.7")!])
   }
 
   @Test func aDeviceThatLearnsSeesAPacketFirst() throws {

@@ -46,14 +46,14 @@ struct World {
   var routeFailure: RecordingSink.Full?
   let near = MACAddress("02:00:00:00:00:01")!
   let far = MACAddress("02:00:00:00:00:02")!
-  let vtep = IPv4Address("198.18.0.2")!
+  let vtep = IPAddress("198.18.0.2")!
 
   init() {
     table = ForwardingTable(sink: sink)
     overlay.reset(links: [.br0, .vx0, .va1], fdb: [])
     underlay.reset(
       links: [.eth0],
-      neighbours: [Neighbour(link: 9, address: .v4(vtep), mac: MACAddress("02:00:00:00:09:02"), state: 2)])
+      neighbours: [Neighbour(link: 9, address: vtep, mac: MACAddress("02:00:00:00:09:02"), state: 2)])
   }
 
   var context: TableContext {
@@ -63,7 +63,7 @@ struct World {
         if let routeFailure { throw routeFailure }
         return RouteDecision(
           type: 1, outInterface: key.outInterface == 0 ? 9 : key.outInterface, gateway: nil,
-          preferredSource: IPv4Address("198.18.0.1"), mtu: nil,
+          preferredSource: IPAddress("198.18.0.1"), mtu: nil,
           hopLimit: nil, isMultipath: false, hasEncapsulation: false)
       })
   }
@@ -79,7 +79,7 @@ struct World {
   }
 
   mutating func learnNear() throws { try announce(.fdb(.bridged(near, port: 3))) }
-  mutating func learnFar(_ vtep: IPv4Address? = nil) throws {
+  mutating func learnFar(_ vtep: IPAddress? = nil) throws {
     try announce(.fdb(.bridged(far, port: 2)))
     try announce(.fdb(.tunnelled(far, vtep ?? self.vtep)))
   }
@@ -104,7 +104,7 @@ extension Link {
     var link = make(2, "vx0", kind: "vxlan", master: 1)
     link.bridgePort = .forwarding
     link.vxlan = VXLANAttributes(
-      vni: 42, port: 4789, portRange: nil, local: IPv4Address("198.18.0.1"), isIPv6: false, group: nil,
+      vni: 42, port: 4789, portRange: nil, local: IPAddress("198.18.0.1"), isIPv6: false, group: nil,
       link: 9,
       ttl: 0, ttlInherit: false, tos: 0, df: 0, learning: true, ageingSeconds: 300, udpChecksum: false,
       extensions: [])
@@ -134,11 +134,11 @@ extension FDBEntry {
       link: port, mac: mac, master: 1, vlan: vlan, state: state, flags: 0, extendedFlags: 0, destination: nil,
       port: nil, vni: nil, sourceVNI: nil, outInterface: nil, nextHopID: nil)
   }
-  static func tunnelled(_ mac: MACAddress, _ vtep: IPv4Address, port: UInt16? = nil, vni: UInt32? = nil)
+  static func tunnelled(_ mac: MACAddress, _ vtep: IPAddress, port: UInt16? = nil, vni: UInt32? = nil)
     -> FDBEntry
   {
     FDBEntry(
-      link: 2, mac: mac, master: nil, vlan: nil, state: 2, flags: 2, extendedFlags: 0, destination: .v4(vtep),
+      link: 2, mac: mac, master: nil, vlan: nil, state: 2, flags: 2, extendedFlags: 0, destination: vtep,
       port: port, vni: vni, sourceVNI: nil, outInterface: nil, nextHopID: nil)
   }
 }
@@ -169,7 +169,7 @@ extension FDBEntry {
   @Test func replacedDestinationMovesTheEntryAndDropsTheOldTunnel() throws {
     var world = World()
     try world.learnFar()
-    let third = IPv4Address("198.18.0.3")!
+    let third = IPAddress("198.18.0.3")!
     try world.announce(.fdb(.tunnelled(world.far, third)))
     #expect(world.sink.tunnels.count == 1)
     #expect(world.sink.tunnels.values.first?.key.remote == third)
@@ -244,7 +244,7 @@ extension FDBEntry {
       return
     }
     let neighbour = Neighbour(
-      link: 9, address: .v4(world.vtep), mac: MACAddress("02:00:00:00:09:02"), state: 4)
+      link: 9, address: world.vtep, mac: MACAddress("02:00:00:00:09:02"), state: 4)
     guard case .nextHop = world.underlay.apply(.neighbour(neighbour)) else {
       Issue.record("no change")
       return

@@ -71,7 +71,7 @@ struct SameWireTests {
       let bytes = packet.bytes
       try container.value.send(bytes)
       let frame = wire.value.receive(milliseconds: 2000) {
-        $0.count == bytes.count + 50 && Array($0[50...]) == bytes
+        $0.count == bytes.count + overlay.outerBytes && Array($0[overlay.outerBytes...]) == bytes
       }
       return try #require(
         frame, "\(packet.kind) class \(packet.trafficClass), \(packet.payload.count) bytes, did not arrive")

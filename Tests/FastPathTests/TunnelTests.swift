@@ -39,6 +39,37 @@ import Testing
     #expect(tunnel.valid == 1 && tunnel.mtu == 1250)
   }
 
+  /// As the kernel fills an IPv6 header: 20 bytes more, the interface's own MTU and hop limit, the device's flow label.
+  @Test func overIPv6TheHeaderIsLongerAndTheInterfaceHasASay() throws {
+    let vtep = IPAddress("2001:2:0:1::2")!
+    let key = TunnelKey(remote: vtep, port: 4789, vni: 42)
+    func resolved(_ change: (inout Link, inout UnderlayState) -> Void = { _, _ in }) throws -> culvert_tunnel6 {
+      let world = World()
+      var underlay = UnderlayState(uplink: 9)
+      underlay.reset(
+        links: [world.underlay.uplink!],
+        neighbours: [Neighbour(link: 9, address: vtep, mac: MACAddress("02:00:00:00:09:02"), state: 2)])
+      var route = try #require(try world.context.route(TunnelKey(remote: world.vtep, port: 4789, vni: 42).route))
+      route.preferredSource = IPAddress("2001:2:0:1::1")
+      underlay.routes[key.route] = route
+      underlay.ipv6 = .init(hopLimit: 9, mtu: 1400)
+      var device = Link.vx0
+      device.vxlan!.local = nil
+      device.vxlan!.isIPv6 = true
+      device.vxlan!.flowLabel = 0xabcde
+      change(&device, &underlay)
+      return culvert_tunnel6(key, key.resolve(device: device, underlay: underlay), uplink: 9)
+    }
+    let tunnel = try resolved()
+    #expect(tunnel.valid == 1 && tunnel.mtu == 1330 && tunnel.ttl == 9 && tunnel.remoteAddress == vtep)
+    #expect(UInt32(bigEndian: tunnel.label) == 0x600a_bcde && UInt32(bigEndian: tunnel.local.3) == 1)
+    #expect(try resolved { _, underlay in underlay.routes[key.route]!.mtu = 1300 }.mtu == 1230)
+    #expect(try resolved { _, underlay in underlay.routes[key.route]!.hopLimit = 7 }.ttl == 7)
+    #expect(try resolved { device, _ in device.vxlan!.ttl = 3 }.ttl == 3)
+    let unresolved = try resolved { _, underlay in underlay.routes[key.route]!.outInterface = 8 }
+    #expect(unresolved.valid == 0 && unresolved.remoteAddress.isAny)
+  }
+
   @Test func aRouteByAnotherInterfaceIsTheKernels() throws {
     let key = TunnelKey(remote: World().vtep, port: 4789, vni: 42)
     #expect(try resolved { _, underlay in underlay.routes[key.route]!.outInterface = 8 }.valid == 0)

@@ -18,7 +18,7 @@ struct LinkTests {
     try route.createBridge(LinkSettings("br0"), BridgeSettings(ageingSeconds: 120, multicastSnooping: false))
     let uplink = try route.link(named: "up0").index
     var vxlan = VXLANSettings(vni: 4097)
-    vxlan.local = v4("198.18.0.1")
+    vxlan.local = ip("198.18.0.1")
     vxlan.link = uplink
     vxlan.portRange = 40_000...50_000
     vxlan.ttl = 17
@@ -60,12 +60,34 @@ struct LinkTests {
       #expect(port.bridgePort?.learning == true)
       let vxlan = try #require(links.first { $0.name == "vx0" })
       let expected = VXLANAttributes(
-        vni: 4097, port: 4789, portRange: 40_000...50_000, local: v4("198.18.0.1"), isIPv6: false,
+        vni: 4097, port: 4789, portRange: 40_000...50_000, local: ip("198.18.0.1"), isIPv6: false,
         link: uplink.index, ttl: 17, ttlInherit: false, tos: 8, df: 1, learning: true, ageingSeconds: 77,
         udpChecksum: false, extensions: [])
       #expect(vxlan.vxlan == expected)
       #expect(vxlan.mtu == 1400)
       #expect(try route.link(index: vxlan.index) == vxlan)
+    }
+  }
+
+  @Test func aDeviceOverIPv6IsWhatItWasMade() throws {
+    try NetworkNamespace.makeAnonymous().run {
+      let route = try RouteConnection()
+      var settings = VXLANSettings(vni: 42)
+      settings.local = ip("2001:2:0:1::1")
+      settings.remote = ip("2001:2:0:1::2")
+      settings.flowLabel = 0xabcde
+      try route.createVXLAN(LinkSettings("vx0"), settings)
+      let vxlan = try #require(try route.link(named: "vx0").vxlan)
+      #expect(vxlan.isIPv6 && vxlan.local == settings.local && vxlan.group == settings.remote)
+      // The kernel's default over IPv6, whatever `udpcsum` says of IPv4.
+      #expect(vxlan.udpChecksum && !vxlan.takesZeroChecksum && vxlan.flowLabel == 0xabcde)
+      settings.vni = 43
+      settings.udpChecksum = true
+      settings.sendsZeroChecksum6 = true
+      settings.takesZeroChecksum6 = true
+      try route.createVXLAN(LinkSettings("vx1"), settings)
+      let zero = try #require(try route.link(named: "vx1").vxlan)
+      #expect(!zero.udpChecksum && zero.takesZeroChecksum)
     }
   }
 

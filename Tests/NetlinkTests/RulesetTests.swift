@@ -20,12 +20,30 @@ struct RulesetTests {
 
   /// VXLAN from 198.18.0.1 to 198.18.0.2 and .3 by eth9, and back.
   private func objections(_ rules: Ruleset) -> [Ruleset.Objection] {
-    let (mine, others) = ([v4("198.18.0.1")], [v4("198.18.0.2"), v4("198.18.0.3")])
+    let (mine, others) = ([ip("198.18.0.1")], [ip("198.18.0.2"), ip("198.18.0.3")])
     let uplink = (name: "eth9", index: Int32(9))
     let leaving = PacketShape.vxlan(from: mine, to: others, ports: [4789], uplink: uplink, isLeaving: true)
     let arriving = PacketShape.vxlan(from: others, to: mine, ports: [4789], uplink: uplink, isLeaving: false)
     return rules.objections(to: leaving, families: ["ip", "inet"], hooks: [3, 4])
       + rules.objections(to: arriving, families: ["ip", "inet"], hooks: [0, 1])
+  }
+
+  /// Over IPv6 the same of ip6's addresses and headers; chains of IPv4 are no matter.
+  @Test(arguments: [
+    ("ip6 daddr 2001:2:0:1::2 udp dport 4789 drop", true), ("ip6 daddr 2001:2:0:2::/64 drop", false),
+    ("ip6 nexthdr tcp drop", false), ("ip6 saddr 2001:2:0:1::/64 drop", true), ("udp dport 4790 drop", false),
+    ("meta nfproto ipv4 drop", false),
+  ])
+  func rulesAboutVXLANOverIPv6(rule: String, matches: Bool) throws {
+    try NetworkNamespace.makeAnonymous().run {
+      let hook = "type filter hook output priority 0;"
+      _ = try sh("nft add table ip t; nft 'add chain ip t c { \(hook) }'; nft add rule ip t c drop")
+      _ = try sh("nft add table inet t; nft 'add chain inet t c { \(hook) }'; nft add rule inet t c \(rule)")
+      let shape = PacketShape.vxlan(
+        from: [ip("2001:2:0:1::1")], to: [ip("2001:2:0:1::2")], ports: [4789], uplink: ("eth9", 9), isLeaving: true)
+      let found = try NetfilterReader().rules().objections(to: shape, families: ["ip6", "inet"], hooks: [3, 4])
+      #expect(found.isEmpty != matches, "\(found)")
+    }
   }
 
   private func check(_ one: Case, _ tool: (String) throws -> Void, _ judge: (Ruleset) -> [Ruleset.Objection])

@@ -27,4 +27,5 @@ func hex(_ text: String) -> [UInt8] {
 }
 
 func v4(_ text: String) -> IPv4Address { IPv4Address(text)! }
+func ip(_ text: String) -> IPAddress { IPAddress(text)! }
 func mac(_ text: String) -> MACAddress { MACAddress(text)! }

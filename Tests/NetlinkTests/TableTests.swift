@@ -103,30 +103,30 @@ struct TableTests {
         ip route add 198.18.11.0/24 nhid 7
         ip route add unreachable 198.18.12.0/24
         """)
-      let direct = try route.route(to: v4("198.18.0.2"))
+      let direct = try route.route(to: ip("198.18.0.2"))
       #expect(direct.outInterface == uplink && direct.gateway == nil && direct.type == 1)
-      #expect(direct.preferredSource == v4("198.18.0.1") && !direct.isMultipath && direct.mtu == nil)
-      let via = try route.route(to: v4("198.18.8.1"), outInterface: uplink, source: v4("198.18.0.1"))
+      #expect(direct.preferredSource == ip("198.18.0.1") && !direct.isMultipath && direct.mtu == nil)
+      let via = try route.route(to: ip("198.18.8.1"), outInterface: uplink, source: ip("198.18.0.1"))
       #expect(via.gateway == .v4(v4("198.18.0.254")) && via.mtu == 1480 && via.hopLimit == 9)
-      #expect(try route.route(to: v4("198.18.9.1")).isMultipath)
-      let object = try route.route(to: v4("198.18.10.1"))
+      #expect(try route.route(to: ip("198.18.9.1")).isMultipath)
+      let object = try route.route(to: ip("198.18.10.1"))
       #expect(object.nextHopID == 5 && !object.isMultipath && object.gateway == .v4(v4("198.18.0.252")))
-      #expect(try route.route(to: v4("198.18.11.1")).isMultipath)
+      #expect(try route.route(to: ip("198.18.11.1")).isMultipath)
       _ = try sh("sysctl -qw net.ipv4.nexthop_compat_mode=0")
-      #expect(try route.route(to: v4("198.18.11.1")).isMultipath)
-      #expect(try route.route(to: v4("198.18.0.1")).type == 2)
+      #expect(try route.route(to: ip("198.18.11.1")).isMultipath)
+      #expect(try route.route(to: ip("198.18.0.1")).type == 2)
       for address in ["198.18.12.1", "198.19.0.1"] {
-        #expect(throws: Failure.self) { try route.route(to: v4(address)) }
+        #expect(throws: Failure.self) { try route.route(to: ip(address)) }
       }
       for address in ["198.18.0.2", "198.18.8.1"] {
         let shown = try #require(try json("ip -j route get \(address)").first)
-        let decision = try route.route(to: v4(address))
+        let decision = try route.route(to: ip(address))
         #expect(shown["gateway"] as? String == text(decision.gateway))
         #expect(shown["prefsrc"] as? String == decision.preferredSource?.description)
       }
       #expect(
         try route.addresses().filter { $0.link == uplink }
-          == [InterfaceAddress(link: uplink, address: v4("198.18.0.1"), prefix: 24)])
+          == [InterfaceAddress(link: uplink, address: ip("198.18.0.1"), prefix: 24)])
     }
   }
 
@@ -138,10 +138,10 @@ struct TableTests {
       settings.gateway = .v4(v4("198.18.0.7"))
       settings.mtu = 1300
       try route.changeRoute(.add, settings)
-      let decision = try route.route(to: v4("198.18.20.1"))
+      let decision = try route.route(to: ip("198.18.20.1"))
       #expect(decision.gateway == settings.gateway && decision.mtu == 1300)
       try route.changeRoute(.delete, settings)
-      #expect(throws: Failure.self) { try route.route(to: v4("198.18.20.1")) }
+      #expect(throws: Failure.self) { try route.route(to: ip("198.18.20.1")) }
     }
   }
 

@@ -100,7 +100,7 @@ struct WireTests {
       return
     }
     let attributes = VXLANAttributes(
-      vni: 4097, port: 4789, portRange: 40_000...50_000, local: v4("198.18.0.1"), isIPv6: false, ttl: 0,
+      vni: 4097, port: 4789, portRange: 40_000...50_000, local: ip("198.18.0.1"), isIPv6: false, ttl: 0,
       ttlInherit: false, tos: 0, df: 0, learning: true, ageingSeconds: 0, udpChecksum: false,
       extensions: ["gbp"])
     #expect(

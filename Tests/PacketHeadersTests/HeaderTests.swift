@@ -69,3 +69,26 @@ import Testing
     #expect(VXLANHeader(packet, at: 12) == nil)
   }
 }
+
+@Suite struct AddressTextTests {
+  @Test(arguments: [
+    ("2001:2:0:1::1", "2001:2:0:1::1"), ("::", "::"), ("::1", "::1"), ("fe80::", "fe80::"), ("1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8"),
+    ("2001:0002:0:0:1:0:0:0", "2001:2:0:0:1::"), ("1:0:3:4:5:6:7:8", "1:0:3:4:5:6:7:8"), ("FF02::A", "ff02::a"),
+  ])
+  func ipv6IsReadAndWritten(text: String, written: String) throws {
+    let address = try #require(IPv6Address(text))
+    #expect(address.description == written && IPv6Address(address.octets) == address)
+  }
+
+  @Test(arguments: ["", ":", ":::", "1::2::3", "1:2:3", "1:2:3:4:5:6:7:8:9", "1:2:3:4:5:6:7::8", "12345::", "g::", "1::+2"])
+  func whatIsNoIPv6AddressIsRefused(text: String) { #expect(IPv6Address(text) == nil) }
+
+  @Test func networksAreTheFirstBits() {
+    let address = IPAddress("2001:2:ff:ff:ffff::1")!
+    for (prefix, network) in [(0, "::"), (32, "2001:2::"), (64, "2001:2:ff:ff::"), (65, "2001:2:ff:ff:8000::")] as [(UInt8, String)] {
+      #expect(address.network(prefix) == IPAddress(network))
+    }
+    #expect(address.network(128) == address)
+    #expect(IPAddress("198.18.7.9")!.network(16) == IPAddress("198.18.0.0"))
+  }
+}

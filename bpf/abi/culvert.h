@@ -14,6 +14,8 @@
 
 /* Outer Ethernet + IPv4 + UDP + VXLAN (RFC 7348 section 5). */
 #define CULVERT_OUTER_BYTES 50
+/* The same with IPv6. */
+#define CULVERT_OUTER6_BYTES 70
 /* In every array that is indexed by port: nobody's slot, where packets are counted that came by no known port. */
 #define CULVERT_NO_PORT 0
 
@@ -38,7 +40,7 @@ enum culvert_verdict {
 	CULVERT_PASS_SAME_PORT,       /* destination lies where the frame came from */
 	CULVERT_PASS_REFRESH,         /* keeps the kernel's entries from ageing */
 	CULVERT_PASS_MTU,             /* would exceed the MTU of the egress device */
-	CULVERT_PASS_CHECKSUM,        /* outer checksum not to be had, or not to be trusted, without the payload */
+	CULVERT_PASS_CHECKSUM,        /* outer checksum not to be had, or not to be trusted, without the payload; missing over IPv6 */
 	CULVERT_PASS_ECN,             /* outer ECN that RFC 6040 makes the kernel's decision */
 	CULVERT_PASS_NOT_OVERLAY,     /* uplink: not VXLAN to this VTEP */
 	CULVERT_PASS_OUTER,           /* outer header odd: options, fragment, length or checksum */
@@ -206,6 +208,27 @@ struct culvert_tunnel {
 };
 CULVERT_LAYOUT(struct culvert_tunnel, 48);
 
+/* The same over IPv6, in map `tunnels` of the programs of IPv6 underlays. */
+struct culvert_tunnel6 {
+	__u8 dst_mac[6];
+	__u8 src_mac[6];
+	__be32 label;       /* the IPv6 header's first word, with a traffic class of 0 */
+	__be32 local[4];
+	__be32 remote[4];
+	__be32 vni_be;
+	__be16 udp_port;
+	__u16 source_min;
+	__u16 source_max;
+	__u8 ttl;           /* hop limit */
+	__u8 tos;           /* traffic class */
+	__u32 flags;        /* without DF's */
+	__u32 mtu;
+	__u16 reason;
+	__u16 valid;
+	__u32 uplink;
+};
+CULVERT_LAYOUT(struct culvert_tunnel6, 76);
+
 /*
  * Outer IPv4 identification (RFC 6864): one more from packet to packet of a flow, since a receiver's GRO merges
  * nothing else, and not the same in two flows, since fragments would be mixed up. Each of so many flows per CPU
@@ -228,11 +251,20 @@ struct culvert_vni_key {
 };
 CULVERT_LAYOUT(struct culvert_vni_key, 12);
 
+struct culvert_vni_key6 {
+	__be32 vni_be;
+	__be32 local[4];
+	__be16 udp_port;
+	__u16 zero;
+};
+CULVERT_LAYOUT(struct culvert_vni_key6, 24);
+
 /* Map `vxlan_ports`, an array: UDP ports at which VXLAN is heard, a bit each, 64 to an entry. */
 #define CULVERT_PORT_WORDS 1024
 
 enum culvert_domain_flags {
 	CULVERT_DOMAIN_STRICT = 1,
+	CULVERT_DOMAIN_ZERO_CHECKSUM = 2, /* over IPv6: takes packets without an outer checksum */
 };
 
 struct culvert_domain {
@@ -247,6 +279,12 @@ struct culvert_vtep_key {
 	__be32 remote;
 };
 CULVERT_LAYOUT(struct culvert_vtep_key, 8);
+
+struct culvert_vtep_key6 {
+	__u32 domain;
+	__be32 remote[4];
+};
+CULVERT_LAYOUT(struct culvert_vtep_key6, 20);
 
 /*
  * Map `routed_devices`, by ifindex: the interfaces of layer 3 that a routed overlay's packets come and go by, and the
@@ -311,6 +349,22 @@ struct culvert_cached_flow {
 	__u32 zero[2];
 };
 CULVERT_LAYOUT(struct culvert_cached_flow, 64);
+
+/* The same over IPv6: there `from` and `local` of the uplink's are parts of the addresses. */
+struct culvert_cached_flow6 {
+	__u64 jiffy;
+	__u64 generation;
+	__u32 macs[3];
+	__u32 from;
+	__u32 local;
+	__u32 vni_be;     /* uplink: bit 1 tells that there is no outer checksum */
+	__u32 arrival;
+	__u32 slot;
+	__u32 target;
+	__u32 kind;
+	__u64 addresses[4]; /* uplink: outer source and destination */
+};
+CULVERT_LAYOUT(struct culvert_cached_flow6, 88);
 
 /* Value of per-CPU map `counters`, by port slot. */
 #define CULVERT_COUNTED 40

@@ -90,21 +90,73 @@ static __always_inline __u32 decide_from_port(packet_t *ctx, struct decision *de
 	return 0;
 }
 
-/* Which domain a VNI is, and whether the sender may speak on it. */
-static __always_inline __u32 domain_of(const struct flow_key *key, __u32 *domain)
+#ifdef CULVERT_UNDERLAY_IP6
+static __always_inline vni_key_t vni_key(const struct flow_key *key)
 {
-	struct culvert_vni_key vni = {
+	vni_key_t vni = { .vni_be = key->vni_be & ~bpf_htonl(0xff), .udp_port = (__u16)key->arrival };
+
+	__builtin_memcpy(vni.local, &key->addresses.words[2], sizeof(vni.local));
+	return vni;
+}
+
+static __always_inline vtep_key_t vtep_key(__u32 domain, const struct flow_key *key)
+{
+	vtep_key_t vtep = { .domain = domain };
+
+	__builtin_memcpy(vtep.remote, &key->addresses.words[0], sizeof(vtep.remote));
+	return vtep;
+}
+
+static __always_inline int is_from(const tunnel_t *tunnel, const struct flow_key *key)
+{
+	const void *remote = tunnel->remote;
+
+	return AT64(remote, 0) == key->addresses.words[0] && AT64(remote, 8) == key->addresses.words[1];
+}
+
+static __always_inline int takes_checksum(const struct culvert_domain *domain, const struct flow_key *key)
+{
+	return !(key->vni_be & WITHOUT_CHECKSUM) || domain->flags & CULVERT_DOMAIN_ZERO_CHECKSUM;
+}
+#else
+static __always_inline vni_key_t vni_key(const struct flow_key *key)
+{
+	return (vni_key_t){
 		.vni_be = key->vni_be & ~bpf_htonl(0xff),
 		.local = key->local,
 		.udp_port = (__u16)key->arrival,
 	};
+}
+
+static __always_inline vtep_key_t vtep_key(__u32 domain, const struct flow_key *key)
+{
+	return (vtep_key_t){ domain, key->from };
+}
+
+static __always_inline int is_from(const tunnel_t *tunnel, const struct flow_key *key)
+{
+	return tunnel->remote == key->from;
+}
+
+static __always_inline int takes_checksum(const struct culvert_domain *domain, const struct flow_key *key)
+{
+	return 1;
+}
+#endif
+
+/* Which domain a VNI is, and whether the sender may speak on it. */
+static __always_inline __u32 domain_of(const struct flow_key *key, __u32 *domain)
+{
+	vni_key_t vni = vni_key(key);
 	struct culvert_domain *found = bpf_map_lookup_elem(&vnis, &vni);
 
 	if (!found)
 		return CULVERT_PASS_UNKNOWN_VNI;
+	if (!takes_checksum(found, key))
+		return CULVERT_PASS_CHECKSUM;
 	*domain = found->domain;
 	if (found->flags & CULVERT_DOMAIN_STRICT) {
-		struct culvert_vtep_key vtep = { found->domain, key->from };
+		vtep_key_t vtep = vtep_key(found->domain, key);
 
 		if (!bpf_map_lookup_elem(&vteps, &vtep))
 			return CULVERT_DROP_NOT_A_VTEP;
@@ -115,7 +167,7 @@ static __always_inline __u32 domain_of(const struct flow_key *key, __u32 *domain
 /* From a VTEP: the source must be known behind it. `frame` is the inner one. */
 static __always_inline __u32 decide_from_vtep(struct decision *decision, __u32 domain, void *frame)
 {
-	struct culvert_tunnel *tunnel;
+	tunnel_t *tunnel;
 	__u32 kind;
 
 	decision->source = fdb_lookup(domain, frame + ETH_ALEN, &decision->source_nexthop);
@@ -125,7 +177,7 @@ static __always_inline __u32 decide_from_vtep(struct decision *decision, __u32 d
 	if (kind != CULVERT_FDB_REMOTE)
 		return kind == CULVERT_FDB_LOCAL ? CULVERT_PASS_MOVED_SOURCE : pass_reason(culvert_nexthop_target(decision->source_nexthop));
 	tunnel = tunnel_at(culvert_nexthop_target(decision->source_nexthop));
-	if (!tunnel || tunnel->remote != decision->key.from ||
+	if (!tunnel || !is_from(tunnel, &decision->key) ||
 	    tunnel->vni_be != (decision->key.vni_be & ~bpf_htonl(0xff)))
 		return CULVERT_PASS_MOVED_SOURCE;
 	return decide_destination(decision, domain, frame);

@@ -32,7 +32,7 @@ static __always_inline __u32 check_port(packet_t *ctx, const struct inner *in, _
 static __always_inline __u32 encapsulate(packet_t *ctx, const struct inner *in, struct decision *decision,
 					 struct packet_context *packet)
 {
-	struct culvert_tunnel *tunnel = tunnel_at(decision->target);
+	tunnel_t *tunnel = tunnel_at(decision->target);
 	struct culvert_port *uplink;
 	__u32 verdict;
 	struct tx tx;
@@ -103,15 +103,14 @@ static __always_inline __u32 from_wire(packet_t *ctx, struct packet_context *pac
 		return verdict;
 	if (frame + OUTER_BYTES + ETH_BYTES > end)
 		return CULVERT_PASS_TRUNCATED;
-	packet->bytes = ETH_BYTES + bpf_ntohs(AT16(frame, OUTER_IP + IP4_LENGTH));
-	tos = AT8(frame, OUTER_IP + IP4_TOS);
+	packet->bytes = outer_frame_bytes(frame);
+	tos = received_tos(frame);
 	decision_key(&decision, frame + OUTER_BYTES);
 	decision.key.vni_be = AT32(frame, OUTER_VXLAN + 4);
 	if (AT32(frame, OUTER_VXLAN) != VXLAN_FLAGS || decision.key.vni_be & bpf_htonl(0xff))
 		return CULVERT_PASS_VXLAN_FLAGS;
 	decision.key.vni_be |= bpf_htonl(1);
-	decision.key.local = AT32(frame, OUTER_IP + IP4_DESTINATION);
-	decision.key.from = AT32(frame, OUTER_IP + IP4_SOURCE);
+	set_outer_addresses(&decision.key, frame);
 	decision.key.arrival = AT16(frame, OUTER_UDP + UDP_DESTINATION) | config.uplink << 16;
 	decision.slot = config.uplink;
 	recalled = decision_from_cache(&decision);

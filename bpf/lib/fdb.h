@@ -72,7 +72,7 @@ static __always_inline struct culvert_port *port_at(__u32 slot)
 	return bpf_map_lookup_elem(&ports, &slot);
 }
 
-static __always_inline struct culvert_tunnel *tunnel_at(__u32 slot)
+static __always_inline tunnel_t *tunnel_at(__u32 slot)
 {
 	return bpf_map_lookup_elem(&tunnels, &slot);
 }

@@ -40,7 +40,7 @@ static __always_inline __u32 flow_hash(const struct inner *in)
 	return mix(mix(state, last), last) >> 32;
 }
 
-static __always_inline __u16 source_port(__u32 hash, const struct culvert_tunnel *tunnel)
+static __always_inline __u16 source_port(__u32 hash, const tunnel_t *tunnel)
 {
 	__u32 width = (__u32)tunnel->source_max - tunnel->source_min + 1;
 

@@ -61,7 +61,12 @@ typedef __u64 __attribute__((may_alias)) word64;
 
 /* Where the outer headers lie in an encapsulated frame. */
 #define OUTER_IP ETH_BYTES
-#define OUTER_UDP (OUTER_IP + IP4_BYTES)
+#ifdef CULVERT_UNDERLAY_IP6
+#define OUTER_IP_BYTES IP6_BYTES
+#else
+#define OUTER_IP_BYTES IP4_BYTES
+#endif
+#define OUTER_UDP (OUTER_IP + OUTER_IP_BYTES)
 #define OUTER_VXLAN (OUTER_UDP + UDP_BYTES)
 #define OUTER_BYTES (OUTER_VXLAN + 8)
 

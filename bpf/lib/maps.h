@@ -5,7 +5,7 @@
 
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
-#include "abi/culvert.h"
+#include "lib/underlay.h"
 
 const volatile struct culvert_config config;
 
@@ -28,20 +28,20 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 64);
 	__type(key, __u32);
-	__type(value, struct culvert_tunnel);
+	__type(value, tunnel_t);
 } tunnels SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 64);
-	__type(key, struct culvert_vni_key);
+	__type(key, vni_key_t);
 	__type(value, struct culvert_domain);
 } vnis SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 64);
-	__type(key, struct culvert_vtep_key);
+	__type(key, vtep_key_t);
 	__type(value, __u32);
 } vteps SEC(".maps");
 
@@ -84,7 +84,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, CULVERT_CACHED_FLOWS);
 	__type(key, __u32);
-	__type(value, struct culvert_cached_flow);
+	__type(value, cached_flow_t);
 } flow_cache SEC(".maps");
 
 struct {

@@ -9,11 +9,24 @@
 #include "lib/parse.h"
 
 /* Not in every header that this is built with (Linux 6.3, and 7.1 for the last). */
+#define ADJ_ROOM_DECAP_L3_IPV4 (1ull << 7)
 #define ADJ_ROOM_DECAP_L3_IPV6 (1ull << 8)
 #define ADJ_ROOM_DECAP_L4_UDP (1ull << 10)
 #define ADJ_ROOM_ENCAP                                                                                     \
-	(BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | BPF_F_ADJ_ROOM_ENCAP_L4_UDP |           \
+	(BPF_F_ADJ_ROOM_FIXED_GSO | ADJ_ROOM_ENCAP_L3 | BPF_F_ADJ_ROOM_ENCAP_L4_UDP |                      \
 	 BPF_F_ADJ_ROOM_ENCAP_L2(ETH_BYTES) | BPF_F_ADJ_ROOM_ENCAP_L2_ETH)
+#ifdef CULVERT_UNDERLAY_IP6
+#define ADJ_ROOM_ENCAP_L3 BPF_F_ADJ_ROOM_ENCAP_L3_IPV6
+#define ADJ_ROOM_DECAP_L3 ADJ_ROOM_DECAP_L3_IPV4
+#else
+#define ADJ_ROOM_ENCAP_L3 BPF_F_ADJ_ROOM_ENCAP_L3_IPV4
+#define ADJ_ROOM_DECAP_L3 ADJ_ROOM_DECAP_L3_IPV6
+#endif
+/* The skb of the tunnel says already that it is of the protocol inside. */
+static __always_inline int is_of_outer_protocol(const int is_ip4)
+{
+	return OUTER_IP_BYTES == IP4_BYTES ? is_ip4 : !is_ip4;
+}
 /* What this kernel's bpf_skb_adjust_room() knows; set before the object is loaded. */
 const volatile __u64 decap_flags;
 /* Leave segments to the kernel where their outer checksum is not to be zero. */
@@ -54,7 +67,7 @@ static __always_inline __u32 check_shape(struct __sk_buff *skb, const struct cul
 
 /* The source port that the kernel's device would take, from the hash that it would ask for (udp_flow_src_port): a flow
  * keeps it whoever sends its packets. */
-static __always_inline __u16 device_source_port(__u32 hash, const struct culvert_tunnel *tunnel)
+static __always_inline __u16 device_source_port(__u32 hash, const tunnel_t *tunnel)
 {
 	return source_port(hash ^ hash << 16, tunnel);
 }

@@ -23,7 +23,7 @@ static __always_inline __u32 redirect(__u32 slot)
 }
 
 static __always_inline __u32 prepare_encap(struct xdp_md *ctx, const struct inner *in, struct decision *decision,
-					   struct packet_context *packet, struct culvert_tunnel *tunnel, struct tx *tx)
+					   struct packet_context *packet, tunnel_t *tunnel, struct tx *tx)
 {
 	struct flow flow = { .hash = flow_hash(in), .segments = 1 };
 	__u32 verdict;
@@ -33,7 +33,7 @@ static __always_inline __u32 prepare_encap(struct xdp_md *ctx, const struct inne
 	return verdict ? verdict : redirect(tunnel->uplink);
 }
 
-static __always_inline __u32 commit_encap(struct xdp_md *ctx, const struct inner *in, struct culvert_tunnel *tunnel,
+static __always_inline __u32 commit_encap(struct xdp_md *ctx, const struct inner *in, tunnel_t *tunnel,
 					  struct tx *tx)
 {
 	void *frame;

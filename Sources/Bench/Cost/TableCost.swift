@@ -92,7 +92,7 @@ public struct TableCost: Sendable {
     var result = Result(
       entries: entries, start: start, bytesPerEntry: Double(reader.memory) / Double(capacity))
     func time(
-      _ samples: inout [Double], _ mac: MACAddress, until target: IPv4Address?, _ request: () throws -> Void
+      _ samples: inout [Double], _ mac: MACAddress, until target: IPAddress?, _ request: () throws -> Void
     ) throws {
       let asked = Clock.monotonicNanoseconds
       try request()
@@ -133,10 +133,10 @@ public struct TableCost: Sendable {
     MACAddress(value: 0x0200_0000_0000 + UInt64(number) + 1)
   }
 
-  private static let vteps = [IPv4Address("198.18.0.2")!, IPv4Address("198.18.0.3")!]
+  private static let vteps = [IPAddress("198.18.0.2")!, IPAddress("198.18.0.3")!]
 
-  private static func remote(_ mac: MACAddress, _ vxlan: Int32, _ vtep: IPv4Address) -> FDBRequest {
-    FDBRequest(link: vxlan, mac: mac, table: .device, destination: .v4(vtep))
+  private static func remote(_ mac: MACAddress, _ vxlan: Int32, _ vtep: IPAddress) -> FDBRequest {
+    FDBRequest(link: vxlan, mac: mac, table: .device, destination: vtep)
   }
 
   private func build(
@@ -154,11 +154,11 @@ public struct TableCost: Sendable {
     }
     for (index, vtep) in Self.vteps.enumerated() {
       try connection.changeNeighbour(
-        .replace, link: uplink.index, .v4(vtep), mac: MACAddress(value: 0x0200_5e00_5300 + UInt64(index)))
+        .replace, link: uplink.index, vtep, mac: MACAddress(value: 0x0200_5e00_5300 + UInt64(index)))
     }
     try connection.createBridge(LinkSettings("br0"))
     var settings = VXLANSettings(vni: 42)
-    settings.local = IPv4Address("198.18.0.1")
+    settings.local = IPAddress("198.18.0.1")
     settings.link = uplink.index
     try connection.createVXLAN(LinkSettings("vx0"), settings)
     let bridge = try connection.link(named: "br0").index

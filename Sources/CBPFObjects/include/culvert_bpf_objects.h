@@ -20,6 +20,8 @@ struct culvert_bpf_object culvert_bpf_afxdp(void);
 struct culvert_bpf_object culvert_bpf_send(void);
 /// bpf/tc.bpf.c: the tier `tc`.
 struct culvert_bpf_object culvert_bpf_tc(void);
+/// bpf/tc6.bpf.c: the tier `tc` of IPv6 underlays.
+struct culvert_bpf_object culvert_bpf_tc6(void);
 /// bpf/routed.bpf.c: tier `tc` of an overlay that is routed.
 struct culvert_bpf_object culvert_bpf_routed(void);
 /// bpf/probe.bpf.c: asks the kernel what only trying tells.

@@ -14,7 +14,7 @@ extension RoutedSession {
     facts.overlayFilters = try PolicyFacts.filters(connection, behind: disciplines, on: devices, own)
     facts.overlayDisciplines = PolicyFacts.named(disciplines)
     facts.rules = try connection.value.rules()
-    facts.encryption = try IPsec.policies()
+    facts.encryption = try IPsec.policies().filter { $0.isIPv6 != true }
     facts.uplinkAddresses = Set(try connection.value.addresses().filter { $0.link == uplink.index }.map(\.address))
     facts.endPrograms = PolicyFacts.endPrograms(containers.map(\.link), connection)
     return facts
@@ -23,7 +23,7 @@ extension RoutedSession {
   /// Against the overlay as a whole, each reason with what to change; none that an option may override is left where
   /// the option was given.
   func objections(
-    _ path: ForwardPath, to vteps: [(remote: IPv4Address, port: UInt16?)], _ facts: PolicyFacts
+    _ path: ForwardPath, to vteps: [(remote: IPAddress, port: UInt16?)], _ facts: PolicyFacts
   ) -> [String] {
     var state: [String] = []
     if vxlan.master != nil { state.append("\(vxlan.name) has become a port of a bridge; run `culvert up` again") }

@@ -178,8 +178,8 @@ extension RoutedSession {
     }
     for (mac, list) in lists {
       let address = Address(domain: Self.domain, mac: mac)
-      guard list.count == 1, let entry = list.first, entry.nextHopID == nil, case .v4(let remote)? = entry.destination,
-        !remote.isMulticast, remote != .any, entry.vni == nil || entry.vni == config.vni,
+      guard list.count == 1, let entry = list.first, entry.nextHopID == nil, let remote = entry.destination,
+        !remote.isMulticast, !remote.isAny, entry.vni == nil || entry.vni == config.vni,
         // A device that learns is to see packets, so that its entries do not age.
         entry.isPermanent || entry.isStatic || !config.learning
       else {
@@ -204,21 +204,21 @@ extension RoutedSession {
     let resolution = key.resolve(device: vxlan, underlay: underlay)
     if let known = tunnels[key] {
       if known.resolution != resolution {
-        try tables.set(culvert_tunnel(key, resolution, uplink: uplinkSlot), slot: known.slot)
+        try tables.set(resolution, of: key, uplink: uplinkSlot, slot: known.slot)
         tunnels[key]!.resolution = resolution
       }
       return known.slot
     }
     guard let slot = tunnelSlots.take(now: Clock.monotonicNanoseconds) else { return nil }
-    try tables.set(culvert_tunnel(key, resolution, uplink: uplinkSlot), slot: slot)
+    try tables.set(resolution, of: key, uplink: uplinkSlot, slot: slot)
     tunnels[key] = (slot, resolution)
     return slot
   }
 
   /// Where the device sends to, by its FDB.
-  func vteps(_ fdb: [FDBEntry]) -> [(remote: IPv4Address, port: UInt16?)] {
+  func vteps(_ fdb: [FDBEntry]) -> [(remote: IPAddress, port: UInt16?)] {
     fdb.compactMap { entry in
-      guard entry.link == vxlan.index, entry.isOfDevice, case .v4(let remote)? = entry.destination else { return nil }
+      guard entry.link == vxlan.index, entry.isOfDevice, let remote = entry.destination else { return nil }
       return (remote, entry.port)
     }
   }

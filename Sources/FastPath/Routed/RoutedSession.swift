@@ -107,6 +107,7 @@ final class RoutedSession: OverlaySession {
     vxlan = try connection.value.link(named: options.overlay)
     name = vxlan.name
     try OverlayPlace.requirePlain(vxlan)
+    try OverlayPlace.requireIPv4(vxlan, "a routed overlay")
     guard vxlan.peerNamespaceID == nil, options.uplinkNamespace == nil else {
       throw Failure(
         "serve", vxlan.name, advice: "Its uplink is in another namespace; of routed overlays that is not supported.",

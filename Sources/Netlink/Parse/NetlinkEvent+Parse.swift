@@ -32,10 +32,12 @@ extension NetlinkEvent {
 
   private static func route(_ message: Message) throws(Failure) -> RoutingChange {
     let header = try message.payload.read(rtmsg.self, at: 0)
-    guard header.rtm_family == UInt8(AF_INET), header.rtm_dst_len <= 32 else { return .everything }
-    var destination = IPv4Address.any
+    let isIPv6 = header.rtm_family == UInt8(AF_INET6)
+    guard isIPv6 || header.rtm_family == UInt8(AF_INET) else { return .everything }
+    var destination: IPAddress = isIPv6 ? .v6(.any) : .v4(.any)
+    guard header.rtm_dst_len <= destination.bits else { return .everything }
     try message.payload.attributes(after: MemoryLayout<rtmsg>.size).forEach { attribute throws(Failure) in
-      if attribute.type == Int(RTA_DST.rawValue) { destination = try attribute.ipv4() }
+      if attribute.type == Int(RTA_DST.rawValue) { destination = try attribute.address() }
     }
     return .route(to: destination, prefix: header.rtm_dst_len)
   }

@@ -13,7 +13,7 @@ extension RouteDecision {
       case Int(RTA_OIF.rawValue): outInterface = try attribute.integer()
       case Int(RTA_GATEWAY.rawValue): gateway = try attribute.address()
       case Int(RTA_VIA.rawValue): gateway = try Self.via(attribute)
-      case Int(RTA_PREFSRC.rawValue): preferredSource = try attribute.ipv4()
+      case Int(RTA_PREFSRC.rawValue): preferredSource = try attribute.address()
       case Int(RTA_METRICS.rawValue): try readMetrics(attribute.nested)
       case Int(RTA_MULTIPATH.rawValue): isMultipath = true
       case Int(RTA_ENCAP.rawValue), Int(RTA_ENCAP_TYPE.rawValue): hasEncapsulation = true

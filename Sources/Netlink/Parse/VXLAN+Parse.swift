@@ -9,14 +9,14 @@ extension VXLANAttributes {
     self.init(
       vni: 0, port: 0, isIPv6: false, ttl: 0, ttlInherit: false, tos: 0, df: 0, learning: false,
       ageingSeconds: 0, udpChecksum: false, extensions: [])
+    var sendsZeroChecksum6 = false
     try attributes.forEach { attribute throws(Failure) in
       switch attribute.type {
       case IFLA_VXLAN_ID: vni = try attribute.integer()
       case IFLA_VXLAN_PORT: port = try attribute.bigEndian()
       case IFLA_VXLAN_PORT_RANGE: portRange = try Self.portRange(attribute)
-      case IFLA_VXLAN_LOCAL: local = try attribute.ipv4()
-      case IFLA_VXLAN_GROUP: group = try attribute.ipv4()
-      case IFLA_VXLAN_LOCAL6, IFLA_VXLAN_GROUP6: isIPv6 = true
+      case IFLA_VXLAN_LOCAL, IFLA_VXLAN_LOCAL6: local = try attribute.address()
+      case IFLA_VXLAN_GROUP, IFLA_VXLAN_GROUP6: group = try attribute.address()
       case IFLA_VXLAN_LINK: link = try attribute.integer()
       case IFLA_VXLAN_TTL: ttl = try attribute.integer()
       case IFLA_VXLAN_TTL_INHERIT: ttlInherit = try attribute.flag()
@@ -25,9 +25,14 @@ extension VXLANAttributes {
       case IFLA_VXLAN_LEARNING: learning = try attribute.flag()
       case IFLA_VXLAN_AGEING: ageingSeconds = try attribute.integer()
       case IFLA_VXLAN_UDP_CSUM: udpChecksum = try attribute.flag()
+      case IFLA_VXLAN_UDP_ZERO_CSUM6_TX: sendsZeroChecksum6 = try attribute.flag()
+      case IFLA_VXLAN_UDP_ZERO_CSUM6_RX: takesZeroChecksum = try attribute.flag()
+      case IFLA_VXLAN_LABEL: flowLabel = try attribute.bigEndian()
       default: if let name = try Self.extensionName(attribute) { extensions.append(name) }
       }
     }
+    isIPv6 = [local, group].contains { $0?.isIPv6 == true }
+    if isIPv6 { udpChecksum = !sendsZeroChecksum6 }
     extensions.sort()
   }
 

@@ -11,11 +11,13 @@ public struct IPsecPolicy: Hashable, Sendable {
   public enum Direction: Sendable { case incoming, outgoing, forwarded }
   public var direction: Direction
   /// What the selector leaves open is nil, or a prefix of no bits.
-  public var source: (address: IPv4Address, prefix: UInt8) { (sourceAddress, sourcePrefix) }
-  public var destination: (address: IPv4Address, prefix: UInt8) { (destinationAddress, destinationPrefix) }
-  var sourceAddress = IPv4Address.any
+  public var source: (address: IPAddress, prefix: UInt8) { (sourceAddress, sourcePrefix) }
+  public var destination: (address: IPAddress, prefix: UInt8) { (destinationAddress, destinationPrefix) }
+  /// nil: of both.
+  public var isIPv6: Bool?
+  var sourceAddress = IPAddress.v4(.any)
   var sourcePrefix: UInt8 = 0
-  var destinationAddress = IPv4Address.any
+  var destinationAddress = IPAddress.v4(.any)
   var destinationPrefix: UInt8 = 0
   /// 0: any.
   public var protocolNumber: UInt8 = 0
@@ -26,13 +28,13 @@ public struct IPsecPolicy: Hashable, Sendable {
 
   /// Whether it could be about VXLAN between these. Marks, source ports and users are not looked at: who sets a
   /// mark decides packet by packet.
-  public func concerns(local: IPv4Address?, remote: IPv4Address?, port: UInt16) -> Bool {
+  public func concerns(local: IPAddress?, remote: IPAddress?, port: UInt16) -> Bool {
     if direction == .forwarded { return false }
     let (mine, other) = direction == .outgoing ? (source, destination) : (destination, source)
-    func matches(_ address: IPv4Address?, _ selector: (address: IPv4Address, prefix: UInt8)) -> Bool {
-      guard let address, selector.prefix > 0 else { return true }
-      let shift = 32 - UInt32(min(selector.prefix, 32))
-      return address.value >> shift == selector.address.value >> shift
+    func matches(_ address: IPAddress?, _ selector: (address: IPAddress, prefix: UInt8)) -> Bool {
+      guard let address else { return true }
+      if let isIPv6, isIPv6 != address.isIPv6 { return false }
+      return selector.prefix == 0 || address.network(selector.prefix) == selector.address.network(selector.prefix)
     }
     return [0, UInt8(IPPROTO_UDP)].contains(protocolNumber)
       && (port ^ destinationPort) & destinationPortMask == 0
@@ -41,7 +43,7 @@ public struct IPsecPolicy: Hashable, Sendable {
 }
 
 public enum IPsec {
-  /// The transform policies of the calling thread's namespace for IPv4; none also where the kernel has no IPsec.
+  /// The transform policies of the calling thread's namespace; none also where the kernel has no IPsec.
   /// Policies of single sockets are not among them.
   public static func policies() throws(Failure) -> [IPsecPolicy] {
     guard let socket = try open() else { return [] }
@@ -88,20 +90,21 @@ public enum IPsec {
 }
 
 extension IPsecPolicy {
-  /// struct xfrm_userpolicy_info and XFRMA_*; nil for what concerns no IPv4 packet of a host, and for what lets
+  /// struct xfrm_userpolicy_info and XFRMA_*; nil for what concerns no packet of a host, and for what lets
   /// packets pass as they are.
   init?(parsing payload: UnsafeRawBufferPointer) throws(Failure) {
     // struct xfrm_selector: 56 bytes; two of lifetimes: 64 and 32; priority, index: 4 each.
     let family = try payload.read(UInt16.self, at: 40)
-    guard [0, UInt16(AF_INET)].contains(family) else { return nil }
+    guard [0, UInt16(AF_INET), UInt16(AF_INET6)].contains(family) else { return nil }
     switch try payload.read(UInt8.self, at: 160) {
     case 0: self.init(.incoming)
     case 1: self.init(.outgoing)
     case 2: self.init(.forwarded)
     default: return nil
     }
-    destinationAddress = IPv4Address(value: UInt32(bigEndian: try payload.read(at: 0)))
-    sourceAddress = IPv4Address(value: UInt32(bigEndian: try payload.read(at: 16)))
+    isIPv6 = family == 0 ? nil : family == UInt16(AF_INET6)
+    destinationAddress = try Self.address(payload, at: 0, isIPv6)
+    sourceAddress = try Self.address(payload, at: 16, isIPv6)
     destinationPort = UInt16(bigEndian: try payload.read(at: 32))
     destinationPortMask = UInt16(bigEndian: try payload.read(at: 34))
     destinationPrefix = try payload.read(at: 42)
@@ -114,6 +117,18 @@ extension IPsecPolicy {
       if attribute.type == 5, !attribute.payload.isEmpty { hasTemplate = true }
     }
     if !blocks && !hasTemplate { return nil }
+  }
+
+  /// xfrm_address_t
+  private static func address(_ payload: UnsafeRawBufferPointer, at offset: Int, _ isIPv6: Bool?) throws(Failure)
+    -> IPAddress
+  {
+    guard isIPv6 == true else {
+      return .v4(IPv4Address(value: UInt32(bigEndian: try payload.read(at: offset))))
+    }
+    return .v6(
+      IPv6Address(
+        high: UInt64(bigEndian: try payload.read(at: offset)), low: UInt64(bigEndian: try payload.read(at: offset + 8))))
   }
 }
 

@@ -41,26 +41,34 @@ public struct PacketShape: Sendable, Hashable {
   /// A packet back to its sender would leave by `input`: whoever forwards it has looked.
   var returnsByInput = false
 
-  /// VXLAN over IPv4 between these, leaving or arriving by `uplink`.
+  /// VXLAN between these, over IPv4 unless one of them is IPv6's, leaving or arriving by `uplink`.
   /// - Parameters:
   ///   - from, to: the sender's and the receiver's addresses, each one of several.
   public static func vxlan(
-    from: [IPv4Address], to: [IPv4Address], ports: [UInt16], uplink: (name: String, index: Int32),
+    from: [IPAddress], to: [IPAddress], ports: [UInt16], uplink: (name: String, index: Int32),
     isLeaving: Bool
   ) -> PacketShape {
-    var shape = PacketShape(isIPv4: true, protocolNumber: 17)
-    shape.network = PacketBits(unknown: 20)
-    shape.network.set([0x45], at: 0)
-    // The fast path takes no fragments: no offset, nothing follows.
-    for bit in 0..<8 where bit != 6 { shape.network.setBit(1 << bit, of: 6, to: false) }
-    shape.network.set([0], at: 7)
-    shape.network.set([17], at: 9)
-    shape.network.set(PacketBits(common: from.map(\.octets), count: 4), at: 12)
-    shape.network.set(PacketBits(common: to.map(\.octets), count: 4), at: 16)
+    let isIPv6 = (from + to).contains { $0.isIPv6 }
+    var shape = PacketShape(isIPv4: !isIPv6, protocolNumber: 17)
+    if isIPv6 {
+      shape.setVersion(6)
+      shape.network.set([17], at: 6)
+      shape.network.set(PacketBits(common: from.map(\.octets), count: 16), at: 8)
+      shape.network.set(PacketBits(common: to.map(\.octets), count: 16), at: 24)
+    } else {
+      shape.network = PacketBits(unknown: 20)
+      shape.network.set([0x45], at: 0)
+      // The fast path takes no fragments: no offset, nothing follows.
+      for bit in 0..<8 where bit != 6 { shape.network.setBit(1 << bit, of: 6, to: false) }
+      shape.network.set([0], at: 7)
+      shape.network.set([17], at: 9)
+      shape.network.set(PacketBits(common: from.map(\.octets), count: 4), at: 12)
+      shape.network.set(PacketBits(common: to.map(\.octets), count: 4), at: 16)
+    }
     shape.transport.set(
       PacketBits(common: ports.map { [UInt8($0 >> 8), UInt8($0 & 0xff)] }, count: 2), at: 2)
     shape.transport.set([8, 0, 0, 0], at: 8)
-    shape.link.set([8, 0], at: 12)
+    shape.link.set(isIPv6 ? [0x86, 0xdd] : [8, 0], at: 12)
     // Conntrack calls no whole UDP packet invalid, nor one that no helper expects related.
     shape.connectionState.setBit(1, of: 0, to: false)
     shape.connectionState.setBit(4, of: 0, to: false)
@@ -83,10 +91,14 @@ public struct PacketShape: Sendable, Hashable {
     // To one address, never ARP.
     shape.link.setBit(1, of: 0, to: false)
     shape.link.set(isIPv4 ? [8, 0] : [0x86, 0xdd], at: 12)
-    for bit in 4..<8 { shape.network.setBit(1 << bit, of: 0, to: (isIPv4 ? 0x40 : 0x60) & (1 << bit) != 0) }
+    shape.setVersion(isIPv4 ? 4 : 6)
     shape.input = Device(input)
     shape.output = Device(output)
     return shape
+  }
+
+  private mutating func setVersion(_ version: UInt8) {
+    for bit in 4..<8 { network.setBit(1 << bit, of: 0, to: version << 4 & (1 << bit) != 0) }
   }
 
   private init(isIPv4: Bool, protocolNumber: UInt8? = nil) {

@@ -5,8 +5,8 @@ import PacketHeaders
 
 /// What the kernel's look-up of a route is asked about, beside the destination.
 public struct RouteQuery: Hashable, Sendable {
-  public var destination: IPv4Address
-  public var source: IPv4Address?
+  public var destination: IPAddress
+  public var source: IPAddress?
   public var outInterface: Int32?
   public var tos: UInt8 = 0
   public var mark: UInt32?
@@ -17,7 +17,7 @@ public struct RouteQuery: Hashable, Sendable {
   /// Asks what becomes of a packet that this interface receives.
   public var inInterface: Int32?
 
-  public init(to destination: IPv4Address) { self.destination = destination }
+  public init(to destination: IPAddress) { self.destination = destination }
 }
 
 /// What of a rule decides differently from packet to packet of one tunnel.
@@ -42,10 +42,10 @@ public struct RoutingRule: Hashable, Sendable {
   }
 }
 
-/// An IPv4 address of an interface.
+/// An address of an interface.
 public struct InterfaceAddress: Hashable, Sendable {
   public var link: Int32
-  public var address: IPv4Address
+  public var address: IPAddress
   /// Length in bits.
   public var prefix: UInt8
 }
@@ -59,7 +59,7 @@ public struct InterfaceRoute: Hashable, Sendable {
 extension RouteConnection {
   /// What the kernel would do with a packet; see `route(_:)`.
   public func route(
-    to destination: IPv4Address, outInterface: Int32? = nil, source: IPv4Address? = nil
+    to destination: IPAddress, outInterface: Int32? = nil, source: IPAddress? = nil
   ) throws(Failure) -> RouteDecision {
     var query = RouteQuery(to: destination)
     query.outInterface = outInterface
@@ -86,9 +86,9 @@ extension RouteConnection {
   private func route(_ query: RouteQuery, flags: UInt32) throws(Failure) -> RouteDecision {
     var request = try Request(RTM_GETROUTE)
     var header = rtmsg()
-    header.rtm_family = UInt8(AF_INET)
-    header.rtm_dst_len = 32
-    header.rtm_src_len = query.source == nil ? 0 : 32
+    header.rtm_family = UInt8(query.destination.isIPv6 ? AF_INET6 : AF_INET)
+    header.rtm_dst_len = query.destination.bits
+    header.rtm_src_len = query.source?.bits ?? 0
     header.rtm_tos = query.tos
     header.rtm_flags = flags
     request.append(header: header)
@@ -114,31 +114,37 @@ extension RouteConnection {
   /// takes it in. A source that rp_filter, rules or routes do not let in is a failure with EINVAL or EXDEV.
   public func inputRoute(_ query: RouteQuery) throws(Failure) -> RouteDecision { try route(query, flags: 0) }
 
-  /// The rules of IPv4 by which routing tables are chosen (ip-rule(8)).
-  public func rules() throws(Failure) -> [RoutingRule] {
+  /// The rules by which routing tables are chosen (ip-rule(8)), of one IP.
+  public func rules(ofIPv6 isIPv6: Bool = false) throws(Failure) -> [RoutingRule] {
     var request = try Request(RTM_GETRULE)
     // struct fib_rule_hdr: as long as struct rtmsg, the family first.
     var header = rtmsg()
-    header.rtm_family = UInt8(AF_INET)
+    header.rtm_family = UInt8(isIPv6 ? AF_INET6 : AF_INET)
     request.append(header: header)
     return try collect(request, "rules", type: RTM_NEWRULE) { payload throws(Failure) in
       try RoutingRule(parsing: payload)
     }
   }
 
-  /// IPv4 addresses of all interfaces.
-  public func addresses() throws(Failure) -> [InterfaceAddress] {
+  /// Addresses of all interfaces, of one IP.
+  public func addresses(ofIPv6 isIPv6: Bool = false) throws(Failure) -> [InterfaceAddress] {
     var request = try Request(RTM_GETADDR)
     var header = ifaddrmsg()
-    header.ifa_family = UInt8(AF_INET)
+    header.ifa_family = UInt8(isIPv6 ? AF_INET6 : AF_INET)
     request.append(header: header)
     return try collect(request, "addresses", type: RTM_NEWADDR) { payload throws(Failure) in
       let header = try payload.read(ifaddrmsg.self, at: 0)
-      var local: IPv4Address?
+      var local: IPAddress?
+      var address: IPAddress?
       try payload.attributes(after: MemoryLayout<ifaddrmsg>.size).forEach { attribute throws(Failure) in
-        if attribute.type == IFA_LOCAL { local = try attribute.ipv4() }
+        switch attribute.type {
+        case IFA_LOCAL: local = try attribute.address()
+        // IPv6 names its own address so where the link has no far end.
+        case IFA_ADDRESS: if isIPv6 { address = try attribute.address() }
+        default: break
+        }
       }
-      return local.map {
+      return (local ?? address).map {
         InterfaceAddress(link: Int32(header.ifa_index), address: $0, prefix: header.ifa_prefixlen)
       }
     }

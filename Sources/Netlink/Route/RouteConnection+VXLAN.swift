@@ -8,9 +8,9 @@ public struct VXLANSettings: Sendable {
   public var vni: UInt32
   public var port: UInt16 = 4789
   public var portRange: ClosedRange<UInt16>?
-  public var local: IPv4Address?
+  public var local: IPAddress?
   /// The default destination: a unicast VTEP or a multicast group.
-  public var remote: IPv4Address?
+  public var remote: IPAddress?
   /// The underlay device.
   public var link: Int32?
   public var ttl: UInt8?
@@ -22,6 +22,10 @@ public struct VXLANSettings: Sendable {
   public var learning: Bool?
   public var ageingSeconds: UInt32?
   public var udpChecksum: Bool?
+  /// Over IPv6: sends and takes packets without an outer checksum.
+  public var sendsZeroChecksum6: Bool?
+  public var takesZeroChecksum6: Bool?
+  public var flowLabel: UInt32?
 
   public init(vni: UInt32) { self.vni = vni }
 
@@ -33,8 +37,8 @@ public struct VXLANSettings: Sendable {
         IFLA_VXLAN_PORT_RANGE,
         UInt32(portRange.lowerBound.bigEndian) | UInt32(portRange.upperBound.bigEndian) << 16)
     }
-    if let local { request.put(IFLA_VXLAN_LOCAL, local) }
-    if let remote { request.put(IFLA_VXLAN_GROUP, remote) }
+    if let local { request.put(local.isIPv6 ? IFLA_VXLAN_LOCAL6 : IFLA_VXLAN_LOCAL, local) }
+    if let remote { request.put(remote.isIPv6 ? IFLA_VXLAN_GROUP6 : IFLA_VXLAN_GROUP, remote) }
     if let link { request.put(IFLA_VXLAN_LINK, link) }
     if let ttl { request.put(IFLA_VXLAN_TTL, ttl) }
     if ttlInherit { request.put(IFLA_VXLAN_TTL_INHERIT, bytes: []) }
@@ -43,6 +47,9 @@ public struct VXLANSettings: Sendable {
     if let learning { request.put(IFLA_VXLAN_LEARNING, learning) }
     if let ageingSeconds { request.put(IFLA_VXLAN_AGEING, ageingSeconds) }
     if let udpChecksum { request.put(IFLA_VXLAN_UDP_CSUM, udpChecksum) }
+    if let sendsZeroChecksum6 { request.put(IFLA_VXLAN_UDP_ZERO_CSUM6_TX, sendsZeroChecksum6) }
+    if let takesZeroChecksum6 { request.put(IFLA_VXLAN_UDP_ZERO_CSUM6_RX, takesZeroChecksum6) }
+    if let flowLabel { request.put(IFLA_VXLAN_LABEL, flowLabel.bigEndian) }
   }
 }
 

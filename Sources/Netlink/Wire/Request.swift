@@ -46,8 +46,6 @@ struct Request: ~Copyable {
 
   mutating func put(_ type: Int, _ address: IPAddress) { put(type, bytes: address.octets) }
 
-  mutating func put(_ type: Int, _ address: IPv4Address) { put(type, bytes: address.octets) }
-
   /// An attribute that holds what `body` puts.
   mutating func nest(_ type: Int, _ body: (inout Request) throws(Failure) -> Void) throws(Failure) {
     guard let start = nla_nest_start(message, Int32(type)) else {

@@ -4,7 +4,8 @@ import LinuxSystem
 /// The hosts' side: wires, routers, bridges and VXLAN devices.
 extension TestOverlay {
   public func address(of host: String) -> String {
-    isRouted ? (host == "a" ? "198.18.1.1" : "198.18.2.1") : (host == "a" ? "198.18.0.1" : "198.18.0.2")
+    if isOverIPv6 { return host == "a" ? "2001:2:0:1::1" : "2001:2:0:1::2" }
+    return isRouted ? (host == "a" ? "198.18.1.1" : "198.18.2.1") : (host == "a" ? "198.18.0.1" : "198.18.0.2")
   }
 
   public static func other(_ host: String) -> String { host == "a" ? "b" : "a" }
@@ -15,7 +16,7 @@ extension TestOverlay {
   }
 
   func buildWire() throws {
-    try addWire("eth0", network: "198.18.0")
+    if isOverIPv6 { try addIPv6Wire() } else { try addWire("eth0", network: "198.18.0") }
   }
 
   /// A further wire between the hosts: `network`.1 at a, .2 at b.
@@ -33,6 +34,25 @@ extension TestOverlay {
     for (node, far, number) in [(a, b, 2), (b, a, 1)] {
       try node.shell(
         "ip neigh replace \(network).\(number) lladdr \(try far.mac(of: name)) dev \(name) nud permanent")
+    }
+  }
+
+  private func addIPv6Wire() throws {
+    let (a, b) = (underlays["a"]!, underlays["b"]!)
+    try a.shell("ip link add eth0 mtu \(mtu) \(many) type veth peer name wire \(many) netns \(b.path)")
+    try b.shell("ip link set wire name eth0 mtu \(mtu)")
+    for (host, node) in underlays {
+      for place in ["all", "eth0"] { try node.set("net/ipv6/conf/\(place)/disable_ipv6", "0") }
+      try node.set("net/ipv6/conf/eth0/router_solicitations", "0")
+      try node.shell("ip link set eth0 addrgenmode none")
+      try node.shell("ip addr add \(address(of: host))/64 dev eth0 nodad")
+      try node.shell("ip link set eth0 up")
+    }
+    for node in [a, b] { try card(node, "eth0") }
+    for (host, node) in underlays {
+      let far = Self.other(host)
+      try node.shell(
+        "ip -6 neigh replace \(address(of: far)) lladdr \(try underlays[far]!.mac(of: "eth0")) dev eth0 nud permanent")
     }
   }
 

@@ -73,6 +73,10 @@ public final class TestOverlay {
   let wire: Wire
   let mtu: Int
   let isRouted: Bool
+  /// The hosts know each other by IPv6 alone.
+  let isOverIPv6: Bool
+  /// Bytes in front of an encapsulated packet.
+  public var outerBytes: Int { isOverIPv6 ? 70 : 50 }
   var many: String { "numrxqueues \(queues) numtxqueues \(queues)" }
 
   /// Where bridge and VXLAN device are, by a and b.
@@ -88,7 +92,7 @@ public final class TestOverlay {
     vxlan: String = "noudpcsum", ageing: Int = 300, containers names: [String] = ["a1", "b1"],
     mtu: Int = 1500, containerMTU: Int? = nil, queues: Int = 1,
     wire: Wire = .completeChecksums, ipv6: Bool = true, layout: Layout = .together, routed: Bool = false,
-    introduced: Bool = true, change: (inout Domain) -> Void = { _ in }
+    overIPv6: Bool = false, introduced: Bool = true, change: (inout Domain) -> Void = { _ in }
   ) throws {
     self.ipv6 = ipv6
     self.queues = queues
@@ -96,6 +100,7 @@ public final class TestOverlay {
     self.wire = wire
     self.mtu = mtu
     isRouted = routed
+    isOverIPv6 = overIPv6
     let under = ["a": try Node(), "b": try Node()]
     underlays = under
     hosts = layout == .together ? under : ["a": try Node(), "b": try Node()]
@@ -111,7 +116,7 @@ public final class TestOverlay {
     domain.ageing = ageing
     change(&domain)
     try addDomain(domain)
-    for name in names { try addContainer(name, mtu: containerMTU ?? mtu - 50) }
+    for name in names { try addContainer(name, mtu: containerMTU ?? mtu - outerBytes) }
     // Nothing is attached to a port behind which nobody is known. A topology that a test breaks on purpose may stay mute.
     if introduced { for (one, other) in zip(names, names.dropFirst()) { _ = try? ping(one, other) } }
   }
