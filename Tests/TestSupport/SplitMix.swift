@@ -12,6 +12,18 @@ public struct SplitMix: RandomNumberGenerator, Sendable {
     z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
     return z ^ (z >> 31)
   }
+
+  /// By pointer: a build for debugging spends a transfer's time on an array's indices otherwise.
+  mutating func fill(_ words: inout [UInt64]) {
+    words.withUnsafeMutableBufferPointer { words in
+      guard var word = words.baseAddress else { return }
+      let end = word + words.count
+      while word < end {
+        word.pointee = next()
+        word += 1
+      }
+    }
+  }
 }
 
 /// The seed of tests that draw: CULVERT_TEST_SEED to repeat a failure, else another in each run. Said when it is

@@ -82,7 +82,7 @@ public final class Transfer: @unchecked Sendable {
     var words = [UInt64](repeating: 0, count: block / 8)
     for _ in 0..<bytes / block {
       guard Clock.monotonicNanoseconds < end else { return }
-      for index in words.indices { words[index] = random.next() }
+      random.fill(&words)
       var offset = 0
       while offset < block {
         let count = words.withUnsafeBytes {
@@ -106,8 +106,8 @@ public final class Transfer: @unchecked Sendable {
       }
       if count == 0, mayEndEarly, total > 0 { break }
       guard count == Self.block else { return finish(.incomplete(total + max(0, count))) }
-      for index in expected.indices { expected[index] = random.next() }
-      guard buffer == expected else { return finish(.corrupt(at: total)) }
+      random.fill(&expected)
+      guard memcmp(buffer, expected, Self.block) == 0 else { return finish(.corrupt(at: total)) }
       total += count
       lock.withLock { received = total }
     }

@@ -11,6 +11,18 @@ public struct SeededGenerator: RandomNumberGenerator, Sendable {
     z = (z ^ z >> 27) &* 0x94d0_49bb_1331_11eb
     return z ^ z >> 31
   }
+
+  /// Uniform below `bound` (Lemire), as `Int.random(in: 0..<bound, using:)` draws: written out, since a build for
+  /// debugging specialises nothing and resampling draws by the million.
+  mutating func next(below bound: Int) -> Int {
+    let bound = UInt64(bound)
+    var product = next().multipliedFullWidth(by: bound)
+    if product.low < bound {
+      let least = (0 &- bound) % bound
+      while product.low < least { product = next().multipliedFullWidth(by: bound) }
+    }
+    return Int(product.high)
+  }
 }
 
 public enum Statistics {
@@ -37,14 +49,8 @@ public enum Statistics {
     guard let first = values.first else { return nil }
     guard values.count > 1 else { return first...first }
     var generator = SeededGenerator(seed: seed)
-    var draw = values
-    var medians: [Double] = []
-    medians.reserveCapacity(resamples)
-    for _ in 0..<resamples {
-      for index in draw.indices { draw[index] = values[Int.random(in: values.indices, using: &generator)] }
-      draw.sort()
-      medians.append(quantile(sorted: draw, 0.5))
-    }
+    var draw = Draw(values)
+    var medians = (0..<resamples).map { _ in draw.median(&generator) }
     medians.sort()
     return quantile(sorted: medians, 0.025)...quantile(sorted: medians, 0.975)
   }
@@ -56,16 +62,52 @@ public enum Statistics {
   ) -> ClosedRange<Double>? {
     guard !a.isEmpty, !b.isEmpty else { return nil }
     var generator = SeededGenerator(seed: seed)
-    func resampled(_ values: [Double]) -> Double {
-      median(values.map { _ in values.randomElement(using: &generator)! })!
-    }
+    var (over, under) = (Draw(a), Draw(b))
     var ratios = (0..<resamples).compactMap { _ -> Double? in
-      let denominator = resampled(b)
-      return denominator > 0 ? resampled(a) / denominator : nil
+      let denominator = under.median(&generator)
+      return denominator > 0 ? over.median(&generator) / denominator : nil
     }
     guard !ratios.isEmpty else { return nil }
     ratios.sort()
     return quantile(sorted: ratios, 0.025)...quantile(sorted: ratios, 0.975)
+  }
+}
+
+/// Draws as many of some values as there are, each from all of them. The values' ranks are drawn and counted: no sorting.
+private struct Draw {
+  private let sorted: [Double]
+  private var counts: [Int]
+
+  init(_ values: [Double]) {
+    sorted = values.sorted()
+    counts = [Int](repeating: 0, count: values.count)
+  }
+
+  /// Of a draw.
+  mutating func median(_ generator: inout SeededGenerator) -> Double {
+    let count = sorted.count
+    var rank = 0
+    while rank < count {
+      counts[rank] = 0
+      rank += 1
+    }
+    rank = 0
+    while rank < count {
+      counts[generator.next(below: count)] += 1
+      rank += 1
+    }
+    let (low, high) = ((count - 1) / 2, count / 2)
+    var (seen, at) = (0, 0)
+    while seen + counts[at] <= low {
+      seen += counts[at]
+      at += 1
+    }
+    let below = sorted[at]
+    while seen + counts[at] <= high {
+      seen += counts[at]
+      at += 1
+    }
+    return below + 0.5 * (sorted[at] - below) * Double(high - low)
   }
 }
 
