@@ -82,7 +82,7 @@ struct ProcessTests {
       """
       culvert lab up vxlan
       up --detach
-      culvert up --overlay br0 --netns culvert-hostB --detach
+      culvert up --overlay br0 --netns culvert-hostB --detach --wait-for-traffic
       pid=$(owner)
       kill -STOP $pid
       rc 1 culvert status
