@@ -45,10 +45,12 @@ struct LabTier {
         Terminal.note("\(host.name) is served already by tier \(status.tier), process \(status.pid)")
         continue
       }
-      try Background.spawn([
-        "culvert", "up", "--overlay", overlay, "--netns", host.reference, "--tier", name,
-        "--wait-for-traffic",
-      ] + (["xdp", "afxdp"].contains(name) ? ["--carry-bulk"] : []))
+      var command = [
+        "culvert", "up", "--overlay", overlay, "--netns", host.reference, "--tier", name, "--wait-for-traffic",
+      ]
+      if ["xdp", "afxdp"].contains(name) { command.append("--carry-bulk") }
+      if host.isRouter { command += ["--policy", "connections"] }
+      try Background.spawn(command)
     }
   }
 

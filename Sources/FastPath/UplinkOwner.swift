@@ -7,6 +7,8 @@ struct UplinkOwner {
   private var process: Owner
   /// The overlays that it serves.
   private var overlays: [String]
+  /// Those of them that it does not only begin to.
+  private var ready: [String]
   private var tier: String
 
   /// nil where what is attached to `link` is nobody's, or not Culvert's.
@@ -15,13 +17,20 @@ struct UplinkOwner {
     let directories = RuntimeDirectory.all().filter { !$0.isAgents && $0.owner?.pid == process.pid }
     self.process = process
     overlays = directories.compactMap { $0.owner?.overlay }.sorted()
-    tier = directories.lazy.compactMap { try? Overlays.status($0)?.tier }.first { !$0.isEmpty } ?? "xdp"
+    let statuses = directories.compactMap { try? Overlays.status($0) }
+    ready = statuses.filter { $0.state == "ready" }.map(\.overlay)
+    tier = statuses.lazy.map(\.tier).first { !$0.isEmpty } ?? "xdp"
   }
 
   /// What to do instead of serving `overlay` of namespace `name` from here.
   func failure(for overlay: String, in name: String, by interface: String) -> Failure {
-    let overlays = overlays.filter { $0 != overlay }
     let isTogether = process.namespace == name
+    guard !isTogether || !ready.contains(overlay) else {
+      return Failure(
+        "serve", overlay, errno: .resourceBusy,
+        advice: "Process \(process.pid) serves it already; `\(process.downCommand)` ends it.")
+    }
+    let overlays = overlays.filter { $0 != overlay }
     let up =
       isTogether
       ? Owner.command("up", name) + (overlays + [overlay]).map { " --overlay \($0)" }.joined()
