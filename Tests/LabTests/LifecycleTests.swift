@@ -91,7 +91,7 @@ struct LifecycleTests {
       "$exe" lab exec hostA -- sleep 30 & inside=$!
       until [ "$(readlink /proc/$inside/ns/net)" != "$(readlink /proc/self/ns/net)" ]; do sleep 0.05; done
       culvert lab down 2> /run/state.said
-      grep -q 'still inside hostA' /run/state.said
+      grep -q 'still runs in hostA' /run/state.said
       test "$(nsenter --net=/proc/$inside/ns/net ip -o link | wc -l)" = 1
       kill -9 $inside
       wait $inside || true
