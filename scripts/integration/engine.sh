@@ -100,6 +100,8 @@ both_carried() {
 serve() {
   local host=$1
   shift
+  # Files are sent in bulk, which tiers xdp and afxdp leave to the kernel otherwise.
+  case " $* " in *" xdp "* | *" afxdp "*) set -- "$@" --carry-bulk ;; esac
   on "$host" culvert up --detach "$@" >"$work/up" 2>&1 || fail "up on $host: $(cat "$work/up")"
 }
 release() { on "$1" culvert down --all >/dev/null; }
