@@ -71,7 +71,7 @@ extension RoutedSession {
     }
   }
 
-  /// What packets could leave the host by changed: containers' addresses are among it.
+  /// Reads again which prefixes lie behind which device, once routes have changed: where containers have their addresses.
   func readRoutes(now: UInt64) throws {
     guard options.policy == .connections, routesDue.map({ $0 <= now }) ?? false else { return }
     routesDue = nil
