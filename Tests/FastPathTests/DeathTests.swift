@@ -44,7 +44,10 @@ struct DeathTests {
 
   func up(_ overlay: TestOverlay, _ host: String, _ options: [String] = []) throws -> Int32 {
     let basic = ["up", "--overlay", "br0", "--netns", overlay.hosts[host]!.path, "--detach"]
-    try shell([try Self.culvert] + basic + (options.contains("--tier") ? [] : ["--tier", "xdp"]) + options)
+    let tier = options.contains("--tier") ? [] : ["--tier", "xdp"]
+    // A port that sends bulk TCP is otherwise given back, with its changes.
+    let bulk = options.contains("tc") ? [] : ["--carry-bulk"]
+    try shell([try Self.culvert] + basic + tier + bulk + options)
     return try #require(try status(overlay, host).first).pid
   }
 

@@ -50,7 +50,7 @@ struct MergingTests {
     try overlay.ping("a1", "b1", count: 2)
     let wire = Box(try overlay.hosts["b"]!.open { try PacketSocket(interface: "eth0") })
     let sender = Box(try overlay.containers["a1"]!.node.open { try PacketSocket(interface: "eth0") })
-    let flows = 3
+    let flows = 5
     var ids = [[UInt16]](repeating: [], count: flows)
     // Each CPU deals out numbers of its own.
     try DedicatedThread.run {
@@ -68,11 +68,12 @@ struct MergingTests {
       }
     }
     try service.stop()
-    for flow in ids {
+    let broken = ids.filter { flow in
       let steps = zip(flow, flow.dropFirst()).map { $1 &- $0 }
       // A new block of numbers begins now and then; the source's refresh goes by the kernel once.
-      let other = steps.filter { $0 != 1 }.count
-      #expect(other <= 3 + steps.count / Int(CULVERT_ID_BLOCK), "\(flow)")
+      return steps.filter { $0 != 1 }.count > 3 + steps.count / Int(CULVERT_ID_BLOCK)
     }
+    // Two flows whose hashes meet in one of CULVERT_ID_FLOWS places draw from one block.
+    #expect(broken.count <= 2, "\(broken)")
   }
 }
