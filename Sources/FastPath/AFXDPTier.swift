@@ -22,7 +22,7 @@ final class AFXDPTier: PacketTier {
   var redirection: Redirection { live == nil ? .none : .whereReady }
   let tables: BPFTables
   var programIDs: Set<UInt32> { programs.ids }
-  private var programs = RolePrograms()
+  private var programs: RolePrograms
   private var roles: [UInt32: PortRole] = [:]
   private var links: [UInt32: Box<XDPLink>] = [:]
   private let workers: [ForwardingWorker]
@@ -70,6 +70,7 @@ final class AFXDPTier: PacketTier {
       try object.set("frame_limit", to: limit)
       try object.set("workers", to: UInt32(options.workers))
     }
+    programs = RolePrograms(tables)
     sockets = try tables.map("sockets")
     devices = try tables.map("devices")
     var workers: [ForwardingWorker] = []
@@ -130,7 +131,7 @@ final class AFXDPTier: PacketTier {
 
   // MARK: - Devices
 
-  func prepare(_ role: PortRole, slot: UInt32) throws { try programs.load(role, slot: slot, from: tables) }
+  func prepare(_ role: PortRole, slot: UInt32) throws { try programs.load(role, slot: slot) }
   func forget(_ role: PortRole, slot: UInt32) { programs.forget(role, slot: slot) }
 
   /// Sockets first: a program without one gives everything to the kernel.
@@ -139,7 +140,8 @@ final class AFXDPTier: PacketTier {
     if role == .uplink, !endIsSeen { unseen.insert(slot) }
     do {
       modes[slot] = try open(link, slot: slot, role)
-      try tables.open(link, slot: slot, role, flags: flags(link, slot))
+      let (program, index) = try programs.program(role, link, slot: slot)
+      try tables.open(link, slot: slot, role, flags: flags(link, slot), in: index)
       if live != nil, link.kind == "veth" {
         try devices.update(slot, UInt32(link.index))
         try failures?.follow(link, slot: slot)
@@ -147,7 +149,7 @@ final class AFXDPTier: PacketTier {
       }
       links[slot] = Box(
         try XDPLink(
-          attaching: programs.program(role, slot: slot).value, to: UInt32(link.index), interface: link.name, mode: .native, endsFirst: true))
+          attaching: program.program, to: UInt32(link.index), interface: link.name, mode: .native, endsFirst: true))
     } catch {
       detach(slot: slot)
       throw error

@@ -18,7 +18,10 @@ final class BPFTables {
   private let ports: BPFMap<UInt32, culvert_port>
   private let outer: any OuterMaps
   private let vxlanPorts: BPFMap<UInt32, UInt64>
-  private let slotOfIndex: BPFMap<culvert_port_key, UInt32>
+  /// Of the first program of ports.
+  let portIndex: PortIndex
+  /// The one that a port is found by.
+  private var portIndices: [UInt32: PortIndex] = [:]
   private let counterMap: BPFMap<UInt32, culvert_counters>
   /// A change of it makes every CPU forget what it remembers of the tables.
   private let generationMap: BPFMap<UInt32, UInt64>
@@ -39,7 +42,7 @@ final class BPFTables {
     let buckets = ForwardingMap.buckets(for: options.entryCapacity)
     try object.resize("fdb", to: buckets)
     try object.resize("tunnels", to: ForwardingTable.tunnelCapacity)
-    for map in ["ports", "devices", "counters", "port_by_ifindex"] {
+    for map in ["ports", "devices", "counters"] {
       try object.resize(map, to: options.portCapacity)
     }
     try object.resize("vnis", to: 4096)
@@ -58,7 +61,7 @@ final class BPFTables {
     ports = try object.map("ports")
     outer = isIPv6 ? try OuterMaps6(object) : try OuterMaps4(object)
     vxlanPorts = try object.map("vxlan_ports")
-    slotOfIndex = try object.map("port_by_ifindex")
+    portIndex = try PortIndex(object)
     counterMap = try object.map("counters")
     generationMap = try object.map("generation")
     self.object = object
@@ -66,18 +69,19 @@ final class BPFTables {
     try changed()
   }
 
-  /// Loads programs over the maps: of one domain, or of one uplink's slot.
+  /// Loads programs over the maps: of ports, or of one uplink's slot.
   /// - Parameters:
   ///   - programs: those to load.
+  ///   - group: another number for each program of ports.
   ///   - own: maps that are not shared.
   func load(
-    _ programs: some Collection<String>, domain: UInt32 = 0, uplink: UInt32 = 0, own: Set<String> = []
+    _ programs: some Collection<String>, group: UInt32 = 0, uplink: UInt32 = 0, own: Set<String> = []
   ) throws -> BPFObject {
     var loaded = try BPFObject(name: String(cString: embedded.name), data: embedded.data, size: embedded.size)
     try loaded.shareMaps(of: object, except: own)
     for program in loaded.programNames where !programs.contains(program) { try loaded.skip(program: program) }
     var config = self.config
-    config.domain = domain
+    config.group = group
     config.uplink = uplink
     try loaded.set("config", to: config)
     try configure(loaded)
@@ -99,15 +103,17 @@ final class BPFTables {
   // MARK: - Ports
 
   /// Takes a slot into use: counters at zero, and a container's port found by its device's index.
+  /// - Parameter index: of the port's program; nil: of the first.
   func open(
     _ link: Link, slot: UInt32, _ role: PortRole, flags: UInt32, relay: RelayPair? = nil,
-    end: EnteredEnd? = nil
+    end: EnteredEnd? = nil, in index: PortIndex? = nil
   ) throws {
     try counterMap.updatePerCPU(slot, culvert_counters())
     try update(link, slot: slot, role, flags: flags, relay: relay, end: end)
-    if let domain = role.domain {
-      try slotOfIndex.update(culvert_port_key(ifindex: UInt32(link.index), domain: domain), slot)
-    }
+    guard role != .uplink else { return }
+    let index = index ?? portIndex
+    try index.set(link.index, slot: slot)
+    portIndices[slot] = index
   }
 
   /// - Parameters:
@@ -133,9 +139,7 @@ final class BPFTables {
 
   /// None of it can fail for another reason than being gone already.
   func close(_ slot: UInt32) {
-    if let port = try? ports.lookup(slot), port.ifindex != 0 {
-      _ = try? slotOfIndex.delete(culvert_port_key(ifindex: port.ifindex, domain: port.domain))
-    }
+    portIndices.removeValue(forKey: slot)?.remove(slot: slot)
     try? ports.update(slot, culvert_port())
     try? changed()
   }

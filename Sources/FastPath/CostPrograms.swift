@@ -54,7 +54,7 @@ public final class CostPrograms {
     tables = try BPFTables(options, object: culvert_bpf_cost())
     let object = Box(
       try tables.load(
-        Step.allCases.map { "cost_\($0.rawValue)" }, domain: Self.domain, uplink: Self.uplinkSlot))
+        Step.allCases.map { "cost_\($0.rawValue)" }, uplink: Self.uplinkSlot))
     programs = try Dictionary(
       uniqueKeysWithValues: Step.allCases.map {
         ($0, Box(try object.value.program("cost_\($0.rawValue)")))

@@ -16,34 +16,13 @@ final class TCTier: PacketTier {
   /// Ports, by domain, that are sent to by their drivers: an XDP program at the other end is to see what arrives.
   var sentByDriver: [UInt32: Set<Int32>] = [:]
   private let hasTCX: Bool
-  private var programs: [PortRole: Programs] = [:]
-  private var uplinkPrograms: [UInt32: Programs] = [:]
+  private var programs: RolePrograms
   private var ports: [UInt32: Attached] = [:]
   /// The uplinks'.
   private let namespace: Box<NetworkNamespace>
   /// Of domains whose ports are in another namespace.
   private var relays: [UInt32: Relay] = [:]
   private var relayProgram: Box<BPFProgram>?
-
-  /// Without tcx a filter holds a stub, which calls the program through a map that this process holds.
-  private final class Programs {
-    let program: BPFProgram
-    let stub: Box<BPFProgram>?
-    private let attached: Box<BPFMap<UInt32, Int32>>?
-
-    init(_ object: borrowing BPFObject, _ name: String, stub stubName: String?) throws {
-      program = try object.program(name)
-      guard let stubName else {
-        stub = nil
-        attached = nil
-        return
-      }
-      stub = Box(try object.program(stubName))
-      let map = Box<BPFMap<UInt32, Int32>>(try object.map("attached"))
-      attached = map
-      try map.value.update(0, program.descriptor.raw)
-    }
-  }
 
   private struct Attached {
     var role: PortRole
@@ -72,31 +51,18 @@ final class TCTier: PacketTier {
       try object.set("exact_checksums", to: options.outerChecksum == .exact ? 1 as UInt64 : 0)
     }
     hasTCX = TCXLink.isSupported() && !options.avoidsTCX
+    programs = RolePrograms(tables, hasStubs: !hasTCX)
   }
 
   var mode: String { hasTCX ? "tcx" : "clsact" }
   var programIDs: Set<UInt32> {
-    Set(
-      (Array(programs.values) + uplinkPrograms.values).map { $0.program.id }
-        + [relayProgram].compactMap { $0?.value.id })
+    programs.ids.union([relayProgram].compactMap { $0?.value.id })
   }
 
-  func prepare(_ role: PortRole, slot: UInt32) throws {
-    let name = role == .uplink ? "culvert_uplink" : "culvert_port"
-    let stub = hasTCX ? nil : role == .uplink ? "culvert_stub_uplink" : "culvert_stub_port"
-    func load(_ domain: UInt32, _ uplink: UInt32) throws -> Programs {
-      let object = try tables.load(
-        [name] + (stub.map { [$0] } ?? []), domain: domain, uplink: uplink, own: ["attached"])
-      return try Programs(object, name, stub: stub)
-    }
-    switch role {
-    case .workload(let domain): if programs[role] == nil { programs[role] = try load(domain, 0) }
-    case .uplink: if uplinkPrograms[slot] == nil { uplinkPrograms[slot] = try load(0, slot) }
-    }
-  }
+  func prepare(_ role: PortRole, slot: UInt32) throws { try programs.load(role, slot: slot) }
 
   func forget(_ role: PortRole, slot: UInt32) {
-    if role == .uplink { uplinkPrograms[slot] = nil } else { programs[role] = nil }
+    programs.forget(role, slot: slot)
     if let domain = role.domain { sentByDriver[domain] = nil }
   }
 
@@ -131,8 +97,10 @@ final class TCTier: PacketTier {
       if let domain = role.domain { try makeRelay(domain, journal) }
       let flags = flags(of: link, role)
       ports[slot]!.end = end(of: link, flags)
-      try tables.open(link, slot: slot, role, flags: flags, relay: relay(of: role), end: ports[slot]!.end)
-      try attachProgram(link, slot: slot, (role == .uplink ? uplinkPrograms[slot] : programs[role])!, journal)
+      let (program, index) = try programs.program(role, link, slot: slot)
+      try tables.open(
+        link, slot: slot, role, flags: flags, relay: relay(of: role), end: ports[slot]!.end, in: index)
+      try attachProgram(link, slot: slot, program, journal)
     } catch {
       detach(slot: slot)
       throw error
@@ -140,11 +108,11 @@ final class TCTier: PacketTier {
   }
 
   private func attachProgram(
-    _ link: Link, slot: UInt32, _ programs: Programs, _ journal: JournalFile
+    _ link: Link, slot: UInt32, _ program: RoleProgram, _ journal: JournalFile
   ) throws {
     guard !hasTCX else {
       ports[slot]!.link = Box(
-        try TCXLink(attaching: programs.program, to: UInt32(link.index), interface: link.name))
+        try TCXLink(attaching: program.program, to: UInt32(link.index), interface: link.name))
       return
     }
     let route = try RouteConnection()
@@ -161,7 +129,7 @@ final class TCTier: PacketTier {
       handle: handle, namespaceCookie: NamespaceReference.currentCookie())
     try journal.add(filter)
     ports[slot]!.filter = filter
-    try TCFilter.add(programs.stub!.value, handle: handle, to: link.index, interface: link.name)
+    try TCFilter.add(program.stub!.value, handle: handle, to: link.index, interface: link.name)
   }
 
   func move(slot: UInt32, to journal: JournalFile) throws {

@@ -14,7 +14,7 @@ final class XDPTier: PacketTier {
   let tables: BPFTables
   var programIDs: Set<UInt32> { programs.ids }
   private let xdpMode: XDPMode
-  private var programs = RolePrograms()
+  private var programs: RolePrograms
   private let devices: BPFMap<UInt32, UInt32>
   /// nil where the kernel cannot tell.
   private let failures: TransmitFailures?
@@ -30,6 +30,7 @@ final class XDPTier: PacketTier {
 
   init(_ options: FastPathOptions, report: (String) -> Void) throws {
     tables = try BPFTables(options, object: culvert_bpf_xdp())
+    programs = RolePrograms(tables)
     devices = try tables.map("devices")
     xdpMode = options.mode
     do {
@@ -40,7 +41,7 @@ final class XDPTier: PacketTier {
     }
   }
 
-  func prepare(_ role: PortRole, slot: UInt32) throws { try programs.load(role, slot: slot, from: tables) }
+  func prepare(_ role: PortRole, slot: UInt32) throws { try programs.load(role, slot: slot) }
   func forget(_ role: PortRole, slot: UInt32) { programs.forget(role, slot: slot) }
 
   func attach(_ link: Link, slot: UInt32, _ role: PortRole, endIsSeen: Bool, journal: JournalFile) throws {
@@ -49,12 +50,13 @@ final class XDPTier: PacketTier {
     let isMultiBuffer = features?.contains(.redirectTargetMultiBuffer) ?? (link.kind == "veth")
     var port = Attached(role: role, isMultiBuffer: isMultiBuffer)
     do {
-      try tables.open(link, slot: slot, role, flags: port.flags)
+      let (program, index) = try programs.program(role, link, slot: slot)
+      try tables.open(link, slot: slot, role, flags: port.flags, in: index)
       try devices.update(slot, UInt32(link.index))
       try failures?.follow(link, slot: slot)
       port.link = Box(
         try XDPLink(
-          attaching: programs.program(role, slot: slot).value, to: UInt32(link.index), interface: link.name,
+          attaching: program.program, to: UInt32(link.index), interface: link.name,
           mode: xdpMode))
       ports[slot] = port
     } catch {

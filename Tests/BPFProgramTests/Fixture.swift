@@ -46,7 +46,7 @@ final class Fixture {
   let tunnels: BPFMap<UInt32, culvert_tunnel>
   let vnis: BPFMap<culvert_vni_key, culvert_domain>
   let vteps: BPFMap<culvert_vtep_key, UInt32>
-  let portByIfindex: BPFMap<culvert_port_key, UInt32>
+  let portByIfindex: BPFMap<UInt32, UInt32>
   let vxlanPorts: BPFMap<UInt32, UInt64>
   let devices: BPFMap<UInt32, UInt32>
   let generation: BPFMap<UInt32, UInt64>
@@ -63,7 +63,6 @@ final class Fixture {
     try object.resize("devices", to: 8)
     let capacity: UInt32 = 64
     var config = culvert_config()
-    config.domain = Self.domain
     config.hash_seed = 0x1234_5678_9abc
     config.fdb_seed = 0x5eed
     config.fdb_buckets = ForwardingMap.buckets(for: capacity)
@@ -99,7 +98,7 @@ final class Fixture {
     try setPort(1, ifindex: Self.lo)
     try setPort(2, ifindex: 3)
     for slot in UInt32(0)..<3 { try devices.update(slot, Self.lo) }
-    try portByIfindex.update(culvert_port_key(ifindex: Self.lo, domain: Self.domain), 1)
+    try portByIfindex.update(culvert_port_place(Self.lo), 1)
     try setTunnel(0)
     try setTunnel(1) { $0.remote = Outer.otherRemote.bigEndian }
     try setFDB(Frames.a1, .local(slot: 1))

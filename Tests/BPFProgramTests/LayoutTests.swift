@@ -24,8 +24,7 @@ struct LayoutTests {
     "culvert_port": inSwift(
       culvert_port.self, \.ifindex, \.mtu, \.flags, \.domain, \.mac, \.zero, \.relay_out, \.relay_in),
     "culvert_config": inSwift(
-      culvert_config.self, \.domain, \.uplink, \.hash_seed, \.fdb_seed, \.fdb_buckets, \.zero2),
-    "culvert_port_key": inSwift(culvert_port_key.self, \.ifindex, \.domain),
+      culvert_config.self, \.group, \.uplink, \.hash_seed, \.fdb_seed, \.fdb_buckets, \.zero2),
     "culvert_tunnel": inSwift(
       culvert_tunnel.self, \.dst_mac, \.src_mac, \.local, \.remote, \.vni_be, \.udp_port, \.source_min,
       \.source_max, \.ttl, \.tos, \.flags, \.mtu, \.reason, \.valid,

@@ -65,6 +65,7 @@ struct LiveTests {
       let sunk: BPFMap<UInt32, culvert_sunk> = try bench.map("sunk")
       try fixture.setPort(0, ifindex: try Self.index("na"), mtu: 1500, mac: Outer.uplink)
       try fixture.setPort(1, ifindex: try Self.index("va"))
+      try fixture.portByIfindex.update(culvert_port_place(try Self.index("va")), 1)
       try fixture.devices.update(0, try Self.index("na"))
       let port = try XDPLink(
         attaching: fixture.port, to: try Self.index("va"), interface: "va", mode: .native)

@@ -147,7 +147,7 @@ extension Case {
     port(
       "unknown source by an unknown port", Frames.v4(from: Frames.unknown), CULVERT_PASS_UNKNOWN_PORT, slot: 0
     ) {
-      try $0.portByIfindex.delete(culvert_port_key(ifindex: Fixture.lo, domain: Fixture.domain))
+      try $0.portByIfindex.update(culvert_port_place(Fixture.lo), UInt32(CULVERT_NO_PORT))
     },
     port("source of another port", Frames.v4(from: Frames.a2), CULVERT_PASS_MOVED_SOURCE),
     port("source behind a VTEP", Frames.v4(from: Frames.b2), CULVERT_PASS_MOVED_SOURCE),

@@ -158,20 +158,25 @@ struct culvert_port {
 };
 CULVERT_LAYOUT(struct culvert_port, 32);
 
-/* A container's port as a program knows it: an interface's number alone may be of several namespaces; key of map
- * `port_by_ifindex`. */
-struct culvert_port_key {
-	__u32 ifindex;
-	__u32 domain;
-};
-CULVERT_LAYOUT(struct culvert_port_key, 8);
+/*
+ * Map `port_by_ifindex`, an array: the slot of the port whose interface's number has these lower bits. A number alone may
+ * be of several namespaces: ports that would share a place run programs of their own, each with such an array of its own.
+ * 64 KiB; fewer places would need more programs on hosts that have made many interfaces.
+ */
+#define CULVERT_PORT_PLACES (1u << 14)
+
+static CULVERT_INLINE __u32 culvert_port_place(__u32 ifindex)
+{
+	return ifindex & (CULVERT_PORT_PLACES - 1);
+}
 
 /*
- * Read-only variable `config`, set before an object is loaded. Objects are loaded once for each overlay (its
- * culvert_port) and once for each uplink (its culvert_uplink), and share the maps of their underlay.
+ * Read-only variable `config`, set before an object is loaded. Objects are loaded once for the ports of all overlays
+ * (culvert_port; again where their interfaces' numbers collide) and once for each uplink (its culvert_uplink), and share
+ * the other maps of their underlay.
  */
 struct culvert_config {
-	__u32 domain; /* of the container ports that this object's culvert_port is attached to */
+	__u32 group;  /* tells the programs of ports from one another */
 	__u32 uplink; /* slot of the port that this object's culvert_uplink is attached to */
 	__u64 hash_seed; /* any: keeps source ports from being guessed */
 	__u64 fdb_seed;  /* any: for culvert_fdb_hash */
@@ -342,7 +347,7 @@ struct culvert_cached_flow {
 	__u32 from;       /* container port: ifindex; uplink: outer source address */
 	__u32 local;      /* uplink: outer destination address */
 	__u32 vni_be;     /* uplink: with bit 0 set */
-	__u32 arrival;    /* container port: domain; uplink: outer UDP port (network order) and, << 16, slot */
+	__u32 arrival;    /* container port: its program's group; uplink: outer UDP port (network order) and, << 16, slot */
 	__u32 slot;       /* of the port it came in by */
 	__u32 target;     /* the destination's … */
 	__u32 kind;       /* … enum culvert_fdb_kind */

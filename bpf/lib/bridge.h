@@ -71,20 +71,21 @@ static __always_inline __u32 decide_from_port(packet_t *ctx, struct decision *de
 
 	decision_key(decision, frame);
 	decision->key.from = arrival_ifindex(ctx);
-	decision->key.arrival = config.domain;
+	decision->key.arrival = config.group;
 	if (!decision_from_cache(decision)) {
-		decision->source = fdb_lookup(config.domain, frame + ETH_ALEN, &decision->source_nexthop);
+		port = port_of(decision->key.from, &decision->slot);
+		if (!port)
+			return CULVERT_PASS_UNKNOWN_PORT;
+		set_ingress_port(packet, decision->slot);
+		decision->source = fdb_lookup(port->domain, frame + ETH_ALEN, &decision->source_nexthop);
 		if (!decision->source)
 			return CULVERT_PASS_UNKNOWN_SOURCE;
 		kind = culvert_nexthop_kind(decision->source_nexthop);
 		if (kind != CULVERT_FDB_LOCAL)
 			return kind == CULVERT_FDB_REMOTE ? CULVERT_PASS_MOVED_SOURCE : pass_reason(culvert_nexthop_target(decision->source_nexthop));
-		decision->slot = culvert_nexthop_target(decision->source_nexthop);
-		port = port_at(decision->slot);
-		if (!port || port->ifindex != decision->key.from)
+		if (culvert_nexthop_target(decision->source_nexthop) != decision->slot)
 			return CULVERT_PASS_MOVED_SOURCE;
-		set_ingress_port(packet, decision->slot);
-		return decide_destination(decision, config.domain, frame);
+		return decide_destination(decision, port->domain, frame);
 	}
 	set_ingress_port(packet, decision->slot);
 	return 0;

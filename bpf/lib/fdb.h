@@ -5,6 +5,7 @@
 
 #include "lib/headers.h"
 #include "lib/maps.h"
+#include "lib/ports.h"
 
 /* Without a branch: 0 where both are equal, 1 where they differ. */
 static __always_inline __u64 differ(__u64 a, __u64 b)
@@ -65,11 +66,6 @@ static __always_inline struct culvert_fdb_entry *fdb_lookup(__u32 domain, void *
 	*nexthop = *(volatile __u32 *)&entry->nexthop;
 	entry = after(entry, *nexthop);
 	return *(volatile __u64 *)&entry->key == key ? entry : 0;
-}
-
-static __always_inline struct culvert_port *port_at(__u32 slot)
-{
-	return bpf_map_lookup_elem(&ports, &slot);
 }
 
 static __always_inline tunnel_t *tunnel_at(__u32 slot)

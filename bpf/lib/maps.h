@@ -46,9 +46,9 @@ struct {
 } vteps SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 64);
-	__type(key, struct culvert_port_key);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, CULVERT_PORT_PLACES);
+	__type(key, __u32);
 	__type(value, __u32);
 } port_by_ifindex SEC(".maps");
 

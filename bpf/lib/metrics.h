@@ -4,6 +4,7 @@
 #define CULVERT_METRICS_H
 
 #include "lib/maps.h"
+#include "lib/ports.h"
 #include "lib/ctx.h"
 
 /* What is known of the packet at hand by the time its verdict falls. */
@@ -24,12 +25,13 @@ static __always_inline int account(packet_t *ctx, struct packet_context *packet,
 	if (verdict >= CULVERT_PASS_TRUNCATED)
 		packet->bytes = packet_bytes(ctx);
 	if (!packet->count) {
-		struct culvert_port_key key = { arrival_ifindex(ctx), config.domain };
-		__u32 *slot = bpf_map_lookup_elem(&port_by_ifindex, &key);
+		__u32 slot;
 
-		if (!slot)
+		if (!port_of(arrival_ifindex(ctx), &slot)) {
 			verdict = CULVERT_PASS_UNKNOWN_PORT;
-		set_ingress_port(packet, slot ? *slot : CULVERT_NO_PORT);
+			slot = CULVERT_NO_PORT;
+		}
+		set_ingress_port(packet, slot);
 	}
 	/* A verdict may come from a map; a bound that the compiler knows by itself, Linux 6.1's verifier does not see. */
 	place = verdict;
