@@ -22,6 +22,38 @@ extension BPFMap {
     }
   }
 
+  /// Of each of an array's first `count` entries the sum over CPUs of some of the 64-bit words that its value is made of:
+  /// one system call for 64 entries.
+  public func sums(ofWords words: Range<Int>, first count: Int) throws(Failure) -> [UInt64] {
+    precondition(isPerCPU && words.upperBound * 8 <= MemoryLayout<Value>.size, "\(name) has no such words")
+    let (cpus, stride, atOnce) = (Self.possibleCPUs, Self.perCPUStride, 64)
+    var sums: [UInt64] = []
+    sums.reserveCapacity(count)
+    var keys = [UInt32](repeating: 0, count: atOnce)
+    let values = UnsafeMutableRawBufferPointer.allocate(byteCount: atOnce * cpus * stride, alignment: 8)
+    defer { values.deallocate() }
+    var (last, next) = (0 as UInt32, 0 as UInt32)
+    while sums.count < count {
+      var taken = UInt32(min(atOnce, count - sums.count))
+      let status = sums.isEmpty
+        ? bpf_map_lookup_batch(descriptor.raw, nil, &next, &keys, values.baseAddress!, &taken, nil)
+        : bpf_map_lookup_batch(descriptor.raw, &last, &next, &keys, values.baseAddress!, &taken, nil)
+      let isEnd = status == -Errno.noSuchFileOrDirectory.rawValue
+      guard status == 0 || isEnd else { throw failure("look up in", -status) }
+      for entry in 0..<Int(taken) {
+        var sum: UInt64 = 0
+        for cpu in 0..<cpus {
+          let value = (entry * cpus + cpu) * stride
+          for word in words { sum &+= values.load(fromByteOffset: value + word * 8, as: UInt64.self) }
+        }
+        sums.append(sum)
+      }
+      if isEnd { break }
+      last = next
+    }
+    return sums
+  }
+
   /// Stores the same value for every CPU.
   public func updatePerCPU(_ key: Key, _ value: Value) throws(Failure) {
     precondition(isPerCPU, "\(name) is not per-CPU")

@@ -23,6 +23,9 @@ final class BPFTables {
   /// The one that a port is found by.
   private var portIndices: [UInt32: PortIndex] = [:]
   private let counterMap: BPFMap<UInt32, culvert_counters>
+  /// Above those that were ever taken into use.
+  private var slotsInUse: UInt32 = 0
+  private var counted: (bytes: [UInt64], takenAt: UInt64)?
   /// A change of it makes every CPU forget what it remembers of the tables.
   private let generationMap: BPFMap<UInt32, UInt64>
   private var generation: UInt64 = 0
@@ -109,6 +112,7 @@ final class BPFTables {
     end: EnteredEnd? = nil, in index: PortIndex? = nil
   ) throws {
     try counterMap.updatePerCPU(slot, culvert_counters())
+    slotsInUse = max(slotsInUse, slot + 1)
     try update(link, slot: slot, role, flags: flags, relay: relay, end: end)
     guard role != .uplink else { return }
     let index = index ?? portIndex
@@ -197,6 +201,17 @@ final class BPFTables {
   func reader(domain: UInt32) -> TableReader { TableReader(fdb.view, outer, domain: domain) }
 
   // MARK: - Counters
+
+  /// The bytes that each slot has counted, by slot, as they were at most `age` nanoseconds ago: looked up once for all overlays
+  /// of the underlay.
+  func countedBytes(age: UInt64) throws -> [UInt64] {
+    let now = Clock.monotonicNanoseconds
+    if let counted, now - counted.takenAt < age { return counted.bytes }
+    let words = MemoryLayout<culvert_counters>.offset(of: \.bytes)! / 8..<MemoryLayout<culvert_counters>.size / 8
+    let bytes = try counterMap.sums(ofWords: words, first: Int(slotsInUse))
+    counted = (bytes, now)
+    return bytes
+  }
 
   /// What the programs counted; what was lost later is for the tier to add.
   func counters(slot: UInt32) throws -> SlotCounters {

@@ -16,9 +16,12 @@ extension Engine {
     guard time / 100_000_000 != watchedAt / 100_000_000 else { return }
     let elapsed = time - watchedAt
     watchedAt = time
+    // While there is none, nobody's counters are looked at one by one.
+    let counted = isBusy ? nil : try tier.tables.countedBytes(age: idleTrafficInterval / 2)
     isBusy = false
     var isChanged = false
     for (index, port) in ports where port.slot != nil && port.reason == nil {
+      if let counted, port.slot! < counted.count, counted[Int(port.slot!)] == port.seen.allBytes { continue }
       let now = try tier.counters(slot: port.slot!)
       defer { ports[index]?.seen = now }
       if now.bytes != port.seen.bytes { isBusy = true }

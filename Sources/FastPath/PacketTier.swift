@@ -151,6 +151,8 @@ struct SlotCounters {
   /// Forwarded from this device to an egress device that took no frames.
   var notRedirected: UInt64?
 
+  var allBytes: UInt64 { bytes.values.reduce(0, &+) }
+
   mutating func add(_ other: SlotCounters) {
     packets.merge(other.packets) { $0 + $1 }
     bytes.merge(other.bytes) { $0 + $1 }
