@@ -49,6 +49,9 @@ extension Engine {
       tier.sentByDriver[domain] = facts.endPrograms
       for port in ports.values { if let slot = port.slot { try tier.update(port.link, slot: slot) } }
     }
+    let inputs = PolicyInputs(overlay, underlay, facts)
+    guard inputs != judgedBy else { return false }
+    judgedBy = inputs
     let judged = Policy.judge(overlay: overlay, underlay: underlay, facts: facts)
     let next = options.bypassPolicy ? judged.bypassed() : judged
     if options.bypassPolicy { sayWhatIsOverridden(judged) }

@@ -28,6 +28,8 @@ final class Engine {
   var overlay: OverlayState
   var underlay: UnderlayState
   var policy = Policy()
+  /// What `policy` follows from.
+  var judgedBy: PolicyInputs?
   var ports: [Int32: Port] = [:]
   var following = RouteFollowing()
   /// How far through the routes the check once a second is.

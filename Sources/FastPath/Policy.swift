@@ -29,6 +29,21 @@ public struct PolicyFacts: Sendable, Equatable {
   public init() {}
 }
 
+/// All that `Policy.judge` looks at: the same again gets the same verdict, and is cheaper to compare.
+struct PolicyInputs: Equatable {
+  private let links: [Int32: Link]
+  private let vteps: Set<OverlayState.RemoteVTEP>
+  private let uplink: Link?
+  private let sources: Set<IPAddress>
+  private let facts: PolicyFacts
+
+  init(_ overlay: OverlayState, _ underlay: UnderlayState, _ facts: PolicyFacts) {
+    (links, vteps, uplink) = (overlay.links, overlay.vteps, underlay.uplink)
+    sources = Set(underlay.routes.values.compactMap(\.preferredSource))
+    self.facts = facts
+  }
+}
+
 /// Judges which ports the fast path may serve. Every reason names the thing and
 /// what to change; a port with a reason stays with the kernel.
 public struct Policy: Sendable, Equatable {
