@@ -34,9 +34,13 @@ struct Attribute {
 
   /// Four octets are IPv4, sixteen IPv6.
   func address() throws(Failure) -> IPAddress {
-    if let address = IPv4Address(payload) { return .v4(address) }
-    if let address = IPv6Address(payload) { return .v6(address) }
-    throw .malformed("address")
+    switch payload.count {
+    case 4: return .v4(IPv4Address(value: UInt32(bigEndian: try payload.read(UInt32.self, at: 0))))
+    case 16:
+      let (high, low) = (try payload.read(UInt64.self, at: 0), try payload.read(UInt64.self, at: 8))
+      return .v6(IPv6Address(high: UInt64(bigEndian: high), low: UInt64(bigEndian: low)))
+    default: throw .malformed("address")
+    }
   }
 
   var nested: Attributes { Attributes(payload) }
