@@ -28,7 +28,7 @@ extension Engine {
     let learned = keys.filter { underlay.routes[$0]?.isLearned == true }
     let part = (0..<min(keys.count, 64)).map { keys[(checkedRoutes + $0) % keys.count] }
     checkedRoutes = (checkedRoutes + part.count) % keys.count
-    try ask(for: Set(learned + part))
+    try ask(for: Set(learned + part), age: Self.checkInterval / 2)
   }
 
   /// ICMP errors arrived: the kernel may have learned a path MTU or another gateway.
@@ -39,10 +39,11 @@ extension Engine {
     for key in table.tunnelsByRoute.keys where remotes.contains(key.remote) { following.note(key, now: now) }
   }
 
-  private func ask(for keys: some Sequence<RouteKey>) throws {
+  /// - Parameter age: what another overlay was told may be so old, in nanoseconds.
+  private func ask(for keys: some Sequence<RouteKey>, age: UInt64 = 0) throws {
     var changed: [RouteKey] = []
     for key in keys {
-      let decision = try route(to: key)
+      let decision = try route(to: key, age: age)
       guard decision != underlay.routes[key] else { continue }
       underlay.routes[key] = decision
       changed.append(key)
@@ -50,9 +51,11 @@ extension Engine {
     try table.updateTunnels(by: changed, overlay: overlay, underlay: underlay)
   }
 
-  func route(to key: RouteKey) throws -> RouteDecision? {
+  func route(to key: RouteKey, age: UInt64 = 0) throws -> RouteDecision? {
     guard let config = overlay.vxlan?.vxlan else { return nil }
-    return try place.underlayConnection.value.vtepRoute(to: key, of: config, uplink: place.uplink?.index)
+    return try looks.route(
+      VTEPQuestion(key, of: config, uplink: place.uplink?.index), place.underlayIdentity, place.underlayConnection,
+      age: age)
   }
 
   /// The addresses at which this overlay's VXLAN arrives, and who may send it.
@@ -82,21 +85,22 @@ extension Engine {
 
   /// Sysctls that decide about outer headers. True where one changed.
   @discardableResult
-  func readSysctls() throws -> Bool {
+  func readSysctls(age: UInt64 = 0) throws -> Bool {
     let before = (underlay.localPortRange, underlay.defaultTTL, underlay.ipv6)
     // The device's own namespace has the say over source ports, the underlay's over TTL.
-    let range = Sysctl.read("net/ipv4/ip_local_port_range")?.split(separator: "\t").compactMap { UInt16($0) }
+    let range = looks.sysctl("net/ipv4/ip_local_port_range", place.identity, age: age)?.split(separator: "\t").compactMap { UInt16($0) }
     if let range, range.count == 2, range[0] <= range[1] { underlay.localPortRange = range[0]...range[1] }
     try place.inUnderlay {
-      if let ttl = Sysctl.read("net/ipv4/ip_default_ttl").flatMap({ UInt8($0) }) { underlay.defaultTTL = ttl }
+      func read(_ name: String) -> String? { looks.sysctl("net/\(name)", place.underlayIdentity, age: age) }
+      if let ttl = read("ipv4/ip_default_ttl").flatMap({ UInt8($0) }) { underlay.defaultTTL = ttl }
       guard place.isIPv6, let uplink = place.uplink?.name else { return }
-      underlay.ipv6.hopLimit = Sysctl.read("net/ipv6/conf/\(uplink)/hop_limit").flatMap { UInt8($0) } ?? 64
-      underlay.ipv6.mtu = Sysctl.read("net/ipv6/conf/\(uplink)/mtu").flatMap { UInt32($0) }
+      underlay.ipv6.hopLimit = read("ipv6/conf/\(uplink)/hop_limit").flatMap { UInt8($0) } ?? 64
+      underlay.ipv6.mtu = read("ipv6/conf/\(uplink)/mtu").flatMap { UInt32($0) }
     }
     return before != (underlay.localPortRange, underlay.defaultTTL, underlay.ipv6)
   }
 
   func checkSysctls() throws {
-    if try readSysctls() { try table.updateTunnels(overlay: overlay, underlay: underlay) }
+    if try readSysctls(age: Self.checkInterval / 2) { try table.updateTunnels(overlay: overlay, underlay: underlay) }
   }
 }

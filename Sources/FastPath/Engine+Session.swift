@@ -7,12 +7,12 @@ extension Engine: OverlaySession {
   /// Nanoseconds between two looks at what ports pass: so long a port is in the way of what it does not carry. While
   /// there is no traffic, the looks are further apart.
   private static let trafficInterval: UInt64 = 100_000_000
-  private var idleTrafficInterval: UInt64 {
+  var idleTrafficInterval: UInt64 {
     if tier.keepsSegments { return 1_000_000_000 }
     // A look costs microseconds a port.
     return shared.ports.taken <= 32 ? Self.trafficInterval : 300_000_000
   }
-  private static let checkInterval: UInt64 = 1_000_000_000
+  static let checkInterval: UInt64 = 1_000_000_000
 
   var name: String { place.bridge.name }
   var obtained: String { "\(tier.tier.rawValue) \(tier.mode)" }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import BPFLoader
 import LinuxSystem
 import Netlink
 
@@ -31,6 +32,11 @@ final class NamespaceLooks {
   private var living: (programs: Set<UInt32>, takenAt: UInt64)?
   private var held: [NetworkNamespace.Identity: (isHeld: Bool, takenAt: UInt64)] = [:]
 
+  private var sysctls: [NetworkNamespace.Identity: [String: (value: String?, takenAt: UInt64)]] = [:]
+  private var routes: [NetworkNamespace.Identity: (takenAt: UInt64, decisions: [VTEPQuestion: RouteDecision?])] = [:]
+  private var search = ProgramSearch()
+  private var classifiers: (programs: Set<UInt32>, takenAt: UInt64)?
+
   /// Of the calling thread's namespace, not older than `age` nanoseconds.
   func look(
     _ namespace: NetworkNamespace.Identity, _ connection: Box<RouteConnection>, age: UInt64
@@ -40,10 +46,13 @@ final class NamespaceLooks {
     let reader = readers[namespace] ?? NetfilterReader()
     readers[namespace] = reader
     let disciplines = try connection.value.queueingDisciplines()
+    let rules = try reader.rules()
+    let known = looks[namespace]?.rules
     let look = Look(
       filters: try PolicyFacts.foreignFilters(connection, behind: disciplines),
       disciplines: PolicyFacts.named(disciplines),
-      rules: try reader.rules(), takenAt: now)
+      // The same storage: that nothing changed is then found without a comparison of rules, by each overlay.
+      rules: known == rules ? known! : rules, takenAt: now)
     looks[namespace] = look
     return look
   }
@@ -71,6 +80,40 @@ final class NamespaceLooks {
     return programs
   }
 
+  /// Whether only programs of `own` or of Culvert's living processes can be at a tcx hook anywhere: no other process
+  /// has a program of that type. False where that cannot be told.
+  func onlyOwnClassifiers(_ own: Set<UInt32>, age: UInt64) -> Bool {
+    let now = Clock.monotonicNanoseconds
+    if classifiers.map({ now - $0.takenAt >= age }) ?? true {
+      guard let programs = search.classifiers() else { return false }
+      classifiers = (programs, now)
+    }
+    let others = classifiers!.programs.subtracting(own)
+    return others.isEmpty || livingPrograms(age: age, among: []).isSuperset(of: others)
+  }
+
+  /// Of /proc/sys in the calling thread's namespace.
+  func sysctl(_ name: String, _ namespace: NetworkNamespace.Identity, age: UInt64) -> String? {
+    let now = Clock.monotonicNanoseconds
+    if let known = sysctls[namespace]?[name], now - known.takenAt < age { return known.value }
+    let value = Sysctl.read(name)
+    sysctls[namespace, default: [:]][name] = (value, now)
+    return value
+  }
+
+  /// The route to a VTEP from a namespace of uplinks.
+  func route(
+    _ question: VTEPQuestion, _ namespace: NetworkNamespace.Identity, _ connection: Box<RouteConnection>, age: UInt64
+  ) throws -> RouteDecision? {
+    let now = Clock.monotonicNanoseconds
+    // Who asks for what is new has heard of a change: nobody is told the old any more.
+    if routes[namespace].map({ now - $0.takenAt >= age }) ?? true { routes[namespace] = (now, [:]) }
+    if let decision = routes[namespace]!.decisions[question] { return decision }
+    let decision = try connection.value.vtepRoute(question)
+    routes[namespace]!.decisions[question] = .some(decision)
+    return decision
+  }
+
   /// As `NamespaceSearch.isHeld`, at most so old.
   func isHeld(_ namespace: NetworkNamespace.Identity, age: UInt64) -> Bool {
     let now = Clock.monotonicNanoseconds
@@ -86,5 +129,7 @@ final class NamespaceLooks {
     for isIPv6 in [false, true] { underlays[UnderlayKey(namespace: namespace, isIPv6: isIPv6)] = nil }
     readers[namespace] = nil
     held[namespace] = nil
+    sysctls[namespace] = nil
+    routes[namespace] = nil
   }
 }

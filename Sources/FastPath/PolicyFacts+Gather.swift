@@ -17,12 +17,15 @@ extension PolicyFacts {
     facts.bridgeNetfilter = [
       "bridge-nf-call-iptables", "bridge-nf-call-ip6tables",
     ]
-    .filter { Sysctl.read("net/bridge/\($0)") == "1" }
+    .filter { looks.sysctl("net/bridge/\($0)", place.identity, age: age) == "1" }
+    // A program is attached without an announcement; that nobody has one is one question for all devices.
+    let mayHaveOthers = !looks.onlyOwnClassifiers(own([]), age: age)
+    func tcx(on devices: [Int32]) -> [Int32: [String]] { mayHaveOthers ? tcxPrograms(on: devices, own) : [:] }
     let here = try looks.look(place.identity, place.overlayConnection, age: age)
     facts.overlayRules = here.rules
     let uplinkHere = place.isSplit ? nil : place.uplink
     let devices = (ports + [place.bridge, place.vxlan, uplinkHere].compactMap { $0 }).map(\.index)
-    facts.overlayFilters = here.filters.merging(tcxPrograms(on: devices, own)) { $0 + $1 }
+    facts.overlayFilters = here.filters.merging(tcx(on: devices)) { $0 + $1 }
     facts.overlayDisciplines = here.disciplines
     facts.endPrograms = ends ?? endPrograms(ports, place.overlayConnection)
     guard let uplink = place.uplink else { return facts }
@@ -35,7 +38,7 @@ extension PolicyFacts {
       guard place.isSplit else { return }
       let there = try looks.look(place.underlayIdentity, place.underlayConnection, age: age)
       facts.underlayRules = there.rules
-      facts.underlayFilters = there.filters.merging(tcxPrograms(on: [uplink.index], own)) { $0 + $1 }
+      facts.underlayFilters = there.filters.merging(tcx(on: [uplink.index])) { $0 + $1 }
       facts.underlayDisciplines = there.disciplines
     }
     if !place.isSplit {

@@ -4,21 +4,36 @@ import Netlink
 import PacketHeaders
 import SystemPackage
 
+/// What of a VXLAN device and its uplink the route to a VTEP depends on: devices that ask the same get the same.
+struct VTEPQuestion: Hashable {
+  let key: RouteKey
+  let local: IPAddress?
+  /// The DSCP; older kernels look at a part of it.
+  let tos: UInt8
+  let uplink: Int32?
+}
+
+extension VTEPQuestion {
+  init(_ key: RouteKey, of config: VXLANAttributes, uplink: Int32?) {
+    self.init(key: key, local: config.local, tos: config.tos == 1 ? 0 : config.tos & 0xfc, uplink: uplink)
+  }
+}
+
 /// The route of a VXLAN device's packets.
 extension RouteConnection {
   /// Asks as the VXLAN device does (vxlan_xmit_one), but for the source port, which differs by flow: rules on
   /// that are a policy. Also asks whether the host takes in what comes back.
-  func vtepRoute(to key: RouteKey, of config: VXLANAttributes, uplink: Int32?) throws -> RouteDecision? {
+  func vtepRoute(_ question: VTEPQuestion) throws -> RouteDecision? {
+    let key = question.key
     var query = RouteQuery(to: key.remote)
-    query.source = config.local
+    query.source = question.local
     query.outInterface = key.outInterface == 0 ? nil : key.outInterface
     query.protocolNumber = 17
     query.destinationPort = key.port
-    // The DSCP; older kernels look at a part of it.
-    if config.tos != 1 { query.tos = config.tos & 0xfc }
+    query.tos = question.tos
     guard var decision = try routeIfAny(query) else { return nil }
-    if let local = config.local ?? decision.preferredSource {
-      decision.refusesSource = try !takesIn(from: key, to: local, uplink: uplink)
+    if let local = question.local ?? decision.preferredSource {
+      decision.refusesSource = try !takesIn(from: key, to: local, uplink: question.uplink)
     }
     return decision
   }

@@ -96,6 +96,48 @@ struct LoaderTests {
     #expect(try counters.perCPU(4096) == nil)
   }
 
+  /// By 64 at once: the last ones are fewer, and no more than the map has.
+  @Test func sumsOfManyEntries() throws {
+    var object = try Self.opened()
+    try object.resize("counters", to: 150)
+    try object.load()
+    let counters: BPFMap<UInt32, culvert_counters> = try object.map("counters")
+    var value = culvert_counters()
+    value.packets.39 = 1000
+    for slot in [0, 63, 64, 149] as [UInt32] {
+      (value.bytes.0, value.bytes.39) = (UInt64(slot), 7)
+      try counters.updatePerCPU(slot, value)
+    }
+    let cpus = UInt64(BPFMap<UInt32, culvert_counters>.possibleCPUs)
+    let wanted = (0..<150 as Range<UInt64>).map { [0, 63, 64, 149].contains($0) ? ($0 + 7) * cpus : 0 }
+    let words = 40..<80
+    #expect(try counters.sums(ofWords: words, first: 150) == wanted)
+    #expect(try counters.sums(ofWords: words, first: 65) == Array(wanted.prefix(65)))
+    #expect(try counters.sums(ofWords: words, first: 1000) == wanted)
+    #expect(try counters.sums(ofWords: words, first: 0) == [])
+  }
+
+  @Test func classifiersOfAllProcesses() throws {
+    var search = ProgramSearch()
+    let before = search.classifiers()
+    let embedded = culvert_bpf_probe()
+    var object = try BPFObject(name: String(cString: embedded.name), data: embedded.data, size: embedded.size)
+    try object.load()
+    let program = try object.program("culvert_probe_decap")
+    // As it is when it is new, and when it is known.
+    for _ in 0..<2 {
+      let now = search.classifiers()
+      #expect(now?.contains(program.id) == true)
+      #expect(before?.contains(program.id) == false)
+    }
+    var other = try Self.opened()
+    try other.load()
+    let name = try #require(other.programNames.first)
+    let xdp = try other.program(name).id
+    let now = search.classifiers()
+    #expect(now?.contains(xdp) == false, "\(name) is of XDP")
+  }
+
   @Test func mapsAreShared() throws {
     var first = try Self.opened()
     try first.load()

@@ -149,6 +149,40 @@ struct PolicyPlacesTests {
   }
 }
 
+extension PolicyPlacesTests {
+  /// Attached without an announcement, soon or long after it was loaded.
+  @Test(.enabled(if: TCXLink.isSupported(), "this kernel has no tcx"), arguments: [Tier.xdp, .tc])
+  func tcxProgramsOfOthers(tier: Tier) throws {
+    let overlay = try TestOverlay(ipv6: false)
+    try overlay.ping("a1", "b1")
+    let service = try overlay.start("a") { $0.tier = tier }
+    func reason(_ port: String) throws -> String? { try service.status().ports.first { $0.name == port }?.reason }
+    #expect(try eventually { try reason("va1") == nil && reason("eth0") == nil })
+    let foreign = Box(try Foreign())
+    for port in ["va1", "eth0", "va1"] {
+      let link = Box(try overlay.hosts["a"]!.open { try foreign.value.attached(to: port) })
+      #expect(try eventually { try reason(port)?.contains("a tcx ingress program") == true }, "\(port)")
+      withExtendedLifetime(link) {}
+    }
+    #expect(try eventually { try reason("va1") == nil && reason("eth0") == nil })
+    try service.stop()
+  }
+}
+
+/// A classifier that no process of Culvert's has attached.
+private struct Foreign: ~Copyable {
+  private let program: BPFProgram
+  init() throws {
+    let embedded = culvert_bpf_probe()
+    var object = try BPFObject(name: String(cString: embedded.name), data: embedded.data, size: embedded.size)
+    try object.load()
+    program = try object.program("culvert_probe_decap")
+  }
+  func attached(to interface: String) throws -> TCXLink {
+    try TCXLink(attaching: program, to: if_nametoindex(interface), interface: interface)
+  }
+}
+
 /// A native XDP program on an interface of the calling thread's namespace that drops what arrives.
 private struct Dropping: ~Copyable {
   private let link: XDPLink

@@ -200,7 +200,8 @@ extension RoutedSession {
   }
 
   private func resolve(_ key: TunnelKey) throws -> UInt32? {
-    underlay.routes[key.route] = try connection.value.vtepRoute(to: key.route, of: vxlan.vxlan!, uplink: uplink.index)
+    underlay.routes[key.route] = try connection.value.vtepRoute(
+      VTEPQuestion(key.route, of: vxlan.vxlan!, uplink: uplink.index))
     let resolution = key.resolve(device: vxlan, underlay: underlay)
     if let known = tunnels[key] {
       if known.resolution != resolution {
