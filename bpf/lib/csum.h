@@ -92,13 +92,55 @@ __attribute__((noinline)) long culvert_sum_frame(packet_t *ctx)
 	return sum;
 }
 
-/* Sum over all of the inner frame where it lies in one piece of up to 4 KiB, else -1. */
-static __always_inline long sum_whole(packet_t *ctx, __u32 bytes)
+#ifdef CULVERT_SKB
+/* At a time, since bpf_csum_diff() takes no more before Linux 6.13. */
+#define SUM_STRIDE 512
+#define SUM_COPIED (18 * SUM_STRIDE)
+
+struct copied {
+	__u8 frame[SUM_COPIED];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct copied);
+} copied SEC(".maps");
+
+/* Sum over a frame of up to 9 KiB in fragments, or -1. They are copied out: pulling them into the linear part would take a
+ * new head, and keep the receiver from merging. */
+__attribute__((noinline)) long culvert_sum_fragments(packet_t *ctx)
 {
-	return bytes == ctx->data_end - ctx->data ? culvert_sum_frame(ctx) : -1;
+	__u32 zero = 0, bytes = ctx->len, at;
+	struct copied *copy = bpf_map_lookup_elem(&copied, &zero);
+	long sum = 0;
+
+	if (!copy || bytes < ETH_BYTES || bytes > SUM_COPIED - 4)
+		return -1;
+	if (bpf_skb_load_bytes(ctx, 0, copy, bytes))
+		return -1;
+	AT32((void *)copy, bytes) = 0; /* the last words may not be whole */
+	for (at = 0; at < SUM_COPIED && at < bytes; at += SUM_STRIDE) {
+		__u32 rest = bytes - at;
+
+		if (rest > SUM_STRIDE)
+			rest = SUM_STRIDE;
+		sum = bpf_csum_diff(0, 0, (void *)copy + at, (rest + 3) & ~3u, sum);
+		if (sum < 0)
+			return -1;
+	}
+	return (__u32)sum;
 }
 
-#ifdef CULVERT_SKB
+/* Sum over all of the inner frame, or -1 where it is too long for that. */
+static __always_inline long sum_whole(packet_t *ctx, __u32 bytes)
+{
+	if (bytes == ctx->data_end - ctx->data && bytes <= 32 * SUM_CHUNKS)
+		return culvert_sum_frame(ctx);
+	return bytes == ctx->len ? culvert_sum_fragments(ctx) : -1;
+}
+
 /* The layer 4 checksum holds the sum over the pseudo-header: its device is to make it. */
 static __always_inline int is_unfinished(const struct inner *in, __u16 pseudo)
 {
@@ -147,7 +189,7 @@ compare:
 /* A raw frame is summed as it is: nothing in it is still to be made, and a checksum inside may be wrong. */
 static __always_inline long sum_inner(packet_t *ctx, const struct inner *in, __u32 bytes)
 {
-	return sum_whole(ctx, bytes);
+	return bytes == ctx->data_end - ctx->data ? culvert_sum_frame(ctx) : -1;
 }
 #endif
 
