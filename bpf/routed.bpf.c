@@ -9,6 +9,7 @@
 #include "lib/skb_frame.h"
 #include "lib/fib.h"
 #include "lib/conntrack.h"
+#include "lib/routed_cache.h"
 
 /* The VXLAN device; set before the object is loaded. */
 const volatile __u32 vxlan_ifindex;
@@ -45,42 +46,44 @@ static __always_inline __u32 next_hop_word(void *ip)
 	return word_of(AT16(ip, IP4_TTL) - bpf_htons(0x0100), check + (check >= 0xffff));
 }
 
-/* The port that a route leads to on this host. */
-static __always_inline __u32 local_port(const struct route *route, const struct culvert_routed_device *egress,
-					struct culvert_port **port)
+/* What a route leads to: the port on this host, or where there may be one the tunnel. */
+static __always_inline __u32 egress_of(struct routed_outcome *outcome, const int may_be_remote)
 {
-	__u32 slot = egress->slot, nexthop;
+	struct culvert_routed_device *egress = bpf_map_lookup_elem(&routed_devices, &outcome->route.ifindex);
+	int is_vxlan;
+	__u32 nexthop;
 
-	if (egress->kind == CULVERT_ROUTED_BRIDGE) {
-		if (!fdb_lookup(egress->domain, (void *)route->macs, &nexthop))
-			return CULVERT_PASS_UNKNOWN_DEST;
-		if (culvert_nexthop_kind(nexthop) != CULVERT_FDB_LOCAL)
-			return pass_reason(culvert_nexthop_target(nexthop));
-		slot = culvert_nexthop_target(nexthop);
-	} else if (egress->kind != CULVERT_ROUTED_PORT || egress->domain) {
+	if (!egress)
+		return CULVERT_PASS_NOT_RESOLVED;
+	is_vxlan = may_be_remote && egress->kind == CULVERT_ROUTED_VXLAN;
+	outcome->kind = is_vxlan ? CULVERT_FDB_REMOTE : CULVERT_FDB_LOCAL;
+	outcome->target = egress->slot;
+	if (egress->kind == CULVERT_ROUTED_PORT && !egress->domain)
+		return 0;
+	if (!is_vxlan && egress->kind != CULVERT_ROUTED_BRIDGE)
 		return CULVERT_PASS_ROUTE;
-	}
-	*port = port_at(slot);
-	return *port && (*port)->ifindex ? 0 : CULVERT_PASS_UNKNOWN_PORT;
+	if (!fdb_lookup(egress->domain, (void *)outcome->route.macs, &nexthop))
+		return CULVERT_PASS_UNKNOWN_DEST;
+	if (culvert_nexthop_kind(nexthop) != outcome->kind)
+		return pass_reason(culvert_nexthop_target(nexthop));
+	outcome->target = culvert_nexthop_target(nexthop);
+	return 0;
 }
 
-static __always_inline __u32 encapsulate(struct __sk_buff *skb, const struct inner *in, const struct route *route,
-					 const struct translation *nat, __u32 domain, struct packet_context *packet,
+static __always_inline __u32 encapsulate(struct __sk_buff *skb, const struct inner *in,
+					 const struct routed_outcome *outcome, struct packet_context *packet,
 					 struct culvert_fdb_entry *source, __u32 source_nexthop)
 {
+	const struct translation *nat = &outcome->nat;
+	const struct route *route = &outcome->route;
 	struct flow flow = { .segments = segments_of(skb, in) };
-	struct culvert_tunnel *tunnel;
+	struct culvert_tunnel *tunnel = tunnel_at(outcome->target);
 	struct culvert_port *uplink;
 	struct scratch *made;
-	__u32 verdict, nexthop, zero = 0, word;
+	__u32 verdict, zero = 0, word;
 	__u8 protocol = in->protocol;
 	struct outer out;
 
-	if (!fdb_lookup(domain, (void *)route->macs, &nexthop))
-		return CULVERT_PASS_UNKNOWN_DEST;
-	if (culvert_nexthop_kind(nexthop) != CULVERT_FDB_REMOTE)
-		return pass_reason(culvert_nexthop_target(nexthop));
-	tunnel = tunnel_at(culvert_nexthop_target(nexthop));
 	if (!tunnel)
 		return CULVERT_PASS_NOT_RESOLVED;
 	if (!tunnel->valid)
@@ -130,77 +133,128 @@ static __always_inline void write_hop(struct __sk_buff *skb, const struct route 
 	bpf_skb_store_bytes(skb, ETH_BYTES + IP4_TTL, &word, sizeof(word), 0);
 }
 
+/* A packet of a container's: who sends it, and what router and rules make of it. `source` is its sender's entry, where
+ * there is one to keep alive. */
+static __always_inline __u32 decide_port(struct __sk_buff *skb, const struct inner *in, struct endpoints *of,
+					 struct packet_context *packet, struct routed_outcome *outcome,
+					 struct culvert_fdb_entry **source, __u32 *source_nexthop, const int by_connections)
+{
+	__u32 arrival = skb->ifindex, verdict;
+	struct culvert_routed_device *device = bpf_map_lookup_elem(&routed_devices, &arrival);
+
+	if (!device || device->kind != CULVERT_ROUTED_PORT)
+		return CULVERT_PASS_UNKNOWN_PORT;
+	outcome->ingress = device->slot;
+	set_ingress_port(packet, device->slot);
+	/* Not to the router: bridged, or to the host. */
+	if (!has_mac(in->frame, device))
+		return CULVERT_PASS_HOST;
+	if (device->domain) {
+		*source = fdb_lookup(device->domain, in->frame + ETH_ALEN, source_nexthop);
+		if (!*source)
+			return CULVERT_PASS_UNKNOWN_SOURCE;
+		if (culvert_nexthop_kind(*source_nexthop) != CULVERT_FDB_LOCAL)
+			return pass_reason(culvert_nexthop_target(*source_nexthop));
+		if (culvert_nexthop_target(*source_nexthop) != device->slot)
+			return CULVERT_PASS_MOVED_SOURCE;
+	}
+	/* ip_rcv() cuts off what is behind the IP packet. */
+	if (packet->bytes != ETH_BYTES + in->l3_bytes)
+		return CULVERT_PASS_IP_HEADER;
+	verdict = by_connections ? connection_lookup(skb, in, of, &outcome->nat) : 0;
+	if (verdict)
+		return verdict;
+	verdict = route_lookup(skb, &outcome->route, device->router, of, in, wire_l3_bytes(skb, in, packet->bytes));
+	return verdict ?: egress_of(outcome, 1);
+}
+
 static __always_inline __u32 from_port(struct __sk_buff *skb, struct packet_context *packet, const int by_connections)
 {
 	void *frame = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
-	__u32 arrival = skb->ifindex, verdict, source_nexthop = 0, bytes;
-	struct culvert_routed_device *device, *egress;
+	struct routed_key key = { .arrival = skb->ifindex };
 	struct culvert_fdb_entry *source = 0;
-	struct translation nat = {};
+	struct routed_outcome outcome = {};
+	struct routed_cache_slot cache = {};
+	__u32 verdict, source_nexthop = 0;
 	struct culvert_port *port;
-	struct route route = {};
 	struct endpoints of;
 	struct inner in = {};
 
 	verdict = parse_routed(&in, frame, end);
 	if (verdict)
 		return verdict;
-	device = bpf_map_lookup_elem(&routed_devices, &arrival);
-	if (!device || device->kind != CULVERT_ROUTED_PORT)
-		return CULVERT_PASS_UNKNOWN_PORT;
-	set_ingress_port(packet, device->slot);
-	/* Not to the router: bridged, or to the host. */
-	if (!has_mac(frame, device))
-		return CULVERT_PASS_HOST;
-	if (device->domain) {
-		source = fdb_lookup(device->domain, frame + ETH_ALEN, &source_nexthop);
-		if (!source)
-			return CULVERT_PASS_UNKNOWN_SOURCE;
-		if (culvert_nexthop_kind(source_nexthop) != CULVERT_FDB_LOCAL)
-			return pass_reason(culvert_nexthop_target(source_nexthop));
-		if (culvert_nexthop_target(source_nexthop) != device->slot)
-			return CULVERT_PASS_MOVED_SOURCE;
-	}
-	packet->bytes = bytes = frame_bytes(skb, &in);
-	/* ip_rcv() cuts off what is behind the IP packet. */
-	if (bytes != ETH_BYTES + in.l3_bytes)
-		return CULVERT_PASS_IP_HEADER;
+	packet->bytes = frame_bytes(skb, &in);
 	read_endpoints(&of, &in);
-	verdict = by_connections ? connection_lookup(skb, &in, &of, &nat) : 0;
-	if (verdict)
-		return verdict;
-	verdict = route_lookup(skb, &route, device->router, &of, &in, wire_l3_bytes(skb, &in, bytes));
-	if (verdict)
-		return verdict;
-	egress = bpf_map_lookup_elem(&routed_devices, &route.ifindex);
-	if (!egress)
-		return CULVERT_PASS_NOT_RESOLVED;
+	routed_key_inner(&key, &in, &of);
+	if (may_be_cached(&in) && routed_cache_lookup(&cache, &key) && packet->bytes == ETH_BYTES + in.l3_bytes &&
+	    wire_l3_bytes(skb, &in, packet->bytes) <= cache.flow->outcome.route.mtu) {
+		outcome = cache.flow->outcome;
+		set_ingress_port(packet, outcome.ingress);
+	} else {
+		verdict = decide_port(skb, &in, &of, packet, &outcome, &source, &source_nexthop, by_connections);
+		if (verdict)
+			return verdict;
+		routed_cache_store(&cache, &key, &outcome);
+	}
 	in.ttl--;
-	if (egress->kind == CULVERT_ROUTED_VXLAN)
-		return encapsulate(skb, &in, &route, &nat, egress->domain, packet, source, source_nexthop);
-	verdict = local_port(&route, egress, &port);
-	if (verdict)
-		return verdict;
-	if (wire_l3_bytes(skb, &in, bytes) > port->mtu)
+	if (outcome.kind == CULVERT_FDB_REMOTE)
+		return encapsulate(skb, &in, &outcome, packet, source, source_nexthop);
+	port = port_at(outcome.target);
+	if (!port || !port->ifindex)
+		return CULVERT_PASS_UNKNOWN_PORT;
+	if (wire_l3_bytes(skb, &in, packet->bytes) > port->mtu)
 		return CULVERT_PASS_MTU;
 	if (source && refresh_due(source, source_nexthop))
 		return CULVERT_PASS_REFRESH;
-	write_hop(skb, &route, &nat, in.protocol, next_hop_word(frame + ETH_BYTES));
-	deliver(skb, port, may_enter(port, (void *)route.macs));
+	write_hop(skb, &outcome.route, &outcome.nat, in.protocol, next_hop_word(frame + ETH_BYTES));
+	deliver(skb, port, may_enter(port, (void *)outcome.route.macs));
 	return CULVERT_FORWARDED_LOCAL;
+}
+
+/* A packet out of a tunnel: whose it is, and what router and rules make of it. */
+static __always_inline __u32 decide_uplink(struct __sk_buff *skb, const struct inner *in, struct endpoints *of,
+					   struct flow_key *outer, __u32 bytes, struct routed_outcome *outcome,
+					   const int by_connections)
+{
+	__u32 verdict, domain = 0, nexthop, ifindex = vxlan_ifindex;
+	struct culvert_routed_device *device;
+	struct culvert_tunnel *tunnel;
+
+	verdict = domain_of(outer, &domain);
+	if (verdict)
+		return verdict;
+	device = bpf_map_lookup_elem(&routed_devices, &ifindex);
+	if (!device)
+		return CULVERT_PASS_UNKNOWN_PORT;
+	if (!has_mac(in->frame, device))
+		return CULVERT_PASS_UNKNOWN_DEST;
+	/* From no VTEP but the one that has the address of the sending router. */
+	if (!fdb_lookup(domain, in->frame + ETH_ALEN, &nexthop))
+		return CULVERT_PASS_UNKNOWN_SOURCE;
+	if (culvert_nexthop_kind(nexthop) != CULVERT_FDB_REMOTE)
+		return pass_reason(culvert_nexthop_target(nexthop));
+	tunnel = tunnel_at(culvert_nexthop_target(nexthop));
+	if (!tunnel || tunnel->remote != outer->from || tunnel->vni_be != outer->vni_be)
+		return CULVERT_PASS_MOVED_SOURCE;
+	if (bytes != ETH_BYTES + in->l3_bytes)
+		return CULVERT_PASS_IP_HEADER;
+	verdict = by_connections ? connection_lookup(skb, in, of, &outcome->nat) : 0;
+	if (verdict)
+		return verdict;
+	verdict = route_lookup(skb, &outcome->route, ifindex, of, in, wire_l3_bytes(skb, in, bytes));
+	return verdict ?: egress_of(outcome, 0);
 }
 
 static __always_inline __u32 from_uplink(struct __sk_buff *skb, struct packet_context *packet, const int by_connections)
 {
 	void *frame = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	__u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET | (decap_flags & ADJ_ROOM_DECAP_L4_UDP);
-	__u32 verdict, domain = 0, nexthop, l3_bytes, word, ifindex = vxlan_ifindex;
-	struct culvert_routed_device *device, *egress;
-	struct culvert_tunnel *tunnel;
-	struct flow_key key = {};
-	struct translation nat = {};
+	__u32 verdict, bytes, word;
+	struct routed_outcome outcome = {};
+	struct routed_cache_slot cache = {};
+	struct flow_key outer = {};
+	struct routed_key key = {};
 	struct culvert_port *port;
-	struct route route = {};
 	struct endpoints of;
 	struct inner in = {};
 	__u16 type = bpf_htons(ETH_P_IP);
@@ -213,15 +267,13 @@ static __always_inline __u32 from_uplink(struct __sk_buff *skb, struct packet_co
 		return CULVERT_PASS_TRUNCATED;
 	packet->bytes = ETH_BYTES + bpf_ntohs(AT16(frame, OUTER_IP + IP4_LENGTH));
 	tos = AT8(frame, OUTER_IP + IP4_TOS);
-	key.vni_be = AT32(frame, OUTER_VXLAN + 4);
-	if (AT32(frame, OUTER_VXLAN) != VXLAN_FLAGS || key.vni_be & bpf_htonl(0xff))
+	outer.vni_be = AT32(frame, OUTER_VXLAN + 4);
+	if (AT32(frame, OUTER_VXLAN) != VXLAN_FLAGS || outer.vni_be & bpf_htonl(0xff))
 		return CULVERT_PASS_VXLAN_FLAGS;
-	key.local = AT32(frame, OUTER_IP + IP4_DESTINATION);
-	key.from = AT32(frame, OUTER_IP + IP4_SOURCE);
-	key.arrival = AT16(frame, OUTER_UDP + UDP_DESTINATION);
-	verdict = domain_of(&key, &domain);
-	if (verdict)
-		return verdict;
+	outer.local = key.local = AT32(frame, OUTER_IP + IP4_DESTINATION);
+	outer.from = key.from = AT32(frame, OUTER_IP + IP4_SOURCE);
+	outer.arrival = key.arrival = AT16(frame, OUTER_UDP + UDP_DESTINATION);
+	key.vni_be = outer.vni_be | bpf_htonl(1);
 	verdict = parse_routed(&in, frame + OUTER_BYTES, end);
 	if (verdict)
 		return verdict;
@@ -229,36 +281,22 @@ static __always_inline __u32 from_uplink(struct __sk_buff *skb, struct packet_co
 		return CULVERT_PASS_CHECKSUM;
 	if (merged_tos(in.tos, tos) >= 0 || (tos & ECN_MASK && (in.tos & ECN_MASK) == ECN_NOT_ECT))
 		return CULVERT_PASS_ECN;
-	device = bpf_map_lookup_elem(&routed_devices, &ifindex);
-	if (!device)
-		return CULVERT_PASS_UNKNOWN_PORT;
-	if (!has_mac(in.frame, device))
-		return CULVERT_PASS_UNKNOWN_DEST;
-	/* From no VTEP but the one that has the address of the sending router. */
-	if (!fdb_lookup(domain, in.frame + ETH_ALEN, &nexthop))
-		return CULVERT_PASS_UNKNOWN_SOURCE;
-	if (culvert_nexthop_kind(nexthop) != CULVERT_FDB_REMOTE)
-		return pass_reason(culvert_nexthop_target(nexthop));
-	tunnel = tunnel_at(culvert_nexthop_target(nexthop));
-	if (!tunnel || tunnel->remote != key.from || tunnel->vni_be != key.vni_be)
-		return CULVERT_PASS_MOVED_SOURCE;
-	if (packet->bytes != OUTER_BYTES + ETH_BYTES + in.l3_bytes)
-		return CULVERT_PASS_IP_HEADER;
-	l3_bytes = wire_l3_bytes(skb, &in, packet->bytes - OUTER_BYTES);
+	bytes = packet->bytes - OUTER_BYTES;
 	read_endpoints(&of, &in);
-	verdict = by_connections ? connection_lookup(skb, &in, &of, &nat) : 0;
-	if (verdict)
-		return verdict;
-	verdict = route_lookup(skb, &route, ifindex, &of, &in, l3_bytes);
-	if (verdict)
-		return verdict;
-	egress = bpf_map_lookup_elem(&routed_devices, &route.ifindex);
-	if (!egress)
-		return CULVERT_PASS_NOT_RESOLVED;
-	verdict = local_port(&route, egress, &port);
-	if (verdict)
-		return verdict;
-	if (l3_bytes > port->mtu)
+	routed_key_inner(&key, &in, &of);
+	if (may_be_cached(&in) && routed_cache_lookup(&cache, &key) && bytes == ETH_BYTES + in.l3_bytes &&
+	    wire_l3_bytes(skb, &in, bytes) <= cache.flow->outcome.route.mtu) {
+		outcome = cache.flow->outcome;
+	} else {
+		verdict = decide_uplink(skb, &in, &of, &outer, bytes, &outcome, by_connections);
+		if (verdict)
+			return verdict;
+		routed_cache_store(&cache, &key, &outcome);
+	}
+	port = port_at(outcome.target);
+	if (!port || !port->ifindex)
+		return CULVERT_PASS_UNKNOWN_PORT;
+	if (wire_l3_bytes(skb, &in, bytes) > port->mtu)
 		return CULVERT_PASS_MTU;
 	/* The marks of a tunnel stay on merged packets; a UDP socket cannot cut such datagrams up again. */
 	if (skb->gso_size && in.protocol != IPPROTO_TCP && !(decap_flags & ADJ_ROOM_DECAP_L4_UDP))
@@ -267,9 +305,9 @@ static __always_inline __u32 from_uplink(struct __sk_buff *skb, struct packet_co
 	if (bpf_skb_adjust_room(skb, -OUTER_BYTES, BPF_ADJ_ROOM_MAC, flags))
 		return CULVERT_PASS_HEADROOM;
 	bpf_csum_level(skb, BPF_CSUM_LEVEL_DEC);
-	write_hop(skb, &route, &nat, in.protocol, word);
+	write_hop(skb, &outcome.route, &outcome.nat, in.protocol, word);
 	bpf_skb_store_bytes(skb, ETH_TYPE, &type, sizeof(type), 0);
-	deliver(skb, port, may_enter(port, (void *)route.macs));
+	deliver(skb, port, may_enter(port, (void *)outcome.route.macs));
 	return CULVERT_FORWARDED_DECAP;
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import FastPath
+import LinuxSystem
 import TestSupport
 import Testing
 
@@ -23,5 +24,27 @@ struct SegmentChecksumTests {
     let forwarded = port.forwarded["encapsulated"]?.bytes ?? 0
     // A port that carries little of what it sends is given back.
     #expect(checksum == .exact ? forwarded < UInt64(bytes) / 10 : forwarded > UInt64(bytes) * 9 / 10, "\(port)")
+  }
+
+  /// Single segments whose checksum the container has made already, with their payload in fragments: offloads off.
+  @Test func aWholeChecksumInsideIsSummedOverFragments() throws {
+    let overlay = try TestOverlay(vxlan: "udpcsum")
+    let (a1, b1) = (overlay.containers["a1"]!, overlay.containers["b1"]!)
+    try a1.node.shell("ethtool -K eth0 tx-checksum-ip-generic off tso off gso off")
+    try overlay.hosts["b"]!.shell("ethtool -K eth0 gro off")
+    let service = try overlay.start("a") {
+      $0.tier = .tc
+      $0.outerChecksum = .exact
+    }
+    defer { try? service.stop() }
+    try overlay.ping("a1", "b1")
+    let wire = Box(try overlay.hosts["b"]!.open { try PacketSocket(interface: "eth0") })
+    #expect(try Transfer(from: a1, to: b1, bytes: 4 << 20).finish() == .intact)
+    let port = try #require(try service.stats().ports.first { $0.name == "va1" })
+    #expect(port.forwarded["encapsulated"]?.bytes ?? 0 > 3 << 20, "\(port)")
+    for _ in 0..<20 {
+      let frame = try #require(wire.value.receive { (1400...1514).contains($0.count) })
+      #expect(frame[40...41] != [0, 0] && SameWireTests.checksumsHold(frame))
+    }
   }
 }

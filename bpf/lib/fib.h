@@ -19,6 +19,7 @@ struct {
 struct route {
 	__u64 macs[2];  /* destination's and source's octets, as a frame begins */
 	__u32 ifindex;  /* of layer 3, to leave by */
+	__u32 mtu;      /* layer 3 bytes that are known to pass */
 };
 
 /* Of a packet, as the router sees it. */
@@ -78,6 +79,8 @@ static __always_inline __u32 route_lookup(packet_t *ctx, struct route *route, __
 	if (ask.ifindex == from)
 		return CULVERT_PASS_SAME_PORT;
 	route->ifindex = ask.ifindex;
+	/* The route's, or where the kernel does not tell it what was asked about. */
+	route->mtu = ask.tot_len;
 	macs[0] = dmac[0];
 	macs[1] = dmac[1];
 	macs[2] = dmac[2];
