@@ -27,8 +27,9 @@ extension Engine {
     try publish()
   }
 
-  /// Applies announced changes and recomputes only what they touch.
-  func apply(_ events: [NetlinkEvent], fromUnderlay: Bool) throws {
+  /// Applies announced changes and recomputes only what they touch: true where that is more than routes.
+  @discardableResult
+  func apply(_ events: [NetlinkEvent], fromUnderlay: Bool) throws -> Bool {
     var macs: Set<MACAddress> = []
     var devices = false
     var defaultDestination = false
@@ -49,6 +50,8 @@ extension Engine {
         }
       }
       if fromUnderlay || !place.isSplit {
+        let before = underlay.uplink
+        defer { if underlay.uplink != before { uplink = true } }
         switch underlay.apply(event) {
         case .none: break
         case .nextHop(let address): nextHops.insert(address)
@@ -67,9 +70,10 @@ extension Engine {
       following.note(.everything)
       try judge()
       try reconcile()
-      return try publish()
+      try publish()
+      return true
     }
-    if uplink || routing {
+    if uplink {
       try updateUplink()
       try table.updateTunnels(overlay: overlay, underlay: underlay)
     } else if !nextHops.isEmpty {
@@ -82,13 +86,17 @@ extension Engine {
     if !changedPorts.isEmpty {
       let verdictChanged = try judge()
       try reconcile()
-      if verdictChanged { return try publish() }
+      if verdictChanged {
+        try publish()
+        return true
+      }
       for (mac, entry) in overlay.bridgeEntries where changedPorts.contains(entry.link) { macs.insert(mac) }
     }
     if defaultDestination { macs.formUnion(overlay.macsByDefault) }
     try update(macs)
     if overlay.takePopulationsChanged() { try reconcile() }
     if overlay.takeConfiguredVTEPsChanged() { try publishAddresses() }
+    return uplink || defaultDestination || !(nextHops.isEmpty && changedPorts.isEmpty && macs.isEmpty)
   }
 
   func update(_ macs: some Collection<MACAddress>) throws {

@@ -20,15 +20,11 @@ extension Engine {
     following.end(start: start, now: Clock.monotonicNanoseconds)
   }
 
-  /// Once a second: routes of which ICMP told something, until that expires, and a part of the others, since
-  /// what the kernel learned it announces to nobody.
+  /// Once a second.
   func checkRoutes() throws {
     let keys = Array(table.tunnelsByRoute.keys)
-    guard !keys.isEmpty else { return }
-    let learned = keys.filter { underlay.routes[$0]?.isLearned == true }
-    let part = (0..<min(keys.count, 64)).map { keys[(checkedRoutes + $0) % keys.count] }
-    checkedRoutes = (checkedRoutes + part.count) % keys.count
-    try ask(for: Set(learned + part), age: Self.checkInterval / 2)
+    try ask(
+      for: following.sample(64, of: keys) { underlay.routes[$0]?.isLearned == true }, age: Self.checkInterval / 2)
   }
 
   /// ICMP errors arrived: the kernel may have learned a path MTU or another gateway.
@@ -36,7 +32,7 @@ extension Engine {
     guard let config = overlay.vxlan?.vxlan, let errors = place.errors else { return }
     let remotes = errors.value.receive(port: config.port)
     let now = Clock.monotonicNanoseconds
-    for key in table.tunnelsByRoute.keys where remotes.contains(key.remote) { following.note(key, now: now) }
+    for remote in remotes { following.note(remote, now: now) }
   }
 
   /// - Parameter age: what another overlay was told may be so old, in nanoseconds.
@@ -53,6 +49,7 @@ extension Engine {
 
   func route(to key: RouteKey, age: UInt64 = 0) throws -> RouteDecision? {
     guard let config = overlay.vxlan?.vxlan else { return nil }
+    routesAsked += 1
     return try looks.route(
       VTEPQuestion(key, of: config, uplink: place.uplink?.index), place.underlayIdentity, place.underlayConnection,
       age: age)

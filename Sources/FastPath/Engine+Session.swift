@@ -18,11 +18,16 @@ extension Engine: OverlaySession {
   var obtained: String { "\(tier.tier.rawValue) \(tier.mode)" }
 
   var descriptors: [Int32] {
+    (isReadingPaused ? [] : announcements)
+      + (place.encryption.map { [$0.value.descriptor] } ?? [])
+      + (place.peers.map { [$0.value.descriptor] } ?? [])
+  }
+
+  /// What may storm.
+  private var announcements: [Int32] {
     [place.overlayMonitor.value.descriptor]
       + (place.isSplit ? [place.underlayMonitor.value.descriptor] : [])
       + (place.errors.map { [$0.value.descriptor] } ?? [])
-      + (place.encryption.map { [$0.value.descriptor] } ?? [])
-      + (place.peers.map { [$0.value.descriptor] } ?? [])
   }
 
   func handle(readable descriptor: Int32) throws {
@@ -31,7 +36,9 @@ extension Engine: OverlaySession {
     } else if descriptor == place.underlayMonitor.value.descriptor {
       try follow(place.underlayMonitor, fromUnderlay: true)
     } else if let errors = place.errors, descriptor == errors.value.descriptor {
+      let start = Clock.monotonicNanoseconds
       try noteErrors()
+      pauseReading(since: start)
     } else if let encryption = place.encryption, descriptor == encryption.value.descriptor {
       // Not a second in the clear.
       encryption.value.drain()
@@ -44,17 +51,26 @@ extension Engine: OverlaySession {
   }
 
   private func follow(_ monitor: Box<RouteMonitor>, fromUnderlay: Bool) throws {
+    let start = Clock.monotonicNanoseconds
     var events: [NetlinkEvent] = []
     // A storm is taken in portions: the descriptor stays readable for the rest.
     if case .overrun = try monitor.value.receive(into: &events) {
-      return try resynchronise(because: "announcements were lost")
+      try resynchronise(because: "announcements were lost")
+      return pauseReading(since: start)
     }
-    try apply(events, fromUnderlay: fromUnderlay)
+    // What concerns a container's entry may not wait.
+    if try !apply(events, fromUnderlay: fromUnderlay) { pauseReading(since: start) }
+  }
+
+  /// Changes gather meanwhile.
+  private func pauseReading(since start: UInt64) {
+    reading.worked(from: start, to: Clock.monotonicNanoseconds)
+    isReadingPaused = true
   }
 
   var deadline: UInt64 {
     min(
-      following.due ?? .max, Self.next(Self.checkInterval, after: checkedAt),
+      following.due ?? .max, isReadingPaused ? reading.notBefore : .max, Self.next(Self.checkInterval, after: checkedAt),
       watchesTraffic ? Self.next(isBusy ? Self.trafficInterval : idleTrafficInterval, after: watchedAt) : .max)
   }
 
@@ -64,6 +80,7 @@ extension Engine: OverlaySession {
   }
 
   func tick(now: UInt64) throws {
+    if now >= reading.notBefore { isReadingPaused = false }
     try askChangedRoutes()
     if watchesTraffic { try watchTraffic() }
     if now >= Self.next(Self.checkInterval, after: checkedAt) {

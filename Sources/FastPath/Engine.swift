@@ -32,8 +32,11 @@ final class Engine {
   var judgedBy: PolicyInputs?
   var ports: [Int32: Port] = [:]
   var following = RouteFollowing()
-  /// How far through the routes the check once a second is.
-  var checkedRoutes = 0
+  /// How often the kernel was asked for a route.
+  var routesAsked = 0
+  /// Announcements are not waited for while `isReadingPaused`.
+  var reading = Pacing(longest: 5_000_000)
+  var isReadingPaused = false
   /// The addresses that this overlay's VXLAN is sent from, whether the host has them or not.
   var locals: Set<IPAddress> = []
   /// Encapsulated packets when the next hops were last confirmed.

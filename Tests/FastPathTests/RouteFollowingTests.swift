@@ -55,7 +55,7 @@ import Testing
 
   @Test func whatICMPSpokeOfIsAskedForTwice() {
     var following = RouteFollowing()
-    following.note(key, now: 1000)
+    following.note(vtep, now: 1000)
     #expect(following.due! <= 1000)
     #expect(following.begin(now: 1000).concern(key))
     #expect(following.due == 1000 + pause)
@@ -75,6 +75,82 @@ import Testing
     #expect(narrow.concern(IPAddress("2001:2:0:1::ff")!) && !narrow.concern(IPAddress("2001:2:0:1::7f")!))
     following.note(.route(to: IPAddress("::")!, prefix: 0))
     #expect(following.begin(now: 0).concern(IPAddress("2001:2::1")!))
+  }
+
+  /// 198.18.0.0
+  private let network16: UInt32 = 198 << 24 | 18 << 16
+
+  /// 20,000 changes a second about 2,000 VTEPs, by a clock of the test's own: asking for a route takes 20 µs.
+  @Test(
+    arguments: [
+      ("198.51.100.0", 24, 0), ("198.18.5.7", 32, 1), ("198.18.5.0", 24, 256), ("0.0.0.0", 0, 2000),
+    ] as [(String, UInt8, Int)])
+  func aStormIsAnsweredWithinAFifthOfTheTime(network: String, prefix: UInt8, concerned: Int) {
+    let keys = (0..<2000 as Range<UInt32>).map {
+      RouteKey(remote: .v4(IPv4Address(value: network16 + $0)), port: 4789, outInterface: 0)
+    }
+    let (change, end) = (route(network, prefix), 2_000_000_000 as UInt64)
+    var following = RouteFollowing()
+    var (now, rounds, asked) = (0 as UInt64, 0, 0)
+    while now < end {
+      following.note(change)
+      if following.due! <= now {
+        let changes = following.begin(now: now)
+        let count = keys.count { changes.concern($0) }
+        #expect(count == concerned)
+        let start = now
+        now += UInt64(count) * 20_000
+        following.end(start: start, now: now)
+        asked += count
+        rounds += 1
+      }
+      now += 50_000
+    }
+    #expect(rounds > 5 && UInt64(rounds) <= end / pause + 1)
+    #expect(asked * 20_000 * 5 <= Int(end) + concerned * 20_000 * 5)
+  }
+
+  @Test func samplesCoverEveryRouteAndWhatWasLearnedEachTime() {
+    let keys = (0..<200 as Range<UInt32>).map {
+      RouteKey(remote: .v4(IPv4Address(value: network16 + $0)), port: 4789, outInterface: 0)
+    }
+    var following = RouteFollowing()
+    var seen: Set<RouteKey> = []
+    for _ in 0..<4 {
+      let sample = following.sample(50, of: keys) { $0 == keys[7] }
+      #expect(sample.contains(keys[7]) && sample.count <= 51)
+      seen.formUnion(sample)
+    }
+    #expect(seen.count == 200)
+    #expect(following.sample(50, of: []) { _ in true }.isEmpty)
+  }
+}
+
+@Suite struct PacingTests {
+  @Test func aPauseIsFourTimesTheWorkWithinBounds() {
+    var pacing = Pacing(shortest: 100, longest: 1000)
+    for (work, pause) in [(1, 100), (100, 400), (10_000, 1000)] as [(UInt64, UInt64)] {
+      let start = pacing.notBefore
+      pacing.worked(from: start, to: start + work)
+      #expect(pacing.notBefore == start + work + pause)
+    }
+  }
+
+  @Test func onlyAStormUsesUpTheAllowance() {
+    var pacing = Pacing(allowance: 100)
+    var now: UInt64 = 1000
+    for _ in 0..<1000 {
+      pacing.worked(from: now, to: now + 10)
+      #expect(pacing.notBefore == now + 10)
+      now += 50
+    }
+    var pauses: [UInt64] = []
+    for _ in 0..<6 {
+      pacing.worked(from: now, to: now + 10)
+      pauses.append(pacing.notBefore - now - 10)
+      now = pacing.notBefore
+    }
+    #expect(pauses == [0, 0, 20, 40, 40, 40])
   }
 }
 

@@ -8,12 +8,17 @@ import PacketHeaders
 extension RoutedSession {
   func refresh() throws {
     dirtyAt = nil
-    checkedAt = Clock.monotonicNanoseconds
+    isReadingPaused = false
+    let start = Clock.monotonicNanoseconds
+    checkedAt = start
+    defer { pacing.worked(from: start, to: Clock.monotonicNanoseconds) }
     let links = try connection.value.links()
     guard let device = links.first(where: { $0.index == vxlan.index && $0.kind == "vxlan" }) else {
       throw OverlayGone(device: vxlan.name)
     }
     guard let out = links.first(where: { $0.index == uplink.index }) else { throw OverlayGone(device: uplink.name) }
+    // Its address and TOS are part of the question.
+    if vxlan != device || uplink != out { following.note(.everything) }
     vxlan = device
     uplink = out
     let fdb = try connection.value.fdb()
@@ -153,6 +158,7 @@ extension RoutedSession {
   private func wantedEntries(
     _ fdb: [FDBEntry], _ bridges: [Int32: Link], isServed: Bool
   ) throws -> [Address: ForwardingEntry] {
+    forgetChangedRoutes()
     guard isServed, let config = vxlan.vxlan else { return [:] }
     var wanted: [Address: ForwardingEntry] = [:]
     var lists: [MACAddress: [FDBEntry]] = [:]
@@ -196,24 +202,8 @@ extension RoutedSession {
       wanted[address] = ForwardingEntry(target: .remote(tunnel: slot))
     }
     unusedTunnels = Set(tunnels.keys).subtracting(used)
+    askedRoutes.formIntersection(used.map(\.route))
     return wanted
-  }
-
-  private func resolve(_ key: TunnelKey) throws -> UInt32? {
-    underlay.routes[key.route] = try connection.value.vtepRoute(
-      VTEPQuestion(key.route, of: vxlan.vxlan!, uplink: uplink.index))
-    let resolution = key.resolve(device: vxlan, underlay: underlay)
-    if let known = tunnels[key] {
-      if known.resolution != resolution {
-        try tables.set(resolution, of: key, uplink: uplinkSlot, slot: known.slot)
-        tunnels[key]!.resolution = resolution
-      }
-      return known.slot
-    }
-    guard let slot = tunnelSlots.take(now: Clock.monotonicNanoseconds) else { return nil }
-    try tables.set(resolution, of: key, uplink: uplinkSlot, slot: slot)
-    tunnels[key] = (slot, resolution)
-    return slot
   }
 
   /// Where the device sends to, by its FDB.
@@ -250,14 +240,6 @@ extension RoutedSession {
       tunnelSlots.give(back: tunnel.slot, now: Clock.monotonicNanoseconds)
     }
     unusedTunnels = []
-  }
-
-  /// The addresses at which the VXLAN arrives (RTN_LOCAL: the host takes packets to it for its own).
-  private func addresses() throws -> Set<VNIKey> {
-    guard let config = vxlan.vxlan else { return [] }
-    let candidates = try config.local.map { [$0] } ?? connection.value.addresses().map(\.address)
-    let mine = try candidates.filter { try connection.value.routeIfAny(RouteQuery(to: $0))?.type == 2 }
-    return Set(mine.map { VNIKey(vni: config.vni, local: $0, port: config.port) })
   }
 
   private func readSysctls() {

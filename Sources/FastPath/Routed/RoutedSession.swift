@@ -42,6 +42,15 @@ final class RoutedSession: OverlaySession {
   var underlay: UnderlayState
   /// When changed tables are to be read; nil where nothing has changed.
   var dirtyAt: UInt64?
+  /// Reading the tables and the announcements of changes.
+  var pacing = Pacing(longest: 100_000_000, allowance: 50_000_000)
+  var isReadingPaused = false
+  var following = RouteFollowing()
+  /// Routes that the kernel has been asked for.
+  var askedRoutes: Set<RouteKey> = []
+  /// How often it was.
+  var routesAsked = 0
+  var sampledAt: UInt64 = 0
   var checkedAt: UInt64 = 0
   var confirmedAt: UInt64 = 0
   var unusedTunnels: Set<TunnelKey> = []
@@ -54,6 +63,8 @@ final class RoutedSession: OverlaySession {
   var routesNotBefore: UInt64 = 0
 
   static let domain: UInt32 = 1
+  /// Nanoseconds between two looks at what is not announced.
+  static let checkInterval: UInt64 = 500_000_000
 
   struct Address: Hashable {
     var domain: UInt32
@@ -170,14 +181,20 @@ final class RoutedSession: OverlaySession {
   func start() throws { try refresh() }
 
   var descriptors: [Int32] {
-    [monitor.value.descriptor] + (encryption.map { [$0.value.descriptor] } ?? []) + (connections?.descriptors ?? [])
+    (isReadingPaused ? [] : [monitor.value.descriptor]) + (encryption.map { [$0.value.descriptor] } ?? [])
+      + (connections?.descriptors ?? [])
   }
 
   func handle(readable descriptor: Int32) throws {
+    var mayWait = false
     if descriptor == monitor.value.descriptor {
       var events: [NetlinkEvent] = []
       let reception = try monitor.value.receive(into: &events)
+      if reception == .overrun { following.note(.everything) }
+      for event in events { if case .routing(let change) = underlay.apply(event) { following.note(change) } }
       if reception == .overrun || events.contains(where: \.isOfRoutes) { routesChanged() }
+      // What concerns a container may not.
+      mayWait = events.allSatisfy(\.isOfRoutes)
     } else if let encryption, descriptor == encryption.value.descriptor {
       encryption.value.drain()
       return try refresh()
@@ -186,11 +203,13 @@ final class RoutedSession: OverlaySession {
       return
     }
     // A storm of changes is read once, not change by change.
-    if dirtyAt == nil { dirtyAt = Clock.monotonicNanoseconds + 3_000_000 }
+    let soon = Clock.monotonicNanoseconds + 3_000_000
+    dirtyAt = min(dirtyAt ?? .max, mayWait ? max(soon, pacing.notBefore) : soon)
+    isReadingPaused = true
   }
 
   var deadline: UInt64 { min(lookDue, connections?.deadline ?? .max) }
-  private var lookDue: UInt64 { min(dirtyAt ?? .max, checkedAt &+ 500_000_000) }
+  private var lookDue: UInt64 { min(dirtyAt ?? .max, max(checkedAt &+ Self.checkInterval, pacing.notBefore)) }
 
   /// What the programs may take is said at once; which ports are served follows.
   private func modeChanged() throws {
@@ -208,6 +227,7 @@ final class RoutedSession: OverlaySession {
   func resynchronise(because reason: String) throws {
     report("\(reason): reading the kernel's tables again")
     routesChanged()
+    following.note(.everything)
     try refresh()
   }
 
