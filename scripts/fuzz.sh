@@ -22,7 +22,9 @@ binary="$(CULVERT_FUZZ=1 swift build --build-path "$path" --show-bin-path)/culve
 mkdir -p "$path/found"
 grown=$(mktemp -d)
 trap 'rm -rf "$grown"' EXIT
-for parser in "$@"; do
+# One parser on one CPU.
+fuzz() {
+  local parser=$1 seed
   seed=${CULVERT_TEST_SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
   say "fuzzing $parser for $seconds s, seed $seed"
   mkdir "$grown/$parser"
@@ -31,5 +33,17 @@ for parser in "$@"; do
     tail -60 "$grown/$parser.log" >&2
     die "$parser: found one; repeat it with CULVERT_FUZZ_PARSER=$parser $binary $path/found/$parser-…"
   fi
-  tail -1 "$grown/$parser.log" >&2
+  say "$parser: $(tail -1 "$grown/$parser.log")"
+}
+
+# As many at once as there are CPUs, and all to their end.
+failed=0
+while [ $# -gt 0 ]; do
+  running=()
+  while [ $# -gt 0 ] && [ ${#running[@]} -lt "$(nproc)" ]; do
+    fuzz "$1" & running+=($!)
+    shift
+  done
+  for process in "${running[@]}"; do wait "$process" || failed=1; done
 done
+exit "$failed"
