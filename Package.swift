@@ -99,6 +99,18 @@ let package = Package(
   swiftLanguageModes: [.v6]
 )
 
+// scripts/sanitize.sh names the targets that it tests: a build of its own takes no others than they need.
+if let tested = Context.environment["CULVERT_TESTS"] {
+  var needed: Set<String> = []
+  func need(_ name: String) {
+    guard let target = package.targets.first(where: { $0.name == name }), needed.insert(name).inserted else { return }
+    for case .byNameItem(let name, _) in target.dependencies { need(name) }
+  }
+  for name in tested.split(separator: ",") { need(String(name)) }
+  package.targets.removeAll { !needed.contains($0.name) }
+  package.products = []
+}
+
 // scripts/fuzz.sh alone builds these: they link libFuzzer, which takes a build of its own.
 if Context.environment["CULVERT_FUZZ"] != nil {
   package.targets += [
