@@ -26,8 +26,7 @@ struct StopTests {
     for _ in 0..<3 {
       let service = try overlay.start("a") { $0.tier = tier }
       let streams = try streams(overlay)
-      for _ in 0..<500 where try !isCarried(service.stats().ports) { usleep(10_000) }
-      #expect(try isCarried(service.stats().ports))
+      #expect(try eventually { try isCarried(service.stats().ports) })
       for stream in streams { stream.pass(100) }
       try service.stop()
       for stream in streams { stream.pass(50) }
@@ -55,11 +54,10 @@ struct StopTests {
       _ = try? shell(DeathTests.culvert, "down", "--netns", path)
     }
     let streams = try streams(overlay)
-    for _ in 0..<500 where try !isCarried(stats(path)) { usleep(10_000) }
-    #expect(try isCarried(stats(path)))
+    #expect(try eventually(10) { try isCarried(stats(path)) })
     for stream in streams { stream.pass(100) }
     kill(process, signal)
-    for _ in 0..<500 where try state(process) == "running" { usleep(1000) }
+    #expect(eventually { state(process) != "running" })
     let resumed = streams.map { $0.next() }
     for stream in streams { stream.pass(300) }
     if signal == SIGSTOP {
@@ -72,8 +70,7 @@ struct StopTests {
         try stats(path).reduce(0) { $0 + $1.forwarded.values.reduce(0) { $0 + $1.packets } }
       }
       let then = try forwarded()
-      for _ in 0..<500 where try forwarded() < then + 20 { usleep(10_000) }
-      #expect(try forwarded() >= then + 20, "carried again")
+      #expect(try eventually(10) { try forwarded() >= then + 20 }, "carried again")
     }
     for (stream, resumed) in zip(streams, resumed) {
       let first = try #require(resumed, "it never went on")
@@ -85,7 +82,7 @@ struct StopTests {
     }
   }
 
-  private func state(_ process: Int32) throws -> String {
+  private func state(_ process: Int32) -> String {
     guard let text = try? String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8),
       let letter = text[(text.lastIndex(of: ")") ?? text.startIndex)...].dropFirst(2).first
     else { return "gone" }

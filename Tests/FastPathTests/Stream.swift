@@ -8,6 +8,8 @@ import TestSupport
 final class Stream: @unchecked Sendable {
   private static let port: UInt16 = 4100
   private let isOver = Atomic(false)
+  /// Nothing is sent any more.
+  private let isSent = Atomic(false)
   private let sent = Atomic<UInt64>(0)
   private let arrived = Mutex<Set<UInt64>>([])
   private var threads: [DedicatedThread] = []
@@ -34,22 +36,22 @@ final class Stream: @unchecked Sendable {
     let head = packet.bytes.prefix(14) + [0x45]
     threads.append(
       try DedicatedThread { [self] in
-        // All that was sent, or nothing more comes.
+        // All that was sent, or nothing more comes for half a second.
+        var last = Clock.monotonicNanoseconds
         while true {
-          let over = isOver.load(ordering: .acquiring)
-          let frame = into.value.receive(milliseconds: 500) {
+          let over = isSent.load(ordering: .acquiring)
+          let count = arrived.withLock { UInt64($0.count) }
+          if over && count == sent.load(ordering: .acquiring) { return }
+          let frame = into.value.receive(milliseconds: 20) {
             $0.starts(with: head) && $0.count == 50 && Array($0[34..<36]) == be(Self.port)
           }
           guard let frame else {
-            if over { return }
+            if over && Clock.monotonicNanoseconds - last > 500_000_000 { return }
             continue
           }
+          last = Clock.monotonicNanoseconds
           let number = (0..<8).reduce(UInt64(0)) { $0 | UInt64(frame[42 + $1]) << (8 * UInt64($1)) }
-          let count = arrived.withLock {
-            $0.insert(number)
-            return UInt64($0.count)
-          }
-          if over && count == sent.load(ordering: .acquiring) { return }
+          arrived.withLock { _ = $0.insert(number) }
         }
       })
   }
@@ -58,8 +60,11 @@ final class Stream: @unchecked Sendable {
   @discardableResult
   func pass(_ count: UInt64) -> Bool {
     let goal = sent.load(ordering: .acquiring) + count
-    for _ in 0..<20_000 where sent.load(ordering: .acquiring) < goal { usleep(1000) }
-    return sent.load(ordering: .acquiring) >= goal
+    for _ in 0..<20_000 {
+      if sent.load(ordering: .acquiring) >= goal { return true }
+      usleep(1000)
+    }
+    return false
   }
 
   /// Waits until one arrives that is sent from now on; its number.
@@ -75,7 +80,9 @@ final class Stream: @unchecked Sendable {
   /// Ends it. Numbers of those that did not arrive.
   func finish() -> (sent: UInt64, lost: [UInt64]) {
     isOver.store(true, ordering: .releasing)
-    for thread in threads { thread.join() }
+    threads[0].join()
+    isSent.store(true, ordering: .releasing)
+    threads[1].join()
     let count = sent.load(ordering: .acquiring)
     return arrived.withLock { arrived in (count, (0..<count).filter { !arrived.contains($0) }) }
   }
