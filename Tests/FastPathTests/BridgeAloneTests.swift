@@ -96,7 +96,7 @@ struct BridgeAloneTests {
     }
     #expect(try eventually { try served(service).isEmpty })
     #expect(try service.status().ports.first?.reason?.contains("bridge t c sees bridged packets") == true)
-    #expect(try overlay.answers("a1", "a2") == 0)
+    #expect(try overlay.answers("a1", "a2", patience: 0.3) == 0)
     try host.shell("nft delete table bridge t")
     #expect(try eventually { try served(service) == ["va1", "va2"] })
     #expect(try overlay.answers("a1", "a2") == 5)
@@ -128,7 +128,7 @@ struct BridgeAloneTests {
     // A user's rule about all of it does.
     try host.run { try TestSupport.shell("nft", "insert rule ip filter DOCKER-USER ip protocol icmp drop") }
     #expect(try eventually { try served(service).isEmpty })
-    #expect(try overlay.answers("a1", "a2") == 0)
+    #expect(try overlay.answers("a1", "a2", patience: 0.3) == 0)
   }
 
   @Test func aVXLANDeviceThatJoinsStaysWithTheKernel() throws {

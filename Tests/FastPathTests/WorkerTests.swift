@@ -141,7 +141,7 @@ struct WorkerTests {
     }
     let status = try service.status()
     #expect(status.ports.count { $0.tier == "afxdp" } == 65)
-    for name in names { try overlay.ping(name, "b1", count: 4, options: "-i 0.02") }
+    for name in names { try overlay.ping(name, "b1", count: 4, options: "-i 0.005") }
     try overlay.ping("a64", "a1", count: 3)
     func isCarried(_ name: String) throws -> Bool {
       try service.stats().ports.first { $0.name == "v\(name)" }?.forwarded["encapsulated"] != nil

@@ -2,6 +2,7 @@
 import Foundation
 import Glibc
 import LinuxSystem
+import Synchronization
 
 /// A TCP transfer of pseudo-random bytes between containers, written 64 KiB at a time, each compared as it
 /// arrives.
@@ -15,6 +16,8 @@ public final class Transfer: @unchecked Sendable {
   private var outcome: Outcome?
   private let lock = NSLock()
   private var threads: [DedicatedThread] = []
+  /// The sender's.
+  private let deadline = Atomic<UInt64>(.max)
 
   private static let block = 65536
   /// SO_MAX_PACING_RATE, <asm-generic/socket.h>.
@@ -56,7 +59,8 @@ public final class Transfer: @unchecked Sendable {
     Self.limit(accepted, patience)
     let sending = sender.release()
     let end = seconds.map { Clock.monotonicNanoseconds + UInt64($0 * 1e9) } ?? .max
-    threads.append(try DedicatedThread { Self.send(sending, bytes, until: end) })
+    deadline.store(end, ordering: .releasing)
+    threads.append(try DedicatedThread { [self] in send(sending, bytes) })
     threads.append(try DedicatedThread { self.receive(accepted, bytes, mayEndEarly: seconds != nil) })
   }
 
@@ -76,12 +80,13 @@ public final class Transfer: @unchecked Sendable {
     setsockopt(raw, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
   }
 
-  private static func send(_ descriptor: Int32, _ bytes: Int, until end: UInt64) {
+  private func send(_ descriptor: Int32, _ bytes: Int) {
     defer { close(descriptor) }
     var random = SplitMix(state: 7)
+    let block = Self.block
     var words = [UInt64](repeating: 0, count: block / 8)
     for _ in 0..<bytes / block {
-      guard Clock.monotonicNanoseconds < end else { return }
+      guard Clock.monotonicNanoseconds < deadline.load(ordering: .acquiring) else { return }
       random.fill(&words)
       var offset = 0
       while offset < block {
@@ -123,6 +128,9 @@ public final class Transfer: @unchecked Sendable {
     _ = eventually(seconds) { self.bytes >= bytes || lock.withLock { outcome } != nil }
     return self.bytes >= bytes && lock.withLock { outcome } == nil
   }
+
+  /// The sender ends before its `seconds` are over.
+  public func end() { deadline.store(0, ordering: .releasing) }
 
   public func finish() -> Outcome? {
     for thread in threads { thread.join() }

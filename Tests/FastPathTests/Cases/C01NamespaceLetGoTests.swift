@@ -19,7 +19,7 @@ struct C01NamespaceLetGoTests {
     let (address, port) = (a1.ipv4, a1.port)
     overlay.removeContainer("a1")
     let isGone = try eventually(4) { try !overlay.hosts["a"]!.has(port) }
-    return Seen(portIsGone: isGone, answers: try overlay.containers["b1"]!.node.answers(address, count: 3))
+    return Seen(portIsGone: isGone, answers: try overlay.containers["b1"]!.node.answers(address, count: 3, patience: 0.3))
   }
 
   @Test(arguments: Tier.allCases) func aDeletedContainersVethGoesAndNobodyAnswers(tier: Tier) throws {
@@ -110,7 +110,7 @@ struct C01NamespaceLetGoTests {
       overlay.hosts["a"]!.namespace.remove()
       // Its devices go with it, and so does the far end of each container's pair.
       let isGone = try eventually(5) { try !overlay.containers["a1"]!.node.has("eth0") }
-      let answers = try overlay.answers("b1", "a1", count: 3)
+      let answers = try overlay.answers("b1", "a1", count: 3, patience: 0.3)
       _ = try? service?.stop()
       return [isGone, answers == 0]
     }

@@ -37,7 +37,7 @@ struct C03VLANTagTests {
 
   @Test(arguments: [[0x81, 0x00], [0x88, 0xa8]] as [[UInt8]], Tier.allCases)
   func taggedFramesOfAContainerArriveTagged(type: [UInt8], tier: Tier) throws {
-    let kernel = try sameAsKernel(tier) { side in
+    let kernel = try sameAsKernel(tier, type) { side in
       let overlay = try TestOverlay(ipv6: false)
       let one = try behind(overlay.containers["a1"]!, 1)
       let other = try behind(overlay.containers["b1"]!, 2)

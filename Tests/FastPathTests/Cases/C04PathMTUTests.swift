@@ -34,7 +34,7 @@ struct C04PathMTUTests {
   @Test(arguments: [false, true], Tier.allCases) func theContainerIsToldAndTCPGoesOn(ipv6: Bool, tier: Tier)
     throws
   {
-    let kernel = try sameAsKernel(tier) { try shrunk($0, ipv6: ipv6) }
+    let kernel = try sameAsKernel(tier, ipv6) { try shrunk($0, ipv6: ipv6) }
     #expect(kernel == Seen(isTold: true, outcome: .intact))
   }
 
@@ -49,12 +49,13 @@ struct C04PathMTUTests {
       try overlay.ping("a1", "b1")
       let service = try side.start(overlay)
       let transfer = try Transfer(
-        from: overlay.containers["a1"]!, to: overlay.containers["b1"]!, seconds: 4, patience: 5)
+        from: overlay.containers["a1"]!, to: overlay.containers["b1"]!, seconds: 8, patience: 5)
       #expect(transfer.progress(atLeast: 4 << 20))
       try overlay.router!.shell("ip link set dev b mtu 1400")
       try overlay.hosts["b"]!.shell("ip link set eth0 mtu 1400")
       let before = transfer.bytes
       let goesOn = transfer.progress(atLeast: before + 8 << 20, within: 4)
+      transfer.end()
       let outcome = transfer.finish()
       try service?.stop()
       return [goesOn, outcome == .intact]

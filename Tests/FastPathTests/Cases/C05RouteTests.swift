@@ -75,7 +75,7 @@ struct C05RouteTests {
       let host = overlay.hosts["a"]!
       try host.shell("ip rule add ipproto udp sport 32768-60999 blackhole")
       _ = try service?.status()
-      let blocked = try overlay.answers("a1", "b1", count: 3, interval: 0.01)
+      let blocked = try overlay.answers("a1", "b1", count: 3, patience: 0.3)
       try host.shell("ip rule del ipproto udp sport 32768-60999 blackhole")
       let after = try overlay.answers("a1", "b1", count: 3)
       try service?.stop()
@@ -119,7 +119,7 @@ struct C05RouteTests {
   /// host's own range is.
   @Test(arguments: ["srcport 50000 50001", "srcport 50000 50002"], Tier.allCases)
   func narrowPortRangesAreTheKernels(device: String, tier: Tier) throws {
-    let kernel = try sameAsKernel(tier) { side in
+    let kernel = try sameAsKernel(tier, device) { side in
       let overlay = try TestOverlay(vxlan: "noudpcsum \(device)", ipv6: false)
       try overlay.ping("a1", "b1")
       let service = try side.start(overlay)

@@ -35,12 +35,12 @@ struct C18ContainerMTUTests {
   }
 
   @Test(arguments: [false, true], Tier.allCases) func aboveFromTheStart(ipv6: Bool, tier: Tier) throws {
-    let kernel = try sameAsKernel(tier) { try outcomes($0, ipv6: ipv6) }
+    let kernel = try sameAsKernel(tier, ipv6) { try outcomes($0, ipv6: ipv6) }
     #expect(kernel == [.intact, .intact])
   }
 
   @Test(arguments: [1500, 1400], Tier.allCases) func changedWhileServed(mtu: Int, tier: Tier) throws {
-    let kernel = try sameAsKernel(tier) {
+    let kernel = try sameAsKernel(tier, mtu) {
       try outcomes($0, mtu: nil) { overlay, service in
         for (name, container) in overlay.containers {
           try container.node.shell("ip link set eth0 mtu \(mtu)")
@@ -60,12 +60,12 @@ struct C18ContainerMTUTests {
       for sender in senders { try overlay.ping(sender, "a1") }
       let service = try side.start(overlay)
       let a1 = overlay.containers["a1"]!
-      func answers(_ sender: String) throws -> Int {
-        try overlay.containers[sender]!.node.answers(a1.ipv4, count: 3, options: "-s 1300")
+      func answers(_ sender: String, patience: Double = 1) throws -> Int {
+        try overlay.containers[sender]!.node.answers(a1.ipv4, count: 3, patience: patience, options: "-s 1300")
       }
-      let before = try senders.map(answers)
+      let before = try senders.map { try answers($0) }
       try a1.node.shell("ip link set eth0 mtu 1000")
-      let isDropped = try senders.map { sender in try eventually { try answers(sender) == 0 } }
+      let isDropped = try senders.map { sender in try eventually { try answers(sender, patience: 0.3) == 0 } }
       try a1.node.shell("ip link set eth0 mtu 1450")
       let isBack = try senders.map { sender in try eventually { try answers(sender) == 3 } }
       try service?.stop()

@@ -29,7 +29,7 @@ struct C20DatagramSegmentsTests {
 
   @Test(arguments: [40, 2], Tier.allCases) func batchesFromAPlainKernelArrive(count: Int, tier: Tier) throws {
     for ipv6 in [false, true] {
-      let kernel = try sameAsKernel(tier) { side in
+      let kernel = try sameAsKernel(tier, count, ipv6) { side in
         let overlay = try TestOverlay(wire: .partialChecksums)
         try overlay.ping("a1", "b1")
         let service = try side.start(overlay)
@@ -45,7 +45,7 @@ struct C20DatagramSegmentsTests {
   /// What a1 sends, and what goes on inside one host.
   @Test(arguments: Tier.allCases) func batchesOfTheContainersOwnArrive(tier: Tier) throws {
     for ipv6 in [false, true] {
-      let kernel = try sameAsKernel(tier) { side in
+      let kernel = try sameAsKernel(tier, ipv6) { side in
         let overlay = try TestOverlay(containers: ["a1", "a2", "b1"], wire: .partialChecksums)
         try overlay.ping("a1", "b1")
         try overlay.ping("a1", "a2")
@@ -68,7 +68,7 @@ struct C20DatagramSegmentsTests {
     Tier.allCases)
   func everyKindOfMergingEndsWell(features: String, tier: Tier) throws {
     for ipv6 in [false, true] {
-      let kernel = try sameAsKernel(tier) { side in
+      let kernel = try sameAsKernel(tier, features, ipv6) { side in
         let overlay = try TestOverlay()
         try overlay.hosts["a"]!.shell("ethtool -K eth0 \(features)")
         // Cut up by the sender, so that it is the receiver who merges.

@@ -23,7 +23,7 @@ struct C21AnotherAddressTests {
       let before = try senders.map { try overlay.answers($0, "a1", count: 3) }
       try a1.node.shell("ip link set eth0 address 02:00:5e:00:00:aa")
       let isDeaf = try senders.map { sender in
-        try eventually { try overlay.answers(sender, "a1", count: 2) == 0 }
+        try eventually { try overlay.answers(sender, "a1", count: 2, patience: 0.3) == 0 }
       }
       for sender in senders {
         try overlay.containers[sender]!.node.shell(

@@ -54,10 +54,10 @@ struct RoutedLab {
     try self.node(node).run { try TestSupport.shell(command.split(separator: " ").map(String.init)) }
   }
 
-  func answers(_ from: String, _ to: String, count: Int = 5) throws -> Int {
+  func answers(_ from: String, _ to: String, count: Int = 5, patience: Double = 1) throws -> Int {
     let address = try node(to).address
     let text: String
-    do { text = try shell(from, "ping -n -q -c \(count) -i 0.05 -W 1 \(address)") } catch let failure
+    do { text = try shell(from, "ping -n -q -c \(count) -i 0.01 -W \(patience) \(address)") } catch let failure
       as ShellFailure
     { text = failure.output }
     let words = text.split(whereSeparator: { $0 == " " || $0 == "\n" })

@@ -48,7 +48,7 @@ struct RoutedOverlayTests {
       (undo: "ip link set \(device) up", do: "ip link set \(device) down"),
     ] {
       try lab.shell("hostA", change.do)
-      #expect(try lab.answers("a1", "b1", count: 1) == 0)
+      #expect(try lab.answers("a1", "b1", count: 1, patience: 0.3) == 0)
       if change.do.contains("down") { break }
       try lab.shell("hostA", change.undo)
       #expect(try lab.answers("a1", "b1", count: 3) == 3)

@@ -68,6 +68,15 @@ public struct TestNode: Sendable {
     try run { try TestSupport.shell(command.split(separator: " ").map(String.init)) }
   }
 
+  /// Commands of ip(8), without its name, by one process: a topology takes dozens.
+  public func ip(_ commands: String...) throws { try ip(commands) }
+
+  public func ip(_ commands: [String]) throws {
+    guard !commands.isEmpty else { return }
+    let input = commands.joined(separator: "\n") + "\n"
+    _ = try run { try TestSupport.shell(["ip", "-batch", "-"], input: input) }
+  }
+
   /// What a command prints, whatever its status.
   public func output(_ command: String) throws -> String {
     do { return try shell(command) } catch let failure as ShellFailure { return failure.output }
@@ -88,8 +97,8 @@ public struct TestNode: Sendable {
   /// Until the kernel has seen its carrier, and its bridge lets it forward: before, packets are lost.
   public func waitUntilUp(_ device: String, isPort: Bool = false) throws {
     let isUp = try eventually {
-      try shell("ip -o link show dev \(device)").contains("LOWER_UP")
-        && !shell("ip -o link show dev \(device)").contains("qdisc noop")
+      let link = try shell("ip -o link show dev \(device)")
+      return try link.contains("LOWER_UP") && !link.contains("qdisc noop")
         && (!isPort || shell("bridge link show dev \(device)").contains("state forwarding"))
     }
     guard isUp else { throw Failure("wait for", device, advice: try shell("ip -d link show dev \(device)")) }
@@ -116,10 +125,11 @@ public struct TestNode: Sendable {
   }
 
   /// How many of `count` pings are answered.
-  public func answers(_ address: String, count: Int = 5, interval: Double = 0.05, options: String = "") throws
-    -> Int
-  {
-    let text = try output("ping -n -q -c \(count) -i \(interval) -W 1 \(options) \(address)")
+  /// - Parameter patience: seconds that the last one is waited for; less where none is expected.
+  public func answers(
+    _ address: String, count: Int = 5, interval: Double = 0.01, patience: Double = 1, options: String = ""
+  ) throws -> Int {
+    let text = try output("ping -n -q -c \(count) -i \(interval) -W \(patience) \(options) \(address)")
     let words = text.split(whereSeparator: { $0 == " " || $0 == "\n" })
     guard let place = words.firstIndex(of: "received,"), let count = Int(words[place - 1]) else {
       throw Failure("ping", address, advice: text)

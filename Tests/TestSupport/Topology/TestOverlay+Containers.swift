@@ -7,30 +7,38 @@ extension TestOverlay {
   public func addContainer(
     _ name: String, mac: [UInt8]? = nil, number: UInt8? = nil, mtu: Int = 1450, bridge: String = "br0"
   ) throws -> Container {
+    let container = try build(name, mac: mac, number: number, mtu: mtu, bridge: bridge)
+    try container.node.ip(acquaintances(of: container, with: Array(containers.values)))
+    for other in containers.values { try other.node.ip(acquaintances(of: other, with: [container])) }
+    return container
+  }
+
+  /// Nobody knows it yet.
+  @discardableResult
+  func build(
+    _ name: String, mac: [UInt8]? = nil, number: UInt8? = nil, mtu: Int, bridge: String = "br0"
+  ) throws -> Container {
     let node = try Node()
     let host = String(name.prefix(1))
     let number = number ?? UInt8(name.dropFirst())! + (host == "b" ? 100 : 0)
     let mac = mac ?? [2, 0, 0x5e, 0, host == "a" ? 0xa : 0xb, number]
     var container = Container(node: node, host: host, port: "v\(name)", number: number, mac: mac)
     container.bridge = bridge
-    try Self.silence(node)
+    try Self.disableIPv6(node)
     let on = hosts[host]!
-    try on.shell(
-      "ip link add \(container.port) mtu \(mtu) \(many) type veth peer name eth0 \(many) netns \(node.path)")
+    try on.ip(
+      "link add \(container.port) mtu \(mtu) \(many) type veth peer name eth0 \(many) netns \(node.path)")
     if ipv6 {
       try node.set("net/ipv6/conf/all/disable_ipv6", "0")
       try node.set("net/ipv6/conf/eth0/disable_ipv6", "0")
       try node.set("net/ipv6/conf/eth0/router_solicitations", "0")
     }
-    try node.shell("ip link set eth0 mtu \(mtu) address \(container.macText) addrgenmode none")
-    try node.shell("ip link set eth0 up")
-    try node.shell("ip addr add \(container.ipv4)/16 dev eth0")
-    if ipv6 { try node.shell("ip addr add \(container.ipv6)/64 dev eth0 nodad") }
-    try on.shell("ip link set \(container.port) master \(bridge) up")
-    for (_, other) in containers where other.number != number && other.bridge == bridge {
-      try introduce(container, other)
-      try introduce(other, container)
-    }
+    try node.ip(
+      [
+        "link set lo up", "link set eth0 mtu \(mtu) address \(container.macText) addrgenmode none",
+        "link set eth0 up", "addr add \(container.ipv4)/16 dev eth0",
+      ] + (ipv6 ? ["addr add \(container.ipv6)/64 dev eth0 nodad"] : []))
+    try on.ip("link set \(container.port) master \(bridge) up")
     try on.waitUntilUp(container.port, isPort: true)
     try node.waitUntilUp("eth0")
     containers[name] = container
@@ -42,10 +50,12 @@ extension TestOverlay {
     containers.removeValue(forKey: name)?.node.namespace.remove()
   }
 
-  private func introduce(_ one: Container, _ other: Container) throws {
-    // Where a container was let go by the test, its neighbours need not know.
-    try one.node.shell("ip neigh replace \(other.ipv4) lladdr \(other.macText) dev eth0 nud permanent")
-    guard ipv6 else { return }
-    try one.node.shell("ip -6 neigh replace \(other.ipv6) lladdr \(other.macText) dev eth0 nud permanent")
+  /// What `one` is to know of others of its overlay.
+  func acquaintances(of one: Container, with others: [Container]) -> [String] {
+    others.filter { $0.number != one.number && $0.bridge == one.bridge }.flatMap { other in
+      [other.ipv4, other.ipv6].prefix(ipv6 ? 2 : 1).map {
+        "neigh replace \($0) lladdr \(other.macText) dev eth0 nud permanent"
+      }
+    }
   }
 }

@@ -10,9 +10,13 @@ extension TestOverlay {
 
   public static func other(_ host: String) -> String { host == "a" ? "b" : "a" }
 
-  static func silence(_ node: Node) throws {
+  static func disableIPv6(_ node: Node) throws {
     for place in ["default", "all"] { try node.set("net/ipv6/conf/\(place)/disable_ipv6", "1") }
-    try node.shell("ip link set lo up")
+  }
+
+  static func silence(_ node: Node) throws {
+    try disableIPv6(node)
+    try node.ip("link set lo up")
   }
 
   func buildWire() throws {
@@ -22,12 +26,11 @@ extension TestOverlay {
   /// A further wire between the hosts: `network`.1 at a, .2 at b.
   public func addWire(_ name: String, network: String) throws {
     let (a, b) = (underlays["a"]!, underlays["b"]!)
-    try a.shell("ip link add \(name) mtu \(mtu) \(many) type veth peer name wire \(many) netns \(b.path)")
-    try b.shell("ip link set wire name \(name) mtu \(mtu)")
-    for (node, number) in [(a, 1), (b, 2)] {
-      try node.shell("ip addr add \(network).\(number)/24 dev \(name)")
-      try node.shell("ip link set \(name) up")
-    }
+    try a.ip(
+      "link add \(name) mtu \(mtu) \(many) type veth peer name wire \(many) netns \(b.path)",
+      "addr add \(network).1/24 dev \(name)", "link set \(name) up")
+    try b.ip(
+      "link set wire name \(name) mtu \(mtu)", "addr add \(network).2/24 dev \(name)", "link set \(name) up")
     // A card has NAPI; that only counts for the other end when it is switched on while this one is up.
     for node in [a, b] { try card(node, name) }
     // The hosts know each other, so that no ARP is needed on the wire.
@@ -87,14 +90,17 @@ extension TestOverlay {
       let node = hosts[host]!
       let remote = domain.remote ? "remote \(address(of: Self.other(host))) " : ""
       let bound = domain.isBound ? "dev eth0 " : ""
-      try underlays[host]!.shell(
-        "ip link add \(domain.device) type vxlan id \(domain.vni) local \(address(of: host)) \(remote)\(bound)"
-          + "dstport \(domain.port) ageing \(domain.ageing) \(domain.options)")
-      if layout == .split { try underlays[host]!.shell("ip link set \(domain.device) netns \(node.path)") }
-      try node.shell(
-        "ip link add \(domain.bridge) type bridge ageing_time \(domain.ageing * 100) mcast_snooping 0")
-      try node.shell("ip link set \(domain.device) master \(domain.bridge) up")
-      try node.shell("ip link set \(domain.bridge) up")
+      let device =
+        "link add \(domain.device) type vxlan id \(domain.vni) local \(address(of: host)) \(remote)\(bound)"
+        + "dstport \(domain.port) ageing \(domain.ageing) \(domain.options)"
+      if layout == .split {
+        try underlays[host]!.ip(device, "link set \(domain.device) netns \(node.path)")
+      }
+      try node.ip(
+        (layout == .split ? [] : [device]) + [
+          "link add \(domain.bridge) type bridge ageing_time \(domain.ageing * 100) mcast_snooping 0",
+          "link set \(domain.device) master \(domain.bridge) up", "link set \(domain.bridge) up",
+        ])
       try setNetfilter(false, on: host)
       try underlays[host]!.waitUntilUp("eth0")
       try node.waitUntilUp(domain.device, isPort: true)

@@ -116,7 +116,10 @@ public final class TestOverlay {
     domain.ageing = ageing
     change(&domain)
     try addDomain(domain)
-    for name in names { try addContainer(name, mtu: containerMTU ?? mtu - outerBytes) }
+    for name in names { try build(name, mtu: containerMTU ?? mtu - outerBytes) }
+    for container in containers.values {
+      try container.node.ip(acquaintances(of: container, with: Array(containers.values)))
+    }
     // Nothing is attached to a port behind which nobody is known. A topology that a test breaks on purpose may stay mute.
     if introduced { for (one, other) in zip(names, names.dropFirst()) { _ = try? ping(one, other) } }
   }
@@ -129,10 +132,11 @@ public final class TestOverlay {
 
   /// How many of `count` pings are answered.
   public func answers(
-    _ from: String, _ to: String, count: Int = 5, interval: Double = 0.05, options: String = ""
+    _ from: String, _ to: String, count: Int = 5, interval: Double = 0.01, patience: Double = 1,
+    options: String = ""
   ) throws -> Int {
     try containers[from]!.node.answers(
-      containers[to]!.ipv4, count: count, interval: interval, options: options)
+      containers[to]!.ipv4, count: count, interval: interval, patience: patience, options: options)
   }
 
   public func packet(_ kind: TestPacket.Kind, _ from: String, _ to: String) -> TestPacket {
