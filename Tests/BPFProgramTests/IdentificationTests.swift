@@ -20,7 +20,8 @@ struct IdentificationTests {
 
   @Test(arguments: [Family.xdp, .tc], [false, true])
   func followsTheFlow(family: Family, v6: Bool) throws {
-    let rounds = 400
+    // Two blocks of each flow are begun and ended.
+    let rounds = 300
     let ids = try Fixture.run(family) { fixture in
       try CPU.pin(to: 0)
       return try (0..<rounds).map { _ in

@@ -23,7 +23,13 @@ struct InteroperationTests {
 
   @Test(arguments: pairings, ["noudpcsum", "udpcsum"])
   func everyPairingCarriesTrafficCorrectly(pairing: Pairing, device: String) throws {
-    for wire in [TestOverlay.Wire.completeChecksums, .partialChecksums] {
+    // A host's part in the four arrangements is the same whoever is at the other end: with the kernel there, all four
+    // are taken; of two tiers each device over one wire, as a device with checksums is over partial ones hardest.
+    let isWithKernel = pairing.a == nil || pairing.b == nil
+    let wires: [TestOverlay.Wire] =
+      isWithKernel
+      ? [.completeChecksums, .partialChecksums] : [device == "udpcsum" ? .partialChecksums : .completeChecksums]
+    for wire in wires {
       let overlay = try TestOverlay(vxlan: device, wire: wire)
       try overlay.ping("a1", "b1")
       let services = try [("a", pairing.a), ("b", pairing.b)].compactMap { host, tier in

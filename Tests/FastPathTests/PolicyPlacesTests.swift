@@ -29,8 +29,8 @@ struct PolicyPlacesTests {
   static func chain(_ family: String, _ hook: String, _ device: String) -> [[String]] {
     [
       ["nft", "add", "table", family, "t"],
-      ["nft", "add chain \(family) t c { type filter hook \(hook) device \"\(device)\" priority 0; }"],
-      ["nft", "add rule \(family) t c counter"],
+      ["nft", "add chain \(family) t c\(hook) { type filter hook \(hook) device \"\(device)\" priority 0; }"],
+      ["nft", "add rule \(family) t c\(hook) counter"],
     ]
   }
 
@@ -46,7 +46,7 @@ struct PolicyPlacesTests {
         Place(
           name: "\(family) \(hook) on \(device)", add: chain(family, hook, device),
           remove: [["nft", "delete", "table", family, "t"]],
-          words: "chain \(family) t c is bound to \(device == port && port == "va1" ? "it" : device)",
+          words: "chain \(family) t c\(hook) is bound to \(device == port && port == "va1" ? "it" : device)",
           port: port)
       }
     } + [
@@ -90,35 +90,64 @@ struct PolicyPlacesTests {
   final class Lines: Sendable {
     private let lines = Mutex<[String]>([])
     func append(_ line: String) { lines.withLock { $0.append(line) } }
+    func forget() { lines.withLock { $0 = [] } }
     func contain(_ words: String) -> Bool { lines.withLock { $0.contains { $0.contains(words) } } }
   }
 
-  @Test(arguments: places, [false, true]) func isFoundAndNamed(place: Place, bypassing: Bool) throws {
-    // A tier's programs are not what finds it.
-    let overlay = try TestOverlay(queues: 2, ipv6: false)
-    try overlay.ping("a1", "b1")
+  /// An overlay of the host that has the places, and what is said of it.
+  private struct Served {
+    let overlay: TestOverlay
+    let service: FastPathService
     let lines = Lines()
-    let service = try FastPathService.start(
-      overlay.options("a") {
-        $0.tier = .tc
-        $0.bypassPolicy = bypassing
+
+    init(bypassing: Bool) throws {
+      overlay = try TestOverlay(queues: 2, ipv6: false)
+      try overlay.ping("a1", "b1")
+      let lines = lines
+      service = try FastPathService.start(
+        // A tier's programs are not what finds it.
+        overlay.options("a") {
+          $0.tier = .tc
+          $0.bypassPolicy = bypassing
+        }
+      ) { lines.append($0) }
+    }
+
+    func reasons() throws -> [String: String] {
+      try service.status().ports.reduce(into: [:]) { $0[$1.name] = $1.reason }
+    }
+    func run(_ commands: [[String]]) throws {
+      for command in commands { try overlay.hosts["a"]!.run { try shell(command) } }
+    }
+  }
+
+  /// One after the other: each is gone, and all is carried again, before the next comes. With and without
+  /// `--bypass-policy` at once: most are looked for each second.
+  @Test func isFoundAndNamed() throws {
+    let (bound, bypassing) = (try Served(bypassing: false), try Served(bypassing: true))
+    for place in Self.places {
+      for served in [bound, bypassing] {
+        #expect(try eventually { try served.reasons().isEmpty }, "before \(place)")
+        served.lines.forget()
+        try served.run(place.add)
       }
-    ) { lines.append($0) }
-    func reason() throws -> String {
-      try service.status().ports.first { $0.name == place.port }?.reason ?? ""
+      #expect(try eventually { try bound.reasons()[place.port]?.contains(place.words) == true }, "\(place)")
+      if place.canBeBypassed {
+        let isSaid = eventually {
+          bypassing.lines.contain("--bypass-policy overrides") && bypassing.lines.contain(place.words)
+        }
+        #expect(isSaid, "\(place)")
+        #expect(try bypassing.reasons().isEmpty, "\(place)")
+      } else {
+        let isNamed = try eventually { try bypassing.reasons()[place.port]?.contains(place.words) == true }
+        #expect(isNamed, "\(place), --bypass-policy")
+      }
+      for served in [bound, bypassing] { try served.run(place.remove) }
     }
-    #expect(try reason().isEmpty)
-    let a = overlay.hosts["a"]!
-    for command in place.add { try a.run { try shell(command) } }
-    if bypassing && place.canBeBypassed {
-      #expect(eventually { lines.contain("--bypass-policy overrides") && lines.contain(place.words) })
-      #expect(try reason().isEmpty)
-    } else {
-      #expect(try eventually { try reason().contains(place.words) })
+    for served in [bound, bypassing] {
+      #expect(try eventually { try served.reasons().isEmpty })
+      try served.service.stop()
     }
-    for command in place.remove { try a.run { try shell(command) } }
-    #expect(try eventually { try reason().isEmpty })
-    try service.stop()
   }
 
   /// bpf_redirect_peer() enters above the driver, so that a native program there would not see the packet.

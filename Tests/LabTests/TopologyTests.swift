@@ -45,7 +45,7 @@ struct TopologyTests {
     let lab = try Lab.make(spec)
     let (from, to) = (try lab.node("a1"), try lab.node(spec.network == .none ? "a2" : "b1"))
     #expect(throws: ShellFailure.self) {
-      try from.run { try sh("ping -c1 -W1 -n -q \(to.identity.address)") }
+      try from.run { try sh("ping -c1 -W0.3 -n -q \(to.identity.address)") }
     }
   }
 
@@ -88,7 +88,7 @@ struct TopologyTests {
       // IPv4 and ICMP headers are 28 bytes.
       _ = try sh("ping -M do -c1 -W2 -n -q -s \(client.mtu - 28) \(server.address)")
       #expect(throws: ShellFailure.self) {
-        try sh("ping -M do -c1 -W1 -n -q -s \(client.mtu - 27) \(server.address) 2>/dev/null")
+        try sh("ping -M do -c1 -W0.3 -n -q -s \(client.mtu - 27) \(server.address) 2>/dev/null")
       }
     }
   }

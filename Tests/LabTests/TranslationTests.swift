@@ -76,7 +76,7 @@ struct TranslationTests {
   @Test func privateSubnetsAreNotReachable() throws {
     let lab = try Lab.make(LabSpec(.nat))
     try lab.node("a1").run {
-      #expect(throws: ShellFailure.self) { try sh("ping -c1 -W1 -n -q 198.19.128.1") }
+      #expect(throws: ShellFailure.self) { try sh("ping -c1 -W0.3 -n -q 198.19.128.1") }
       // Its own host's side of the bridge it does reach, and what that routes.
       _ = try sh("ping -c1 -W2 -n -q 198.19.0.254")
       _ = try sh("ping -c1 -W2 -n -q 198.18.0.2")
