@@ -52,6 +52,8 @@ extension TierDriver {
         overlay: host.served ?? LabNames.bridge, namespace: host.reference, tier: tier,
         bypassPolicy: bypassPolicy && !host.isRouter, policy: host.isRouter ? .connections : .kernel,
         wait: wait, cpus: [cpu])
+      // What the tier makes of bulk TCP is what is measured.
+      options.carriesBulk = tier == .xdp || tier == .afxdp
       options.entryCapacity = max(options.entryCapacity, UInt32(entries) + 1024)
       let service = try FastPathService.start(options)
       if host.isRouter, let reason = try blocked(service) {
