@@ -39,12 +39,16 @@ struct SegmentChecksumTests {
     defer { try? service.stop() }
     try overlay.ping("a1", "b1")
     let wire = Box(try overlay.hosts["b"]!.open { try PacketSocket(interface: "eth0") })
-    #expect(try Transfer(from: a1, to: b1, bytes: 4 << 20).finish() == .intact)
-    let port = try #require(try service.stats().ports.first { $0.name == "va1" })
-    #expect(port.forwarded["encapsulated"]?.bytes ?? 0 > 3 << 20, "\(port)")
-    for _ in 0..<20 {
-      let frame = try #require(wire.value.receive { (1400...1514).contains($0.count) })
-      #expect(frame[40...41] != [0, 0] && SameWireTests.checksumsHold(frame))
+    // The shorter frame, whose last word is not whole, is copied over the longer one.
+    for (index, mtu) in [1450, 1445].enumerated() {
+      try a1.node.shell("ip link set eth0 mtu \(mtu)")
+      #expect(try Transfer(from: a1, to: b1, bytes: 4 << 20).finish() == .intact)
+      let port = try #require(try service.stats().ports.first { $0.name == "va1" })
+      #expect(port.forwarded["encapsulated"]?.bytes ?? 0 > UInt64(index + 1) * 3 << 20, "\(port)")
+      for _ in 0..<20 {
+        let frame = try #require(wire.value.receive { $0.count == mtu + 64 })
+        #expect(frame[40...41] != [0, 0] && SameWireTests.checksumsHold(frame))
+      }
     }
   }
 }
