@@ -18,13 +18,19 @@ public struct Plan: Sendable {
   public var warmUp: Double
   public var isQuick: Bool
   /// Seconds that it should take, if it has to end.
-  public var budget: Double? { isQuick ? 235 : nil }
+  public var budget: Double?
+  /// Who takes part in a cell, where that was said; otherwise all do, or a quick comparison chooses.
+  var choice: [Cell: [Network]]?
+  /// A tier is also compared with the network that it is on, where that is not the baseline.
+  public var pairsTiers = false
   /// A quick comparison that was not told which networks chooses for each row.
   private let choosesNetworks: Bool
   /// What was asked for and is left out, one line each.
   public var notes: [String] = []
   /// What a quick comparison leaves out for want of time.
-  public var leftOut: [String] { isQuick ? ["the loss-free rate (ndr_packets_per_second)", "CPU time"] : [] }
+  public var leftOut: [String] {
+    isQuick && choice == nil ? ["the loss-free rate (ndr_packets_per_second)", "CPU time"] : []
+  }
 
   /// What the command was given; nil is the default.
   public struct Request: Sendable {
@@ -60,6 +66,7 @@ public struct Plan: Sendable {
     }
     self.networks = networks
     isQuick = request.quick
+    budget = request.quick ? 235 : nil
     choosesNetworks = request.quick && request.networks == nil
     // A quick one has as few as support a verdict.
     repeats = request.repeats ?? (isQuick ? RatioEstimate.pairsForVerdict : 12)
@@ -121,11 +128,39 @@ public struct Plan: Sendable {
     "tcp-stream:host",
   ]
 
+  /// Every network's trials; a cell has those that take part in it.
+  public var schedule: Schedule { schedule(of: networks) }
+
+  func schedule(of networks: [Network]) -> Schedule {
+    Schedule(baseline: baseline, networks: networks, pairsTiers: pairsTiers)
+  }
+
+  /// Said by who knows its cells already.
+  init(
+    baseline: Network, choice: [(cell: Cell, networks: [Network])], repeats: Int, duration: Double, isQuick: Bool
+  ) {
+    self.baseline = baseline
+    cells = choice.map(\.cell)
+    networks = [baseline]
+    for network in choice.flatMap(\.networks) where !networks.contains(network) { networks.append(network) }
+    self.choice = Dictionary(uniqueKeysWithValues: choice.map { ($0.cell, $0.networks) })
+    self.repeats = repeats
+    searchRepeats = repeats
+    (searchSteps, searchDuration) = (8, 0.2)
+    self.duration = duration
+    warmUp = min(0.25, duration / 3)
+    measuresCost = false
+    pairsTiers = true
+    self.isQuick = isQuick
+    choosesNetworks = false
+  }
+
   /// Those that take part in a cell, the baseline first.
   public func networks(of cell: Cell) -> [Network] { networks.filter { takesPart($0, cell) } }
 
   public func takesPart(_ network: Network, _ cell: Cell) -> Bool {
     if network == baseline { return true }
+    if let choice { return choice[cell]?.contains(network) ?? false }
     // Without a tier both ends are plain kernels already.
     if cell.ends != .both && network.tier == nil { return false }
     guard choosesNetworks else { return true }

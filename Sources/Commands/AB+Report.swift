@@ -5,19 +5,21 @@ import Foundation
 import LinuxSystem
 
 /// What a result says of itself, and where it goes on.
-extension AB {
-  func environment(_ request: Plan.Request) -> ABReport.Environment {
-    ABReport.Environment(
+extension ABReport.Environment {
+  init(asShipped: Bool, outerChecksum: Bool? = nil) {
+    self.init(
       machine: .read(), baseline: asShipped ? "as-shipped" : "tuned",
       offloads: [
         "on":
           "as the kernel makes them, and GRO on the wire; packet-rate: at the port of the sending container too",
         "off":
           "no checksum or segmentation offload in the containers and on the wire",
-      ], outerChecksum: request.outerChecksum ?? asShipped ? "on" : "off")
+      ], outerChecksum: outerChecksum ?? asShipped ? "on" : "off")
   }
+}
 
-  func settings(_ plan: Plan) -> ABReport.Settings {
+extension ABReport.Settings {
+  init(_ plan: Plan, asShipped: Bool) {
     var pinning: [String: [String: Int]] = [
       "packet-rate": ["generator": Placement.oneCore.clientCPU, "worker": Placement.liveFramesWorkerCPU]
     ]
@@ -27,16 +29,17 @@ extension AB {
         "client_host_worker": placement.clientCPU, "server_host_worker": placement.serverCPU,
       ]
     }
-    var settings = ABReport.Settings(
+    self.init(
       repeats: plan.repeats, durationS: plan.duration, pinning: pinning,
       baselineNetwork: plan.baseline.description, networks: plan.networks.map(\.description),
       bypassPolicy: asShipped && plan.networks.contains { $0.tier != nil })
-    settings.warmUpS = plan.warmUp
-    settings.quick = plan.isQuick
-    settings.leftOut = plan.leftOut.isEmpty ? nil : plan.leftOut
-    return settings
+    warmUpS = plan.warmUp
+    quick = plan.isQuick
+    leftOut = plan.leftOut.isEmpty ? nil : plan.leftOut
   }
+}
 
+extension AB {
   /// --resume: what the file holds already.
   func takeUp(_ report: inout ABReport) throws(Failure) {
     guard resume else { return }
@@ -56,10 +59,16 @@ extension AB {
     if !plan.leftOut.isEmpty {
       Terminal.note("--quick leaves out \(plan.leftOut.joined(separator: " and "))")
     }
+    Terminal.estimate(plan, report)
+  }
+}
+
+extension Terminal {
+  static func estimate(_ plan: Plan, _ report: ABReport) {
     func isHeld(_ cell: Cell) -> Bool { report.holds(cell, of: plan.networks(of: cell)) }
     let held = plan.cells.count(where: isHeld)
     let estimate = Estimate(plan, isHeld: isHeld)
     let rows = counted(plan.cells.count, "row", "rows") + (held > 0 ? " (\(held) kept)" : "")
-    Terminal.note("\(plan.networks.count) networks, \(rows), \(estimate.trials) trials: \(estimate.text)")
+    note("\(plan.networks.count) networks, \(rows), \(estimate.trials) trials: \(estimate.text)")
   }
 }

@@ -87,26 +87,22 @@ struct AB: CulvertCommand {
     let request = try self.request()
     let plan = try Plan(request, tiers: Tier.allCases.map(\.rawValue) + [Network.automatic])
     let thresholds = try failBelow.map { try Threshold(parsing: $0, plan: plan) }
-    var report = ABReport(environment: environment(request), settings: settings(plan))
+    var report = ABReport(
+      environment: .init(asShipped: asShipped, outerChecksum: request.outerChecksum),
+      settings: .init(plan, asShipped: asShipped))
     try takeUp(&report)
     guard geteuid() == 0 else {
       throw Failure("measure", "networks", errno: .notPermitted, advice: "Run as root: it builds namespaces.")
     }
     announce(plan, report)
     let interruption = try Interruption()
-    var arenaSettings = LabArena.Settings(
-      duration: plan.duration, warmUp: plan.warmUp, asShipped: asShipped, searchSteps: plan.searchSteps,
-      searchDuration: plan.searchDuration)
+    var arenaSettings = LabArena.Settings(plan, asShipped: asShipped)
     arenaSettings.outerChecksum = request.outerChecksum
     let arena = LabArena(
       arenaSettings,
       drivers: (Tier.allCases + [nil]).map { .fastPath($0, bypassPolicy: asShipped, wait: wait) })
     let progress = LiveProgress()
-    var campaign = Campaign(
-      schedule: Schedule(baseline: plan.baseline, networks: plan.networks), cells: plan.cells,
-      repeats: plan.repeats, searchRepeats: plan.searchRepeats, measuresCost: plan.measuresCost, arena: arena)
-    campaign.budget = plan.budget
-    campaign.takesPart = { plan.takesPart($0, $1) }
+    var campaign = Campaign(plan, on: arena)
     campaign.isInterrupted = { interruption.happened }
     campaign.onProgress = { progress.show($0) }
     if let json {

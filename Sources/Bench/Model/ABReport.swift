@@ -105,6 +105,8 @@ public struct ABReport: Codable, Sendable, Equatable {
     public var ends: String?
     /// Outer UDP checksum of the VXLAN devices, "on" or "off"; nil: as the environment has it.
     public var outerChecksum: String?
+    /// "one-host": both ends are on the first; nil: as far as the network reaches.
+    public var span: String?
     public var metric: String
     public var unit: String
     public var samples: [Double]
@@ -150,6 +152,8 @@ public struct ABReport: Codable, Sendable, Equatable {
     public var ends: String?
     /// Outer UDP checksum of the VXLAN devices, "on" or "off"; nil: as the environment has it.
     public var outerChecksum: String?
+    /// "one-host": both ends are on the first; nil: as far as the network reaches.
+    public var span: String?
     public var metric: String
     public var ratio: Double
     public var ci95: [Double]
@@ -160,6 +164,8 @@ public struct ABReport: Codable, Sendable, Equatable {
     public var droppedPairs: Int
     /// Pairs among `pairs` in which the machine changed state: it never settled for enough others.
     public var unsettledPairs: Int?
+    /// What `ratio` and `ci95` are of.
+    public var pairRatios: [Double]?
   }
 
   public struct NoiseFloor: Codable, Sendable, Equatable {
@@ -174,6 +180,8 @@ public struct ABReport: Codable, Sendable, Equatable {
     public var ends: String?
     /// Outer UDP checksum of the VXLAN devices, "on" or "off"; nil: as the environment has it.
     public var outerChecksum: String?
+    /// "one-host": both ends are on the first; nil: as far as the network reaches.
+    public var span: String?
     public var metric: String
     public var ratio: Double
     public var ci95: [Double]

@@ -24,6 +24,14 @@ public enum Ends: String, Codable, Sendable, CaseIterable {
   case both, sender, receiver
 }
 
+/// Which hosts the two ends are on.
+public enum Span: String, Codable, Sendable, CaseIterable {
+  /// One each, where the network reaches that far.
+  case twoHosts = "two-hosts"
+  /// Both on the first.
+  case oneHost = "one-host"
+}
+
 /// One row of the comparison: everything but the network.
 public struct Cell: Hashable, Sendable, CustomStringConvertible {
   public var measure: Measure
@@ -36,11 +44,13 @@ public struct Cell: Hashable, Sendable, CustomStringConvertible {
   public var ends: Ends
   /// Of the VXLAN devices; nil: as the baseline has it.
   public var outerChecksum: Bool?
+  public var span: Span
 
   public init(
     measure: Measure, size: Int, offloads: Offloads, placement: Placement, flows: Int = 1,
-    ends: Ends = .both, outerChecksum: Bool? = nil
+    ends: Ends = .both, outerChecksum: Bool? = nil, span: Span = .twoHosts
   ) {
+    self.span = span
     self.flows = flows
     self.ends = ends
     self.outerChecksum = outerChecksum
@@ -49,6 +59,9 @@ public struct Cell: Hashable, Sendable, CustomStringConvertible {
     self.offloads = offloads
     self.placement = placement
   }
+
+  /// Of each host; nil: as many as the network needs to have two that talk.
+  var containers: Int? { measure.containers ?? (span == .oneHost ? 2 : nil) }
 
   /// tcp-stream's, where batching is the kernel's and not the writer's.
   var isSmallWrites: Bool { measure.plain == .tcpStream && size < 16_384 }
@@ -62,6 +75,7 @@ public struct Cell: Hashable, Sendable, CustomStringConvertible {
   private var variant: String {
     (ends == .both ? "" : " tier on the \(ends.rawValue)")
       + (outerChecksum.map { " outer checksum \($0 ? "on" : "off")" } ?? "")
+      + (span == .oneHost ? " on one host" : "")
   }
 }
 

@@ -49,6 +49,9 @@ public struct Network: Hashable, Sendable, CustomStringConvertible {
 
   public var description: String { tier.map { "\(base)+\($0)" } ?? base }
 
+  /// The kernel's network that the tier is on.
+  var withoutTier: Network { Network(base: base) }
+
   var isRelay: Bool { Self.relays.contains(self) }
   /// Of the driver that puts it on a host; nil for what is the kernel's alone.
   var driver: String? { tier ?? (isRelay ? base : nil) }
@@ -70,6 +73,15 @@ public struct Network: Hashable, Sendable, CustomStringConvertible {
   var isOfHosts: Bool { base == "bare" || base == "host" }
 
   var hasServices: Bool { lab.isRouted }
+
+  /// Why it cannot take part in a row; nil where it can.
+  func reasonToSkip(_ cell: Cell) -> String? {
+    if cell.span == .oneHost {
+      if cell.measure.isLiveFrames || cell.measure.isToService { return "its ends are on two hosts" }
+      if base == "nat" { return "what is translated is what passes between hosts" }
+    }
+    return reasonToSkip(cell.measure)
+  }
 
   /// Why it cannot carry a workload; nil where it can.
   func reasonToSkip(_ measure: Measure) -> String? {

@@ -12,6 +12,8 @@ struct Row: Hashable, Sendable {
   var ends: String?
   /// "on" or "off"; nil: as the baseline has it.
   var outerChecksum: String?
+  /// "one-host"; nil: as far as the network reaches.
+  var span: String?
 }
 
 extension Cell {
@@ -20,11 +22,14 @@ extension Cell {
   /// As the JSON has it: nothing for both.
   var oneEnd: String? { ends == .both ? nil : ends.rawValue }
   var checksumWord: String? { outerChecksum.map { $0 ? "on" : "off" } }
+  /// As the JSON has it: nothing for two hosts.
+  var oneSpan: String? { span == .twoHosts ? nil : span.rawValue }
 
   var row: Row {
     Row(
       workload: measure.workload, metric: measure.metric, size: size, offloads: offloads.rawValue,
-      placement: placement.rawValue, flows: severalFlows, ends: oneEnd, outerChecksum: checksumWord)
+      placement: placement.rawValue, flows: severalFlows, ends: oneEnd, outerChecksum: checksumWord,
+      span: oneSpan)
   }
 }
 
@@ -32,7 +37,7 @@ extension ABReport.Result {
   var row: Row {
     Row(
       workload: workload, metric: metric, size: size, offloads: offloads, placement: placement, flows: flows,
-      ends: ends, outerChecksum: outerChecksum)
+      ends: ends, outerChecksum: outerChecksum, span: span)
   }
 }
 
@@ -40,7 +45,7 @@ extension ABReport.Comparison {
   var row: Row {
     Row(
       workload: workload, metric: metric, size: size, offloads: offloads, placement: placement, flows: flows,
-      ends: ends, outerChecksum: outerChecksum)
+      ends: ends, outerChecksum: outerChecksum, span: span)
   }
 }
 
@@ -48,6 +53,6 @@ extension ABReport.NoiseFloor {
   var row: Row {
     Row(
       workload: workload, metric: metric, size: size, offloads: offloads, placement: placement, flows: flows,
-      ends: ends, outerChecksum: outerChecksum)
+      ends: ends, outerChecksum: outerChecksum, span: span)
   }
 }

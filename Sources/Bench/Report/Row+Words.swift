@@ -51,13 +51,16 @@ extension Row {
 
   /// What sets it apart from the row of that name.
   var variants: [String] {
-    [ends.map { "tier on the \($0) only" }, outerChecksum.map { "outer checksum \($0)" }].compactMap { $0 }
+    [
+      ends.map { "tier on the \($0) only" }, outerChecksum.map { "outer checksum \($0)" },
+      span.map { _ in "on one host" },
+    ].compactMap { $0 }
   }
 
   /// The same where four letters are all the room there is.
   var marks: [String] {
     let end = ends.map { $0 == Ends.sender.rawValue ? "send" : "recv" }
-    return [end, outerChecksum.map { $0 == "on" ? "csum" : "nocs" }].compactMap { $0 }
+    return [end, outerChecksum.map { $0 == "on" ? "csum" : "nocs" }, span.map { _ in "1host" }].compactMap { $0 }
   }
 
   var isLatency: Bool { metric.hasSuffix("_us") }

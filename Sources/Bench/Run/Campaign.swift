@@ -34,6 +34,14 @@ public struct Campaign {
     self.arena = arena
   }
 
+  public init(_ plan: Plan, on arena: any Arena) {
+    self.init(
+      schedule: plan.schedule, cells: plan.cells, repeats: plan.repeats, searchRepeats: plan.searchRepeats,
+      measuresCost: plan.measuresCost, arena: arena)
+    budget = plan.budget
+    takesPart = { plan.takesPart($0, $1) }
+  }
+
   public struct Progress: Sendable {
     public var done: Int
     public var planned: Int
@@ -45,7 +53,7 @@ public struct Campaign {
   private func repeats(of cell: Cell) -> Int { cell.measure.takesFewTrials ? searchRepeats : repeats }
 
   private func schedule(of cell: Cell) -> Schedule {
-    Schedule(baseline: schedule.baseline, networks: schedule.others.filter { takesPart($0, cell) })
+    schedule.of(schedule.others.filter { takesPart($0, cell) })
   }
 
   private func networks(of cell: Cell) -> [Network] {
@@ -135,7 +143,7 @@ public struct Campaign {
           !seen.isOut($0) && seen.pairs[$0, default: []].count < repeats
         }
         guard !lacking.isEmpty, Clock.monotonicNanoseconds < spareUntil else { return }
-        schedule = Schedule(baseline: schedule.baseline, networks: lacking)
+        schedule = schedule.of(lacking)
         progress.planned += schedule.passLength
       }
       let pass = schedule.pass(index)
@@ -154,7 +162,7 @@ public struct Campaign {
         progress.done += 1
       }
       distances += around.compactMap { $0 }
-      let flipped = pass.pairs.filter { StateFlip.happened(in: $0.span, distances: around) }
+      let flipped = (pass.pairs + pass.tierPairs).filter { StateFlip.happened(in: $0.span, distances: around) }
       seen.add(pass, samples, flipped: flipped)
     }
   }
@@ -186,6 +194,7 @@ public struct Campaign {
         report.comparisons.append(comparison)
       }
     }
+    report.comparisons += networks.compactMap { seen.comparisonWithKernel(of: $0, baseline: schedule.baseline) }
     if let noise = seen.noiseFloor(of: schedule.baseline) { report.noiseFloor.append(noise) }
     report.environment.cpuDistanceNs = Statistics.median(distances) ?? report.environment.cpuDistanceNs
     let range = distances + (report.environment.cpuDistanceRangeNs ?? [])

@@ -25,15 +25,15 @@ public struct Estimate: Sendable {
     seconds = 0
     for cell in cells {
       let taking = plan.networks(of: cell)
-      let schedule = Schedule(baseline: plan.baseline, networks: taking)
-      let pass = schedule.pass(0).trials.filter { $0.reasonToSkip(cell.measure) == nil }
+      let schedule = plan.schedule(of: taking)
+      let pass = schedule.pass(0).trials.filter { $0.reasonToSkip(cell) == nil }
       let toggles = Double(pass.count { $0.driver != nil }) * Self.toggle
       let repeats = cell.measure.takesFewTrials ? plan.searchRepeats : plan.repeats
       let once = Self.duration(of: cell, plan)
       trials += pass.count * repeats
       seconds += Double(repeats) * (Double(pass.count) * once + toggles)
       if plan.measuresCost && cell.measure.hasCost {
-        let networks = taking.filter { $0.reasonToSkip(cell.measure) == nil }
+        let networks = taking.filter { $0.reasonToSkip(cell) == nil }
         trials += networks.count
         seconds += Double(networks.count) * (once + Self.meter) + toggles
       }
@@ -43,7 +43,7 @@ public struct Estimate: Sendable {
       for network in plan.networks(of: cell) {
         let lab =
           "\(network.lab) \(network.base == Network.asShipped) \(cell.offloads) \(cell.checksumWord ?? "") "
-          + "\(cell.measure.isNotTheOverlays) \(cell.measure.isToService)"
+          + "\(cell.measure.isNotTheOverlays) \(cell.measure.isToService) \(cell.span)"
         labs.insert(lab)
         gates.insert("\(lab) \(network) \(network.tier == nil ? Ends.both : cell.ends)")
       }

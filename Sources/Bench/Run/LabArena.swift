@@ -30,6 +30,12 @@ public final class LabArena: Arena {
       self.searchDuration = searchDuration
     }
 
+    public init(_ plan: Plan, asShipped: Bool) {
+      self.init(
+        duration: plan.duration, warmUp: plan.warmUp, asShipped: asShipped, searchSteps: plan.searchSteps,
+        searchDuration: plan.searchDuration)
+    }
+
     var timing: LoadTiming { LoadTiming(warmUp: warmUp, duration: duration) }
   }
 
@@ -64,6 +70,8 @@ public final class LabArena: Arena {
     var isToHost: Bool { spec.hostAddress }
     /// The server is asked by the address of its service.
     var isToService = false
+    /// Both ends are on the first host.
+    var isOnOneHost = false
     var hostNames: String { workers.keys.map(\.rawValue).sorted().joined(separator: " ") }
   }
 
@@ -75,7 +83,8 @@ public final class LabArena: Arena {
       case .some where network.lab.isOfOneHost: [.a: Placement.liveFramesWorkerCPU]
       case .encap: [.a: Placement.liveFramesWorkerCPU]
       case .decap: [.b: Placement.liveFramesWorkerCPU]
-      case _ where cell.measure.isNotTheOverlays || network.lab.isOfOneHost: [.a: placement.clientCPU]
+      case _ where cell.measure.isNotTheOverlays || network.lab.isOfOneHost || cell.span == .oneHost:
+        [.a: placement.clientCPU]
       // Each with its container.
       case nil:
         switch cell.ends {
@@ -86,12 +95,12 @@ public final class LabArena: Arena {
       }
     let isAsShipped = settings.asShipped || network.base == Network.asShipped
     let spec = LabSpec(
-      network.lab, containers: cell.measure.containers, mtu: settings.mtu, offloads: cell.offloads == .on,
+      network.lab, containers: cell.containers, mtu: settings.mtu, offloads: cell.offloads == .on,
       udpChecksum: cell.outerChecksum ?? settings.outerChecksum, asShipped: isAsShipped,
       hostAddress: cell.measure.isNotTheOverlays)
     return Arrangement(
       network: network, spec: spec, workers: workers, entries: cell.measure.entries,
-      isToService: cell.measure.isToService)
+      isToService: cell.measure.isToService, isOnOneHost: cell.span == .oneHost)
   }
 
   /// Takes off everything that is attached; the labs go with this value.
@@ -106,7 +115,7 @@ public final class LabArena: Arena {
   public func reasonToSkip(_ network: Network, _ cell: Cell) -> String? {
     if cell.placement == .twoCore && CPU.count < 2 { return "needs two CPUs" }
     if let driver = network.driver, drivers[driver] == nil { return "no tier \(driver) in this version" }
-    if let reason = network.reasonToSkip(cell.measure) { return reason }
+    if let reason = network.reasonToSkip(cell) { return reason }
     if cell.measure.containers != nil, network.lab != .vxlan || network.isOfHosts || network.isRelay {
       return "one pair of ends is all it has"
     }
@@ -157,7 +166,7 @@ public final class LabArena: Arena {
     if network.isRelay { arrangement.workers = [:] }
     if let known = gates[arrangement] { return known }
     let stage = try prepare(arrangement, liveFrames: false)
-    let report = Gate(mtu: Int(stage.ends(network).client.mtu))
+    let report = Gate(mtu: Int(stage.ends(arrangement).client.mtu))
       .run(path(arrangement, on: stage, cell.placement, ports: 16))
     let gate = ABReport.Gate(
       network: network.description, offloads: cell.offloads.rawValue, hosts: arrangement.hostNames,
@@ -214,7 +223,7 @@ public final class LabArena: Arena {
   }
 
   private func prime(_ arrangement: Arrangement, _ stage: Stage) throws(Failure) {
-    let gate = Gate(mtu: Int(stage.ends(arrangement.network).client.mtu))
+    let gate = Gate(mtu: Int(stage.ends(arrangement).client.mtu))
     try gate.prime(path(arrangement, on: stage, .oneCore, ports: 1))
     for path in stage.pairsToPrime() { try gate.prime(path) }
   }
@@ -222,15 +231,17 @@ public final class LabArena: Arena {
   private func path(
     _ arrangement: Arrangement, on stage: Stage, _ placement: Placement, ports: UInt16
   ) -> Path {
-    let ends = stage.ends(arrangement.network)
-    var server = arrangement.isToHost ? stage.bridge(of: ends.client.host) : stage.station(ends.server)
+    let ends = stage.ends(arrangement)
+    var (client, server) = (stage.station(ends.client), stage.station(ends.server))
+    if arrangement.isToHost { server = stage.bridge(of: ends.client.host) }
+    if ends.client === ends.server { (client, server) = (client.onLoopback(1), server.onLoopback(2)) }
     if arrangement.isToService { server = server.asService(ends.server.service) }
     // Where a network publishes ports, it is these.
     let usable = LabNames.publishedPorts
     if nextPort > usable.upperBound - ports { nextPort = usable.lowerBound }
     defer { nextPort += ports }
     return Path(
-      client: stage.station(ends.client).pinned(to: placement.clientCPU),
+      client: client.pinned(to: placement.clientCPU),
       server: server.pinned(to: placement.serverCPU), port: nextPort)
   }
 

@@ -10,6 +10,10 @@ struct Observations: Sendable {
   /// Of trials whose pairs were spoilt.
   private var spoilt: [Network: [Sample]] = [:]
   var pairs: [Network: [(a: Double, b: Double)]] = [:]
+  /// Of a tier and the network that it is on.
+  private(set) var tierPairs: [Network: [(a: Double, b: Double)]] = [:]
+  private var tierPairsAcrossChange: [Network: [(a: Double, b: Double)]] = [:]
+  private var unsettledTiers: [Network: Int] = [:]
   var dropped: [Network: Int] = [:]
   /// Pairs in which the machine changed its state: they wait whether enough others come.
   private var acrossChange: [Network: [(a: Double, b: Double)]] = [:]
@@ -29,6 +33,7 @@ struct Observations: Sendable {
   private var flows: Int? { cell.severalFlows }
   private var ends: String? { cell.oneEnd }
   private var checksum: String? { cell.checksumWord }
+  private var span: String? { cell.oneSpan }
 
   func isOut(_ network: Network) -> Bool { skipped[network] != nil || failed[network] != nil }
 
@@ -46,6 +51,14 @@ struct Observations: Sendable {
         counted.formUnion([pair.trial, pair.baselineTrial])
       } else if trials[pair.trial] != nil {
         counted.insert(pair.trial)
+      }
+    }
+    for pair in pass.tierPairs {
+      guard let a = trials[pair.trial], let b = trials[pair.baselineTrial] else { continue }
+      if flipped.contains(pair) {
+        tierPairsAcrossChange[pair.network, default: []].append((a: a.value, b: b.value))
+      } else {
+        tierPairs[pair.network, default: []].append((a: a.value, b: b.value))
       }
     }
     for (index, network) in pass.trials.enumerated() {
@@ -68,6 +81,10 @@ struct Observations: Sendable {
       unsettled[network] = waiting.count
       dropped[network]! -= waiting.count
     }
+    for (network, waiting) in tierPairsAcrossChange where tierPairs[network, default: []].count < wanted {
+      tierPairs[network, default: []] += waiting
+      unsettledTiers[network] = waiting.count
+    }
     for (network, trials) in spoilt where samples[network] == nil { samples[network] = trials }
   }
 
@@ -88,6 +105,7 @@ struct Observations: Sendable {
     result.flows = flows
     result.ends = ends
     result.outerChecksum = checksum
+    result.span = span
     let segments = seen.compactMap(\.segments).reduce(0, +)
     if segments > 0 {
       result.retransmittedFraction = Double(seen.compactMap(\.retransmitted).reduce(0, +)) / Double(segments)
@@ -122,16 +140,33 @@ struct Observations: Sendable {
   func noise(_ baseline: Network) -> RatioEstimate? { RatioEstimate(pairs: pairs[baseline] ?? []) }
 
   func comparison(of network: Network, with baseline: Network) -> ABReport.Comparison? {
-    guard let estimate = RatioEstimate(pairs: pairs[network] ?? []) else { return nil }
+    comparison(
+      network, baseline, pairs[network] ?? [], noise: noise(baseline), dropped: dropped[network] ?? 0,
+      unsettled: unsettled[network])
+  }
+
+  /// Of a tier with the network that it is on, where that is not the baseline.
+  func comparisonWithKernel(of network: Network, baseline: Network) -> ABReport.Comparison? {
+    comparison(
+      network, network.withoutTier, tierPairs[network] ?? [], noise: noise(baseline),
+      dropped: unsettledTiers[network] == nil ? tierPairsAcrossChange[network]?.count ?? 0 : 0,
+      unsettled: unsettledTiers[network])
+  }
+
+  private func comparison(
+    _ a: Network, _ b: Network, _ pairs: [(a: Double, b: Double)], noise: RatioEstimate?, dropped: Int,
+    unsettled: Int?
+  ) -> ABReport.Comparison? {
+    guard let estimate = RatioEstimate(pairs: pairs) else { return nil }
     return ABReport.Comparison(
-      a: network.description, b: baseline.description, workload: cell.measure.workload, size: cell.size,
+      a: a.description, b: b.description, workload: cell.measure.workload, size: cell.size,
       offloads: cell.offloads.rawValue, placement: cell.placement.rawValue, flows: flows,
-      ends: ends, outerChecksum: checksum, metric: cell.measure.metric, ratio: estimate.ratio,
+      ends: ends, outerChecksum: checksum, span: span, metric: cell.measure.metric, ratio: estimate.ratio,
       ci95: [estimate.interval.lowerBound, estimate.interval.upperBound],
       better: cell.measure.better,
-      verdict: Verdict(estimate, noise: noise(baseline), better: cell.measure.better),
-      pairs: pairs[network]?.count ?? 0, droppedPairs: dropped[network] ?? 0,
-      unsettledPairs: unsettled[network])
+      verdict: Verdict(estimate, noise: noise, better: cell.measure.better),
+      pairs: pairs.count, droppedPairs: dropped, unsettledPairs: unsettled,
+      pairRatios: pairs.filter { $0.b != 0 }.map { $0.a / $0.b })
   }
 
   func noiseFloor(of baseline: Network) -> ABReport.NoiseFloor? {
@@ -139,7 +174,7 @@ struct Observations: Sendable {
     return ABReport.NoiseFloor(
       network: baseline.description, workload: cell.measure.workload, size: cell.size,
       offloads: cell.offloads.rawValue, placement: cell.placement.rawValue, flows: flows,
-      ends: ends, outerChecksum: checksum, metric: cell.measure.metric, ratio: estimate.ratio,
+      ends: ends, outerChecksum: checksum, span: span, metric: cell.measure.metric, ratio: estimate.ratio,
       ci95: [estimate.interval.lowerBound, estimate.interval.upperBound])
   }
 

@@ -8,20 +8,34 @@ public struct Schedule: Sendable, Equatable {
   public var baseline: Network
   /// Without the baseline, those without a tier first: fewest changes of what is attached.
   public var others: [Network]
+  /// Each tier is paired with the network that it is on too, and follows it.
+  public var pairsTiers: Bool
 
-  public init(baseline: Network, networks: [Network]) {
+  public init(baseline: Network, networks: [Network], pairsTiers: Bool = false) {
     self.baseline = baseline
+    self.pairsTiers = pairsTiers
     let others = networks.filter { $0 != baseline }
     let isBaselineTiered = baseline.driver != nil
     self.others =
       others.filter { ($0.driver != nil) == isBaselineTiered }
       + others.filter { ($0.driver != nil) != isBaselineTiered }
+    guard pairsTiers else { return }
+    let kernels = others.filter { $0.tier == nil }
+    let alone = others.filter { one in one.tier != nil && !kernels.contains(one.withoutTier) }
+    self.others = kernels.flatMap { kernel in [kernel] + others.filter { $0.tier != nil && $0.withoutTier == kernel } } + alone
+  }
+
+  /// The same of other networks.
+  func of(_ networks: [Network]) -> Schedule {
+    Schedule(baseline: baseline, networks: networks, pairsTiers: pairsTiers)
   }
 
   public struct Pass: Sendable, Equatable {
     public var trials: [Network]
     /// Positions in `trials`: a network's trial, and the baseline's that it is compared with.
     public var pairs: [Pair]
+    /// A tier's trial, and that of the network that it is on.
+    public var tierPairs: [Pair] = []
   }
 
   public struct Pair: Sendable, Equatable {
@@ -60,7 +74,13 @@ public struct Schedule: Sendable, Equatable {
       let nearest = baselines.min { abs($0 - trial) < abs($1 - trial) }!
       pairs.append(Pair(network: network, trial: trial, baselineTrial: nearest))
     }
-    return Pass(trials: trials, pairs: pairs)
+    var pass = Pass(trials: trials, pairs: pairs)
+    for network in others where pairsTiers && network.tier != nil && network.withoutTier != baseline {
+      guard let trial = trials.firstIndex(of: network), let kernel = trials.firstIndex(of: network.withoutTier)
+      else { continue }
+      pass.tierPairs.append(Pair(network: network, trial: trial, baselineTrial: kernel))
+    }
+    return pass
   }
 }
 

@@ -36,6 +36,12 @@ final class Stage {
     network.isOfHosts ? (lab.host(.a), lab.host(.b)) : lab.pair
   }
 
+  func ends(_ arrangement: LabArena.Arrangement) -> (client: LabNode, server: LabNode) {
+    guard arrangement.isOnOneHost else { return ends(arrangement.network) }
+    let near = arrangement.network.isOfHosts ? [lab.host(.a)] : lab.containers(of: .a)
+    return (near.first!, near.last!)
+  }
+
   /// Live frames vanish where NAPI does not run at the end that receives them; on veth that comes with GRO.
   /// It is on at the containers' ports while they are measured, and as the kernel made it otherwise.
   func receiveLiveFrames(_ isOn: Bool) throws {

@@ -78,6 +78,14 @@ public struct Station: Sendable {
     return copy
   }
 
+  /// The same, by an address of its namespace's loopback that tells it from another end there: 127.0.0.NUMBER.
+  public func onLoopback(_ number: UInt8) -> Station {
+    var copy = self
+    copy.ipv4 = IPv4Address([127, 0, 0, number] as [UInt8])!
+    (copy.ipv6, copy.seenAs) = (nil, nil)
+    return copy
+  }
+
   /// The same, met at the address of a service that leads to it.
   public func asService(_ address: IPv4Address?) -> Station {
     var copy = self
