@@ -8,10 +8,10 @@ import LinuxSystem
 struct Report: CulvertCommand {
   static let configuration = CommandConfiguration(
     commandName: "report",
-    abstract: "Draw a result of `culvert ab` or `culvert cost` again: as a table, a page or Markdown.",
+    abstract: "Draw a result of `culvert ab`, `paper` or `cost` again: as a table, a page or Markdown.",
     discussion: """
-      Reads what `culvert ab --json` wrote, also of a run that was interrupted, `culvert cost --json` and \
-      `culvert cost table --json` (text only).
+      Reads what `culvert ab --json` or `culvert paper --json` wrote, also of a run that was interrupted, \
+      `culvert cost --json` and `culvert cost table --json` (text only).
       """)
 
   @Argument(help: "The JSON that one of them wrote; - is standard input.")
@@ -26,16 +26,23 @@ struct Report: CulvertCommand {
     if let table = try? TableCost.Result.decoded(data), table.schema == TableCost.Result.schemaName {
       return try write(table)
     }
+    if let paper = try? PaperReport.decoded(data), paper.schema == PaperReport.schemaName {
+      try forms.write(paper)
+      if forms.isEmpty { try Terminal.table(paper) }
+      return
+    }
     guard let report = try? ABReport.decoded(data), report.schema == ABReport.schemaName else {
       throw ResultFile.misfit(
         data, file, of: Self.origin,
-        schemas: [ABReport.schemaName, CostReport.schemaName, TableCost.Result.schemaName])
+        schemas: [
+          ABReport.schemaName, CostReport.schemaName, TableCost.Result.schemaName, PaperReport.schemaName,
+        ])
     }
     try forms.write(report)
     if forms.isEmpty { try Terminal.table(report) }
   }
 
-  private static let origin = "--json of `culvert ab`, `cost` or `cost table`"
+  private static let origin = "--json of `culvert ab`, `paper`, `cost` or `cost table`"
 
   private func write(_ table: TableCost.Result) throws {
     if let path = forms.html ?? forms.markdown {
@@ -72,11 +79,20 @@ struct ReportForms: ParsableArguments {
     if let html { try ResultFile.write(ABPage(report).encoded(), to: html) }
     if let markdown { try ResultFile.write(Data(ABMarkdown(report).text.utf8), to: markdown) }
   }
+
+  func write(_ report: PaperReport) throws {
+    if let html { try ResultFile.write(PaperPage(report).encoded(), to: html) }
+    if let markdown { try ResultFile.write(Data(PaperMarkdown(report).text.utf8), to: markdown) }
+  }
 }
 
 extension Terminal {
   /// On standard output, coloured where that is a terminal and nobody objects.
   static func table(_ report: ABReport) throws(Failure) {
     try StandardStream.result(ABTable(report, coloured: isColoured).text)
+  }
+
+  static func table(_ report: PaperReport) throws(Failure) {
+    try StandardStream.result(PaperTable(report, coloured: isColoured).text)
   }
 }

@@ -9,6 +9,9 @@ struct ABFootnotes {
       + remarks.flatMap { [""] + $0.wrapped(ABTable.width) }
   }
 
+  /// What failed alone.
+  var failureLines: [String] { block("Failed:", failures) }
+
   /// As nested lists, for Markdown.
   var markdown: [String] {
     blocks.filter { !$0.entries.isEmpty }.flatMap { block in

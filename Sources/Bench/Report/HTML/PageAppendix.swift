@@ -55,7 +55,7 @@ struct PageAppendix {
       })
   }
 
-  private var environment: Markup {
+  var environment: Markup {
     let environment = report.environment
     var rows: [[Markup]] = [
       ["kernel", "\(environment.kernel)"], ["CPU", "\(environment.cpu), \(environment.cpus) CPUs"],

@@ -72,12 +72,27 @@ struct RatioBars {
   }
 
   private func track(_ network: String, _ width: Double, _ span: (Double, Double)?) -> Markup {
+    RatioTrack(style: page.palette.style(of: network), width: width, span: span, one: 100 / largest).markup
+  }
+}
+
+/// A bar with its interval and the line at 1, in percent of the room that there is.
+struct RatioTrack {
+  var style: String
+  var width: Double
+  var span: (Double, Double)?
+  var one: Double
+  /// Another's value.
+  var mark: Double?
+
+  var markup: Markup {
     let interval: Markup? = span.map {
       "<span class=\"span\" style=\"left:\($0.0)%;width:\(max(0.4, $0.1 - $0.0))%\"></span>"
     }
+    let other: Markup? = mark.map { "<span class=\"mark\" style=\"left:\($0)%\"></span>" }
     return """
-      <div class="track"><span class="bar \(page.palette.style(of: network))" style="width:\(width)%"></span>\(interval)\
-      <span class="one" style="left:\(100 / largest)%"></span></div>
+      <div class="track"><span class="bar \(style)" style="width:\(width)%"></span>\(interval)\
+      <span class="one" style="left:\(one)%"></span>\(other)</div>
       """
   }
 }
