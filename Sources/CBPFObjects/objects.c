@@ -20,6 +20,9 @@ static const _Alignas(8) unsigned char tc6[] = {
 static const _Alignas(8) unsigned char routed[] = {
 #embed "generated/routed.bpf.o"
 };
+static const _Alignas(8) unsigned char routed6[] = {
+#embed "generated/routed6.bpf.o"
+};
 static const _Alignas(8) unsigned char probe[] = {
 #embed "generated/probe.bpf.o"
 };
@@ -55,6 +58,10 @@ struct culvert_bpf_object culvert_bpf_tc6(void) {
 
 struct culvert_bpf_object culvert_bpf_routed(void) {
   return (struct culvert_bpf_object){"culvert_routed", routed, sizeof routed};
+}
+
+struct culvert_bpf_object culvert_bpf_routed6(void) {
+  return (struct culvert_bpf_object){"culvert_routed6", routed6, sizeof routed6};
 }
 
 struct culvert_bpf_object culvert_bpf_probe(void) {

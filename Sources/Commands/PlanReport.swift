@@ -35,6 +35,9 @@ struct PlanReport {
       lines.append("  \(port.name.padded(16)) \(port.role.padded(10)) \(what)")
       if port.reason == nil { lines += port.changes.map { "    would set \($0)" } }
     }
+    for (ip, reason) in (plan.left ?? [:]).sorted(by: { $0.key < $1.key }) {
+      lines.append("  \(ip) inside would be left to the kernel: \(reason)")
+    }
     return lines.joined(separator: "\n")
   }
 }

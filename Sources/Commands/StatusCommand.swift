@@ -99,6 +99,9 @@ struct StatusCommand: CulvertCommand {
     ]
     let ofAll = readiness.reasons.first { $0.ports.isEmpty }?.reason
     lines += status.ports.map { "  \($0.name.padded(16)) \($0.role.padded(10)) \(words($0, ofAll: ofAll))" }
+    for (ip, reason) in (status.left ?? [:]).sorted(by: { $0.key < $1.key }) {
+      lines.append("  \(ip) inside is left to the kernel: \(reason)")
+    }
     let entries = status.entries
     lines.append(
       "  forwarding entries: \(entries.local) local, \(entries.remote) remote"

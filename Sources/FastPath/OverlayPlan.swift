@@ -14,6 +14,8 @@ public struct OverlayPlan: Codable, Sendable {
   public var tier = ""
   public var mode = ""
   public var ports: [Port] = []
+  /// Of a routed overlay: why packets with one IP inside would be left to the kernel, by "IPv4" and "IPv6".
+  public var left: [String: String]?
   /// Why it would not be served at all.
   public var reason: String?
 

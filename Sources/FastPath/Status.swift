@@ -37,6 +37,8 @@ public struct Status: Codable, Sendable {
   public var connections: Connections?
   /// Of a process that looks for overlays.
   public var found: Found?
+  /// Of a routed overlay: why packets with one IP inside are left to the kernel, by "IPv4" and "IPv6".
+  public var left: [String: String]?
 
   /// TCP connections that conntrack told of.
   public struct Connections: Codable, Sendable, Equatable {

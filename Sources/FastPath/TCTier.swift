@@ -89,6 +89,17 @@ final class TCTier: PacketTier {
     }
   }
 
+  /// BPF_F_IPV6 of bpf_l4_csum_replace() (Linux 6.16), where this kernel takes it; else 0.
+  static func checksumFlag() throws -> UInt64 {
+    let flag: UInt32 = 1 << 7
+    let embedded = culvert_bpf_probe()
+    var object = try BPFObject(name: String(cString: embedded.name), data: embedded.data, size: embedded.size)
+    try object.load()
+    let program = try object.program("culvert_probe_checksum")
+    let packet = [UInt8](repeating: 0, count: 12) + [8, 0, 0x45] + [UInt8](repeating: 0, count: 113)
+    return try program.testRunSKB(packet, mark: flag).value == 1 ? UInt64(flag) : 0
+  }
+
   // MARK: - Devices
 
   func attach(_ link: Link, slot: UInt32, _ role: PortRole, endIsSeen: Bool, journal: JournalFile) throws {

@@ -33,7 +33,9 @@ public struct RouteMonitor: ~Copyable {
 
   /// From now on, what routes of IPv6 depend on is announced too. Without, others' addresses are no news.
   public func followIPv6Routing() throws(Failure) {
-    for group in [RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV6_RULE, RTNLGRP_IPV6_IFADDR] { try socket.join(group) }
+    for group in [RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV6_RULE, RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV6_NETCONF] {
+      try socket.join(group)
+    }
   }
 
   /// Opens one in `namespace`, usable from any thread.

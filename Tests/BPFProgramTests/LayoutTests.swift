@@ -44,7 +44,7 @@ struct LayoutTests {
       culvert_cached_flow.self, \.jiffy, \.generation, \.macs, \.from, \.local, \.vni_be, \.arrival, \.slot, \.target,
       \.kind, \.zero),
     "culvert_routed_device": inSwift(
-      culvert_routed_device.self, \.kind, \.domain, \.slot, \.router, \.mac, \.zero),
+      culvert_routed_device.self, \.kind, \.domain, \.slot, \.router, \.mac, \.left4, \.left6),
     "culvert_connection_policy": inSwift(
       culvert_connection_policy.self, \.flags, \.mark, \.tcp_timeout, \.tcp_due, \.udp_timeout, \.udp_due,
       \.udp_reply_due),
@@ -87,7 +87,7 @@ struct LayoutTests {
   @Test func equalOnBothSides() throws {
     var seen = Set<String>()
     for embedded in [
-      culvert_bpf_xdp(), culvert_bpf_tc6(), culvert_bpf_routed(), culvert_bpf_send(), culvert_bpf_bench(), culvert_bpf_drops(),
+      culvert_bpf_xdp(), culvert_bpf_tc6(), culvert_bpf_routed(), culvert_bpf_routed6(), culvert_bpf_send(), culvert_bpf_bench(), culvert_bpf_drops(),
     ] {
       for (name, layout) in try Self.btf(embedded) {
         #expect(Self.expected[name] == layout, "\(name)")

@@ -55,7 +55,7 @@ enum culvert_verdict {
 	CULVERT_PASS_MULTI_BUFFER,    /* frame in several buffers, egress takes one */
 	CULVERT_PASS_HEADROOM,        /* no room in front of the frame */
 	CULVERT_PASS_WORKER,          /* tier `afxdp`: the worker takes nothing: stopped, dying or without a CPU */
-	CULVERT_PASS_IP_HEADER,       /* routed: options, or a fragment */
+	CULVERT_PASS_IP_HEADER,       /* routed: options, extension headers, or a fragment */
 	CULVERT_PASS_ROUTE,           /* routed: not the router's to forward: its own address, TTL, no route, a source from elsewhere */
 
 	CULVERT_PASS_CONNECTION,      /* routed: rules decide by connections, and it is of none that they let pass by themselves */
@@ -307,12 +307,14 @@ struct culvert_routed_device {
 	__u32 slot;   /* a port's */
 	__u32 router; /* of a port: the interface of layer 3 that takes its packets in */
 	__u8 mac[6];  /* that frames to the router are addressed to */
-	__u16 zero;
+	__u8 left4;   /* of a port and the VXLAN device: verdict of packets with IPv4 inside; 0: they are served */
+	__u8 left6;   /* … with IPv6 */
 };
 CULVERT_LAYOUT(struct culvert_routed_device, 24);
 
 /*
- * Map `connection_policy`, one entry: what of a routed overlay's packets may pass netfilter's rules by.
+ * Map `connection_policy`, an entry for IPv4 inside and one for IPv6: what of a routed overlay's packets may pass
+ * netfilter's rules by.
  */
 enum culvert_connection_flags {
 	CULVERT_CONNECTION_ANY = 1,         /* all: no rule does more than accept */

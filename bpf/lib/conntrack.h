@@ -14,7 +14,7 @@
 #define KERNEL_TYPE __attribute__((preserve_access_index))
 
 union nf_inet_addr {
-	__be32 ip;
+	__u32 all[4];
 } KERNEL_TYPE;
 
 union nf_conntrack_man_proto {
@@ -91,18 +91,22 @@ extern int bpf_ct_change_timeout(struct nf_conn *, __u32) __ksym __weak;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, 2);
 	__type(key, __u32);
 	__type(value, struct culvert_connection_policy);
 } connection_policy SEC(".maps");
+
+/* Of bpf_l4_csum_replace(): BPF_F_IPV6 where this kernel has it (Linux 6.16); without it, a sum that a device has made of
+ * the whole packet would be spoilt. Set before the object is loaded. */
+const volatile __u64 ip6_checksum_flag;
 
 /* What destination NAT makes of a packet: of its destination where it is of the connection's original direction, of its
  * source where it is of the reply's. */
 struct translation {
 	__u32 is_translated;
 	__u32 is_reply;
-	__be32 address, address_before;
 	__be16 port, port_before;
+	struct address address, address_before;
 };
 
 static __always_inline __u32 judge_connection(struct nf_conn *ct, const struct culvert_connection_policy *policy,
@@ -135,39 +139,55 @@ static __always_inline __u32 judge_connection(struct nf_conn *ct, const struct c
 	return 0;
 }
 
-static __always_inline void read_translation(struct nf_conn *ct, __u32 is_reply, struct endpoints *of,
-					     struct translation *nat)
+static __always_inline void read_tracked_address(struct address *to, const union nf_inet_addr *from, const int is_ip4)
+{
+	to->words[0] = from->all[0];
+	if (is_ip4)
+		return;
+	to->words[1] = from->all[1];
+	to->words[2] = from->all[2];
+	to->words[3] = from->all[3];
+}
+
+/* Returns 0, or why it is the kernel's. */
+static __always_inline __u32 read_translation(struct nf_conn *ct, __u32 is_reply, struct endpoints *of,
+					      struct translation *nat, const int is_ip4)
 {
 	if (!(ct->status & CT_DST_NAT))
-		return;
+		return 0;
+	if (!is_ip4 && !ip6_checksum_flag)
+		return CULVERT_PASS_UNSUPPORTED;
 	nat->is_translated = 1;
 	nat->is_reply = is_reply;
 	if (is_reply) {
 		/* Behind routing. */
 		nat->address_before = of->source;
 		nat->port_before = of->source_port;
-		nat->address = ct->tuplehash[0].tuple.dst.u3.ip;
+		read_tracked_address(&nat->address, &ct->tuplehash[0].tuple.dst.u3, is_ip4);
 		nat->port = ct->tuplehash[0].tuple.dst.u.all;
-		return;
+		return 0;
 	}
 	nat->address_before = of->destination;
 	nat->port_before = of->destination_port;
-	of->destination = nat->address = ct->tuplehash[1].tuple.src.u3.ip;
-	of->destination_port = nat->port = ct->tuplehash[1].tuple.src.u.all;
+	read_tracked_address(&nat->address, &ct->tuplehash[1].tuple.src.u3, is_ip4);
+	nat->port = ct->tuplehash[1].tuple.src.u.all;
+	of->destination = nat->address;
+	of->destination_port = nat->port;
+	return 0;
 }
 
 /* Whether a packet may pass the rules by, and how it is translated; `of` is then what it is routed by. Returns 0, or why
  * it is the kernel's. */
 static __always_inline __u32 connection_lookup(struct __sk_buff *skb, const struct inner *in, struct endpoints *of,
-					       struct translation *nat)
+					       struct translation *nat, const int is_ip4)
 {
 	struct bpf_ct_opts___12 options = { .netns_id = CT_THIS_NAMESPACE };
 	struct culvert_connection_policy *policy;
 	struct bpf_sock_tuple tuple = {};
-	__u32 zero = 0, verdict;
+	__u32 inside = !is_ip4, verdict;
 	struct nf_conn *ct;
 
-	policy = bpf_map_lookup_elem(&connection_policy, &zero);
+	policy = bpf_map_lookup_elem(&connection_policy, &inside);
 	if (!policy)
 		return CULVERT_PASS_CONNECTION;
 	if (policy->flags & CULVERT_CONNECTION_ANY)
@@ -180,43 +200,68 @@ static __always_inline __u32 connection_lookup(struct __sk_buff *skb, const stru
 	} else if (in->protocol != IPPROTO_UDP || in->l4 + UDP_BYTES > in->end) {
 		return CULVERT_PASS_CONNECTION;
 	}
-	tuple.ipv4.saddr = of->source;
-	tuple.ipv4.daddr = of->destination;
-	tuple.ipv4.sport = of->source_port;
-	tuple.ipv4.dport = of->destination_port;
+	if (is_ip4) {
+		tuple.ipv4.saddr = of->source.words[0];
+		tuple.ipv4.daddr = of->destination.words[0];
+		tuple.ipv4.sport = of->source_port;
+		tuple.ipv4.dport = of->destination_port;
+	} else {
+		__builtin_memcpy(tuple.ipv6.saddr, of->source.words, sizeof(tuple.ipv6.saddr));
+		__builtin_memcpy(tuple.ipv6.daddr, of->destination.words, sizeof(tuple.ipv6.daddr));
+		tuple.ipv6.sport = of->source_port;
+		tuple.ipv6.dport = of->destination_port;
+	}
 	options.l4proto = in->protocol;
-	ct = bpf_skb_ct_lookup(skb, &tuple, sizeof(tuple.ipv4), &options, sizeof(options));
+	ct = bpf_skb_ct_lookup(skb, &tuple, is_ip4 ? sizeof(tuple.ipv4) : sizeof(tuple.ipv6), &options, sizeof(options));
 	if (!ct)
 		return CULVERT_PASS_CONNECTION;
 	verdict = judge_connection(ct, policy, in->protocol);
 	if (!verdict)
-		read_translation(ct, options.dir, of, nat);
+		verdict = read_translation(ct, options.dir, of, nat, is_ip4);
 	bpf_ct_release(ct);
 	return verdict;
 }
 
-/* What translation adds to the sum over the inner frame: the IP header's own sum stays, layer 4's follows its
- * pseudo-header. */
-static __always_inline __u64 translation_delta(const struct translation *nat)
+/* What translation adds to the sum over the inner frame: layer 4's follows its pseudo-header, and IPv4's header has a sum of
+ * its own, which stays. */
+static __always_inline __u64 translation_delta(const struct translation *nat, const int is_ip4)
 {
-	return nat->is_translated ? (__u64)(__u32)~nat->address + nat->address_before : 0;
+	return is_ip4 && nat->is_translated ? (__u64)(__u32)~nat->address.words[0] + nat->address_before.words[0] : 0;
 }
 
-/* Address, port and layer 4's checksum of the packet whose Ethernet header is at `frame`. `check` is its IP checksum, to
- * be written by the caller. The packet is writable by now. */
-static __always_inline void translate(struct __sk_buff *skb, const struct translation *nat, __u8 protocol,
-				      const __u32 frame, __be16 *check)
+/* Sum of what an address adds in the place of the one before. */
+static __always_inline __u32 address_difference(const struct translation *nat)
 {
-	const __u32 l4 = frame + ETH_BYTES + IP4_BYTES;
+	__u64 sum = 0;
+	int i;
+
+	for (i = 0; i < 4; i++)
+		sum += (__u64)nat->address.words[i] + (__u32)~nat->address_before.words[i];
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	return (sum & 0xffffffff) + (sum >> 32);
+}
+
+/* Address, port and layer 4's checksum of the packet whose Ethernet header is at `frame`. `check` is IPv4's header checksum,
+ * to be written by the caller. The packet is writable by now. */
+static __always_inline void translate(struct __sk_buff *skb, const struct translation *nat, __u8 protocol,
+				      const __u32 frame, __be16 *check, const int is_ip4)
+{
+	const __u32 ip = frame + ETH_BYTES, l4 = ip + (is_ip4 ? IP4_BYTES : IP6_BYTES);
+	const __u32 size = is_ip4 ? sizeof(nat->address.words[0]) : sizeof(nat->address);
 	__u32 at = l4 + (protocol == IPPROTO_TCP ? TCP_CHECK : UDP_CHECK);
 	__u64 flags = protocol == IPPROTO_TCP ? 0 : BPF_F_MARK_MANGLED_0;
-	__be32 address = nat->address;
+	struct address address = nat->address;
 	__be16 port = nat->port;
 
-	bpf_l4_csum_replace(skb, at, nat->address_before, address, flags | BPF_F_PSEUDO_HDR | sizeof(address));
-	bpf_skb_store_bytes(skb, frame + ETH_BYTES + (nat->is_reply ? IP4_SOURCE : IP4_DESTINATION), &address,
-			    sizeof(address), 0);
-	*check = ~fold((__u64)(__u16)~*check + (__u32)~nat->address_before + address);
+	if (is_ip4) {
+		bpf_l4_csum_replace(skb, at, nat->address_before.words[0], address.words[0],
+				    flags | BPF_F_PSEUDO_HDR | size);
+		*check = ~fold((__u64)(__u16)~*check + (__u32)~nat->address_before.words[0] + address.words[0]);
+		bpf_skb_store_bytes(skb, ip + (nat->is_reply ? IP4_SOURCE : IP4_DESTINATION), &address, size, 0);
+	} else {
+		bpf_l4_csum_replace(skb, at, 0, address_difference(nat), flags | BPF_F_PSEUDO_HDR | ip6_checksum_flag);
+		bpf_skb_store_bytes(skb, ip + (nat->is_reply ? IP6_SOURCE : IP6_DESTINATION), &address, size, 0);
+	}
 	if (port == nat->port_before)
 		return;
 	bpf_l4_csum_replace(skb, at, nat->port_before, port, flags | sizeof(port));

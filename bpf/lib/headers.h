@@ -46,6 +46,15 @@ typedef __u64 __attribute__((may_alias)) word64;
 #define IP6_DESTINATION 24
 #define IP6_BYTES 40
 #define IPPROTO_ICMPV6 58 /* of <linux/in6.h>, which pulls in more */
+/* Extension headers, RFC 8200, and "no next header"; IANA's list of them names the others */
+#define IP6_HOP_BY_HOP 0
+#define IP6_ROUTING 43
+#define IP6_FRAGMENT 44
+#define IP6_NO_NEXT 59
+#define IP6_OPTIONS 60
+#define IP6_MOBILITY 135
+#define IP6_HIP 139
+#define IP6_SHIM6 140
 /* Neighbour discovery, RFC 4861: from router solicitation to redirect */
 #define ND_FIRST 133
 #define ND_LAST 137

@@ -161,6 +161,8 @@ public final class ConnectionFollower {
     var selection = ConntrackSelection()
     selection.status = .assured
     selection.protocolNumber = 6
+    // Another's marks, which are the other IP's, are not taken back.
+    selection.family = filter.family
     try dump.start(selection)
     sinceDump = []
     mustJudge = false

@@ -7,41 +7,43 @@ import PacketHeaders
 /// Policy by connections: what the programs may take although netfilter has rules about forwarded packets.
 extension RoutedSession {
   /// Where packets of the overlay pass netfilter.
-  func forwardPath(_ containers: [(link: Link, bridge: Link?)]) -> ForwardPath {
+  func forwardPath(_ ip: InnerIP, _ containers: [(link: Link, bridge: Link?)]) -> ForwardPath {
     func device(_ link: Link) -> ForwardPath.Device { .init(name: link.name, index: link.index) }
     var seen: Set<Int32> = []
     let routers = containers.map { $0.bridge ?? $0.link }.filter { seen.insert($0.index).inserted }
     var path = ForwardPath(
-      containers: routers.map(device), bridgePorts: containers.filter { $0.bridge != nil }.map { device($0.link) },
+      isIPv4: !ip.isIPv6, containers: routers.map(device), bridgePorts: containers.filter { $0.bridge != nil }.map { device($0.link) },
       overlay: device(vxlan))
+    let routes = routes[ip] ?? []
     path.here = routes.filter { seen.contains($0.link) }.map(\.destination)
     path.beyond = routes.filter { $0.link == vxlan.index }.map(\.destination)
     return path
   }
 
   /// Follows rules and connections where that was asked for and there are any of this overlay's.
-  func followConnections(_ path: ForwardPath) throws {
+  func followConnections(_ ip: InnerIP, _ path: ForwardPath) throws {
     guard options.policy == .connections, !options.isDryRun else { return }
-    if path.here.isEmpty {
-      connections = nil
-    } else if let connections {
-      connections.follow(path)
+    if path.here.isEmpty || !present.contains(ip) {
+      connections[ip] = nil
+    } else if let known = connections[ip] {
+      known.follow(path)
     } else {
-      connections = try ConnectionPolicy(in: NetworkNamespace.current(), path: path)
+      connections[ip] = try ConnectionPolicy(in: NetworkNamespace.current(), path: path)
     }
-    if let connections, connections.deadline <= Clock.monotonicNanoseconds {
+    if let connections = connections[ip], connections.deadline <= Clock.monotonicNanoseconds {
       try connections.tick(now: Clock.monotonicNanoseconds)
     }
-    try publishConnectionPolicy()
+    try publishConnectionPolicy(ip)
   }
 
-  func publishConnectionPolicy() throws {
-    if let mode = connections?.mode, mode != reportedMode, mode != .undecided {
-      reportedMode = mode
-      report("\(name): policy by connections: \(mode)")
+  func publishConnectionPolicy(_ ip: InnerIP) throws {
+    let mode = connections[ip]?.mode
+    if let mode, mode != reportedModes[ip], mode != .undecided {
+      reportedModes[ip] = mode
+      report("\(name): policy by connections\(ip.isIPv6 ? " of IPv6" : ""): \(mode)")
     }
     var policy = culvert_connection_policy()
-    switch connections?.mode {
+    switch mode {
     case .everything: policy.flags = CULVERT_CONNECTION_ANY.rawValue
     case .connections(let takesUDP):
       policy.flags = CULVERT_CONNECTION_ESTABLISHED.rawValue
@@ -54,7 +56,7 @@ extension RoutedSession {
     (policy.tcp_timeout, policy.tcp_due) = (tcp.milliseconds, tcp.due)
     (policy.udp_timeout, policy.udp_due) = (udp.milliseconds, udp.due)
     policy.udp_reply_due = Timeout(sysctl: "udp_timeout", otherwise: 30).due
-    try connectionPolicy.value.update(0, policy)
+    try connectionPolicy.value.update(ip.rawValue, policy)
   }
 
   /// What conntrack sets with each packet of an established connection.
@@ -71,11 +73,13 @@ extension RoutedSession {
     }
   }
 
-  /// Reads again which prefixes lie behind which device, once routes have changed: where containers have their addresses.
+  /// Reads again which prefixes lie behind which device, once routes have changed: where containers have their addresses,
+  /// and whether there are any of IPv6.
   func readRoutes(now: UInt64) throws {
-    guard options.policy == .connections, routesDue.map({ $0 <= now }) ?? false else { return }
+    guard routesDue.map({ $0 <= now }) ?? false else { return }
     routesDue = nil
-    routes = try connection.value.routes()
+    if options.policy == .connections { routes[.v4] = try connection.value.routes() }
+    routes[.v6] = try connection.value.routes(ofIPv6: true).filter { !$0.destination.address.isLinkLocal }
     // A large table that changes all the time is read a tenth of the time.
     routesNotBefore = now + 10 * (Clock.monotonicNanoseconds - now)
   }
@@ -86,9 +90,15 @@ extension RoutedSession {
 }
 
 extension Status.Connections {
-  init(_ counters: ConnectionCounters) {
-    self.init(
-      followed: counters.followed, marked: counters.marked, withdrawn: counters.withdrawn,
-      refused: Dictionary(uniqueKeysWithValues: counters.refused.map { ($0.key.rawValue, $0.value) }))
+  /// Of both IPs together; nil without any.
+  init?(_ all: [ConnectionCounters]) {
+    guard !all.isEmpty else { return nil }
+    self.init(followed: 0, marked: 0, withdrawn: 0, refused: [:])
+    for counters in all {
+      followed += counters.followed
+      marked += counters.marked
+      withdrawn += counters.withdrawn
+      for (reason, count) in counters.refused { refused[reason.rawValue, default: 0] += count }
+    }
   }
 }

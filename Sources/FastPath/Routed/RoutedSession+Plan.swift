@@ -5,8 +5,9 @@ import Netlink
 extension RoutedSession: PlannedSession {
   func plan() throws -> OverlayPlan {
     let links = try connection.value.links()
-    let containers = try containerPorts(links)
-    let facts = try gather(containers)
+    let addresses = try addressesByIP()
+    let containers = try containerPorts(links, addresses)
+    let facts = try gather(containers, addresses)
     let identity = try NetworkNamespace.current().identity
     var plan = OverlayPlan(
       overlay: name, namespace: options.namespace ?? "\(identity)", vxlan: name,
@@ -14,10 +15,12 @@ extension RoutedSession: PlannedSession {
     let living = RuntimeDirectory(namespace: identity, bridge: vxlan.index)
     if living.isHeld, let owner = living.owner { plan.reason = "process \(owner.pid) serves it already" }
     try readRoutes(now: Clock.monotonicNanoseconds)
-    let reasons = objections(forwardPath(containers), to: vteps(try connection.value.fdb()), facts)
+    present = present(addresses)
+    judge(InnerIP.allCases.map { ($0, forwardPath($0, containers)) }, to: vteps(try connection.value.fdb()), facts)
+    plan.left = leftInside
     let reason = reasons.isEmpty ? nil : reasons.joined(separator: "; ")
     let ports = containers.map {
-      OverlayPlan.Port(name: $0.link.name, role: "container", reason: reason ?? objection(to: $0.link, $0.bridge, facts))
+      OverlayPlan.Port(name: $0.link.name, role: "container", reason: reason ?? objection(to: $0.link, $0.bridge, facts.policy))
     }
     let isNeeded = ports.contains { $0.reason == nil }
     let none = isNeeded ? nil : "no port would be served"

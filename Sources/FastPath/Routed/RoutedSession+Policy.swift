@@ -5,7 +5,9 @@ import PacketHeaders
 
 /// What could make the kernel decide otherwise about a routed overlay's packets.
 extension RoutedSession {
-  func gather(_ containers: [(link: Link, bridge: Link?)]) throws -> PolicyFacts {
+  func gather(
+    _ containers: [(link: Link, bridge: Link?)], _ addresses: [InnerIP: [InterfaceAddress]]
+  ) throws -> RoutedFacts {
     var facts = PolicyFacts()
     facts.overlayRules = try rules.rules()
     let own = programIDs.union(RuntimeDirectory.livingPrograms().keys)
@@ -13,42 +15,43 @@ extension RoutedSession {
     let devices = Set(containers.flatMap { [$0.link, $0.bridge].compactMap { $0?.index } } + [vxlan.index, uplink.index])
     facts.overlayFilters = try PolicyFacts.filters(connection, behind: disciplines, on: devices, own)
     facts.overlayDisciplines = PolicyFacts.named(disciplines)
-    facts.rules = try connection.value.rules()
-    facts.encryption = try IPsec.policies().filter { $0.isIPv6 != true }
-    facts.uplinkAddresses = Set(try connection.value.addresses().filter { $0.link == uplink.index }.map(\.address))
+    let rules = try Dictionary(
+      uniqueKeysWithValues: InnerIP.allCases.map { ($0, try connection.value.rules(ofIPv6: $0.isIPv6)) })
+    facts.rules = rules[outerIP]!
+    facts.encryption = try IPsec.policies()
+    facts.uplinkAddresses = Set(addresses[outerIP]!.filter { $0.link == uplink.index }.map(\.address))
     facts.endPrograms = PolicyFacts.endPrograms(containers.map(\.link), connection)
-    return facts
+    return RoutedFacts(policy: facts, rules: rules)
+  }
+
+  /// Why the overlay is the kernel's, or packets of one IP inside it.
+  func judge(
+    _ paths: [(ip: InnerIP, path: ForwardPath)], to vteps: [(remote: IPAddress, port: UInt16?)], _ facts: RoutedFacts
+  ) {
+    reasons = objections(to: vteps, facts.policy)
+    left = [:]
+    for (ip, path) in paths where present.contains(ip) { left[ip] = objections(inside: ip, path, facts) }
+    // Where both are, it is the overlay that is.
+    guard reasons.isEmpty, left.values.allSatisfy({ !$0.isEmpty }) else { return }
+    for ip in InnerIP.allCases { for reason in left[ip] ?? [] where !reasons.contains(reason) { reasons.append(reason) } }
+  }
+
+  /// Why packets of one IP inside are the kernel's although the overlay is served; nil where none are.
+  var leftInside: [String: String]? {
+    let some = left.filter { !$0.value.isEmpty }
+    guard reasons.isEmpty, !some.isEmpty else { return nil }
+    return Dictionary(uniqueKeysWithValues: some.map { ($0.key.name, $0.value.joined(separator: "; ")) })
   }
 
   /// Against the overlay as a whole, each reason with what to change; none that an option may override is left where
   /// the option was given.
-  func objections(
-    _ path: ForwardPath, to vteps: [(remote: IPAddress, port: UInt16?)], _ facts: PolicyFacts
-  ) -> [String] {
+  private func objections(to vteps: [(remote: IPAddress, port: UInt16?)], _ facts: PolicyFacts) -> [String] {
     var state: [String] = []
     if vxlan.master != nil { state.append("\(vxlan.name) has become a port of a bridge; run `culvert up` again") }
     if !vxlan.isUp { state.append("\(vxlan.name) is down") }
     if uplink.master != nil { state.append("\(uplink.name) is a port of another device, which takes its packets first") }
-    // The FIB does not know which of them a transform is for.
-    if !facts.encryption.isEmpty { state.append("IPsec has policies here (`ip xfrm policy`)") }
-    for rule in facts.rules {
-      if rule.bySourcePort { state.append("rule \(rule.priority) chooses a route by source port") }
-      if rule.byMark { state.append("rule \(rule.priority) chooses a route by mark") }
-    }
-    if options.policy == .connections, path.here.isEmpty, !path.containers.isEmpty {
-      state.append("no route leads to its containers' addresses, by which their connections would be known")
-    }
+    state += Self.objections(to: facts.rules)
     var policy: [String] = []
-    switch path.demand(of: facts.overlayRules) {
-    case .nothing: break
-    case .connections(let rule) where options.policy == .kernel, .someConnections(let rule) where options.policy == .kernel:
-      policy.append(
-        "netfilter sees forwarded packets: \(rule.name): \(rule.description); --policy connections would serve "
-          + "established connections")
-    case .connections, .someConnections: break
-    case .eachPacket(let rule):
-      policy.append("netfilter sees each forwarded packet: \(rule.name): \(rule.description)")
-    }
     let sources = facts.uplinkAddresses.union(underlay.routes.values.compactMap(\.preferredSource))
     let outside = vxlan.vxlan.flatMap {
       UnderlayTraffic($0, to: vteps, addresses: Array(sources), uplink: uplink)
@@ -57,7 +60,7 @@ extension RoutedSession {
       policy.append("netfilter sees the overlay's packets: \(chain.name): \(chain.description)")
     }
     let device = (name: uplink.name, index: uplink.index)
-    let any = PacketShape.bridged(isIPv4: true, input: [device], output: [device])
+    let any = PacketShape.bridged(isIPv4: outerIP == .v4, input: [device], output: [device])
     let isUplink = { (chain: String) in ForwardPath.Device(name: device.name, index: device.index).isMeant(by: chain) }
     let chained = facts.overlayRules.objections(to: any, families: ["netdev", "inet"], hooks: [5], device: isUplink)
       + facts.overlayRules.objections(to: any, families: ["netdev"], hooks: [0, 1], device: isUplink)

@@ -24,17 +24,17 @@ extension RoutedSession {
     let fdb = try connection.value.fdb()
     underlay.reset(links: links, neighbours: try connection.value.neighbours())
     readSysctls()
-    let containers = try containerPorts(links)
-    let facts = try gather(containers)
+    let addresses = try addressesByIP()
+    let containers = try containerPorts(links, addresses)
+    let facts = try gather(containers, addresses)
     try readRoutes(now: checkedAt)
-    let path = forwardPath(containers)
-    try followConnections(path)
-    underlay.encryption = facts.encryption
-    let before = reasons
-    reasons = objections(path, to: vteps(fdb), facts)
-    for reason in reasons where !before.contains(reason) { report("\(name): left to the kernel: \(reason)") }
+    present = present(addresses)
+    let paths = InnerIP.allCases.map { (ip: $0, path: forwardPath($0, containers)) }
+    for (ip, path) in paths { try followConnections(ip, path) }
+    underlay.encryption = facts.policy.encryption
+    judgeAloud(paths, to: vteps(fdb), facts)
 
-    try followPorts(containers, facts)
+    try followPorts(containers, facts.policy)
     let bridges = Dictionary(links.filter { $0.kind == "bridge" }.map { ($0.index, $0) }, uniquingKeysWith: { $1 })
     let isServed = reasons.isEmpty
     // What is heard first, so that nothing is decapsulated for ports that are about to go.
@@ -44,25 +44,40 @@ extension RoutedSession {
     for index in Array(ports.keys) where !isServed || ports[index]!.reason != nil { release(index) }
     if isServed, ports.values.contains(where: { $0.slot != nil }), entries.values.contains(where: \.isRemote) {
       if uplinkLink == nil { try attachUplink() } else { try tables.update(uplink, slot: uplinkSlot, .uplink, flags: 0) }
-      try tables.setVNIs(try addresses(), domain: Self.domain)
+      try tables.setVNIs(try heardAt(addresses[outerIP]!), domain: Self.domain)
     } else {
       try tables.setVNIs([], domain: Self.domain)
       uplinkLink = nil
     }
   }
 
+  /// What is new of it is said.
+  private func judgeAloud(
+    _ paths: [(ip: InnerIP, path: ForwardPath)], to vteps: [(remote: IPAddress, port: UInt16?)], _ facts: RoutedFacts
+  ) {
+    let before = (reasons, leftInside)
+    judge(paths, to: vteps, facts)
+    for reason in reasons where !before.0.contains(reason) { report("\(name): left to the kernel: \(reason)") }
+    for (ip, reason) in leftInside ?? [:] where before.1?[ip] != reason {
+      report("\(name): \(ip) inside is left to the kernel: \(reason)")
+    }
+  }
+
   // MARK: - Ports
 
-  /// Veths into other namespaces, on a bridge that routes or routed themselves (proxy ARP, as Calico sets it).
-  func containerPorts(_ links: [Link]) throws -> [(link: Link, bridge: Link?)] {
+  /// Veths into other namespaces, on a bridge that routes or routed themselves (proxy ARP or NDP, as Calico sets it).
+  func containerPorts(
+    _ links: [Link], _ addresses: [InnerIP: [InterfaceAddress]]
+  ) throws -> [(link: Link, bridge: Link?)] {
     let overlayBridges = Set(links.filter { $0.kind == "vxlan" }.compactMap(\.master))
-    let routing = Set(try connection.value.addresses().map(\.link))
+    let routing = Set(addresses.values.joined().map(\.link))
     return links.compactMap { link in
       guard link.kind == "veth", link.index != uplink.index, link.peerNamespaceID != nil else { return nil }
       if let bridge = link.master.flatMap({ master in links.first { $0.index == master && $0.kind == "bridge" } }) {
         return routing.contains(bridge.index) && !overlayBridges.contains(bridge.index) ? (link, bridge) : nil
       }
-      let isRouted = link.master == nil && Sysctl.read("net/ipv4/conf/\(link.name)/proxy_arp") == "1"
+      let answers = ["ipv4/conf/\(link.name)/proxy_arp", "ipv6/conf/\(link.name)/proxy_ndp"]
+      let isRouted = link.master == nil && answers.contains { Sysctl.read("net/\($0)") == "1" }
       return isRouted ? (link, nil) : nil
     }
   }
@@ -128,6 +143,7 @@ extension RoutedSession {
       device.kind = kind.rawValue
       device.domain = domain
       if let mac = link.mac { setOctets(&device.mac, mac) }
+      (device.left4, device.left6) = (verdict(.v4), verdict(.v6))
       return device
     }
     wanted[vxlan.index] = device(CULVERT_ROUTED_VXLAN, vxlan, domain: Self.domain)
@@ -146,6 +162,12 @@ extension RoutedSession {
       wanted[index] = one
     }
     return wanted
+  }
+
+  /// Of packets with that IP inside; 0 where they are served.
+  private func verdict(_ ip: InnerIP) -> UInt8 {
+    guard let reasons = left[ip] else { return UInt8(Verdict.passRoute.rawValue) }
+    return reasons.isEmpty ? 0 : UInt8(Verdict.passPolicy.rawValue)
   }
 
   private func domain(of bridge: Int32) -> UInt32 {
@@ -246,6 +268,10 @@ extension RoutedSession {
     let range = Sysctl.read("net/ipv4/ip_local_port_range")?.split(separator: "\t").compactMap { UInt16($0) }
     if let range, range.count == 2, range[0] <= range[1] { underlay.localPortRange = range[0]...range[1] }
     if let ttl = Sysctl.read("net/ipv4/ip_default_ttl").flatMap({ UInt8($0) }) { underlay.defaultTTL = ttl }
+    guard outerIP.isIPv6 else { return }
+    let own = "net/ipv6/conf/\(uplink.name)"
+    underlay.ipv6.hopLimit = Sysctl.read("\(own)/hop_limit").flatMap { UInt8($0) } ?? 64
+    underlay.ipv6.mtu = Sysctl.read("\(own)/mtu").flatMap { UInt32($0) }
   }
 
   /// Packets that bypass the kernel do not make it confirm its neighbours: one gone stale is used, as a sent packet
@@ -260,7 +286,7 @@ extension RoutedSession {
     guard forwarded != confirmedAt else { return }
     let mine = Set(written.keys).union([uplink.index])
     for neighbour in try connection.value.neighbours() where neighbour.isStale && mine.contains(neighbour.link) {
-      if case .v4 = neighbour.address { try? connection.value.useNeighbour(link: neighbour.link, neighbour.address) }
+      try? connection.value.useNeighbour(link: neighbour.link, neighbour.address)
     }
   }
 }

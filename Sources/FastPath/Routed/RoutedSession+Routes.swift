@@ -36,11 +36,19 @@ extension RoutedSession {
     return slot
   }
 
-  /// The addresses at which the VXLAN arrives (RTN_LOCAL: the host takes packets to it for its own).
-  func addresses() throws -> Set<VNIKey> {
+  /// Where the VXLAN arrives (RTN_LOCAL: the host takes packets to that address for its own; one may be gone, or not be
+  /// used before duplicate address detection has ended).
+  func heardAt(_ addresses: [InterfaceAddress]) throws -> Set<VNIKey> {
     guard let config = vxlan.vxlan else { return [] }
-    let candidates = try config.local.map { [$0] } ?? connection.value.addresses().map(\.address)
-    let mine = try candidates.filter { try connection.value.routeIfAny(RouteQuery(to: $0))?.type == 2 }
-    return Set(mine.map { VNIKey(vni: config.vni, local: $0, port: config.port) })
+    let candidates = config.local.map { [$0] } ?? addresses.map(\.address)
+    let mine = try candidates.filter { address in
+      var query = RouteQuery(to: address)
+      if address.isLinkLocal { query.outInterface = uplink.index }
+      return try connection.value.routeIfAny(query)?.type == 2
+    }
+    return Set(
+      mine.map {
+        VNIKey(vni: config.vni, local: $0, port: config.port, takesZeroChecksum: config.takesZeroChecksum)
+      })
   }
 }

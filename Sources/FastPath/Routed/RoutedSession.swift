@@ -13,6 +13,8 @@ final class RoutedSession: OverlaySession {
   let name: String
   let directory: RuntimeDirectory
   let options: FastPathOptions
+  /// The underlay's.
+  let outerIP: InnerIP
   let report: (String) -> Void
   let connection: Box<RouteConnection>
   let monitor: Box<RouteMonitor>
@@ -31,6 +33,9 @@ final class RoutedSession: OverlaySession {
   var uplinkLink: Box<TCXLink>?
   /// Why the kernel serves the overlay alone.
   var reasons: [String] = []
+  /// Inside which packets are routed to the overlay, and for each why it is left to the kernel: none where it is served.
+  var present: Set<InnerIP> = []
+  var left: [InnerIP: [String]] = [:]
   var ports: [Int32: Port] = [:]
   let slots: SlotPool
   let tunnelSlots = SlotPool(range: 0..<ForwardingTable.tunnelCapacity)
@@ -56,9 +61,9 @@ final class RoutedSession: OverlaySession {
   var unusedTunnels: Set<TunnelKey> = []
 
   /// With `--policy connections`, while containers of the overlay have addresses.
-  var connections: ConnectionPolicy?
-  var reportedMode: ConnectionPolicy.Mode?
-  var routes: [InterfaceRoute] = []
+  var connections: [InnerIP: ConnectionPolicy] = [:]
+  var reportedModes: [InnerIP: ConnectionPolicy.Mode] = [:]
+  var routes: [InnerIP: [InterfaceRoute]] = [:]
   var routesDue: UInt64? = 0
   var routesNotBefore: UInt64 = 0
 
@@ -118,7 +123,8 @@ final class RoutedSession: OverlaySession {
     vxlan = try connection.value.link(named: options.overlay)
     name = vxlan.name
     try OverlayPlace.requirePlain(vxlan)
-    try OverlayPlace.requireIPv4(vxlan, "a routed overlay")
+    outerIP = vxlan.vxlan?.isIPv6 == true ? .v6 : .v4
+    try monitor.value.followIPv6Routing()
     guard vxlan.peerNamespaceID == nil, options.uplinkNamespace == nil else {
       throw Failure(
         "serve", vxlan.name, advice: "Its uplink is in another namespace; of routed overlays that is not supported.",
@@ -144,13 +150,15 @@ final class RoutedSession: OverlaySession {
     uplinkSlot = UInt32(CULVERT_NO_PORT) + 1
     do {
       let flags = try TCTier.decapsulationFlags()
+      let checksumFlag = try TCTier.checksumFlag()
       let index = UInt32(vxlan.index)
       tables = try BPFTables(
-        options, object: culvert_bpf_routed(), sizes: ["routed_devices": options.portCapacity]
+        options, object: outerIP.isIPv6 ? culvert_bpf_routed6() : culvert_bpf_routed(), isIPv6: outerIP.isIPv6, sizes: ["routed_devices": options.portCapacity]
       ) { object in
         try object.set("decap_flags", to: flags)
         try object.set("exact_checksums", to: options.outerChecksum == .exact ? 1 as UInt64 : 0)
         try object.set("vxlan_ifindex", to: index)
+        try object.set("ip6_checksum_flag", to: checksumFlag)
       }
       let suffix = options.policy == .connections ? "_connections" : ""
       let names = ["culvert_port\(suffix)", "culvert_uplink\(suffix)"]
@@ -182,7 +190,7 @@ final class RoutedSession: OverlaySession {
 
   var descriptors: [Int32] {
     (isReadingPaused ? [] : [monitor.value.descriptor]) + (encryption.map { [$0.value.descriptor] } ?? [])
-      + (connections?.descriptors ?? [])
+      + connections.values.flatMap(\.descriptors)
   }
 
   func handle(readable descriptor: Int32) throws {
@@ -198,8 +206,8 @@ final class RoutedSession: OverlaySession {
     } else if let encryption, descriptor == encryption.value.descriptor {
       encryption.value.drain()
       return try refresh()
-    } else if let connections, connections.descriptors.contains(descriptor) {
-      if try connections.handle(readable: descriptor) { try modeChanged() }
+    } else if let (ip, followed) = connections.first(where: { $0.value.descriptors.contains(descriptor) }) {
+      if try followed.handle(readable: descriptor) { try modeChanged(ip) }
       return
     }
     // A storm of changes is read once, not change by change.
@@ -208,17 +216,19 @@ final class RoutedSession: OverlaySession {
     isReadingPaused = true
   }
 
-  var deadline: UInt64 { min(lookDue, connections?.deadline ?? .max) }
+  var deadline: UInt64 { min(lookDue, connections.values.map(\.deadline).min() ?? .max) }
   private var lookDue: UInt64 { min(dirtyAt ?? .max, max(checkedAt &+ Self.checkInterval, pacing.notBefore)) }
 
   /// What the programs may take is said at once; which ports are served follows.
-  private func modeChanged() throws {
-    try publishConnectionPolicy()
+  private func modeChanged(_ ip: InnerIP) throws {
+    try publishConnectionPolicy(ip)
     try refresh()
   }
 
   func tick(now: UInt64) throws {
-    if let connections, connections.deadline <= now, try connections.tick(now: now) { try modeChanged() }
+    for (ip, followed) in connections where followed.deadline <= now {
+      if try followed.tick(now: now) { try modeChanged(ip) }
+    }
     guard now >= lookDue else { return }
     try refresh()
     try confirmNeighbours()
@@ -233,7 +243,7 @@ final class RoutedSession: OverlaySession {
 
   @discardableResult
   func stop() -> [String] {
-    connections = nil
+    connections = [:]
     uplinkLink = nil
     for index in Array(ports.keys) { release(index) }
     if !options.isDryRun { directory.remove(unlessOwed: Journal()) }
@@ -315,7 +325,8 @@ final class RoutedSession: OverlaySession {
       pid: getpid(), state: "ready", namespace: directory.owner?.namespace ?? "", overlay: name, bridge: name,
       vxlan: name, vni: vxlan.vxlan?.vni ?? 0, uplink: uplink.name, tier: "tc", mode: "tcx", strict: false,
       ports: all, entries: counts, tunnels: tunnels, changes: [], outerChecksum: options.outerChecksum.rawValue,
-      policy: options.policy.rawValue, connections: (connections?.counters).map(Status.Connections.init))
+      policy: options.policy.rawValue,
+      connections: Status.Connections(InnerIP.allCases.compactMap { connections[$0]?.counters }), left: leftInside)
   }
 
   func stats() throws -> Stats {

@@ -25,6 +25,12 @@ public struct ConntrackFilter: Hashable, Sendable {
     return concerns(entry.original.source) || concerns(entry.reply.source)
   }
 
+  /// AF_INET or AF_INET6 where all addresses are of one of them, else 0.
+  public var family: UInt8 {
+    let families = Set(addresses.map { UInt8($0.address.isIPv6 ? AF_INET6 : AF_INET) })
+    return families.count == 1 ? families.first! : 0
+  }
+
   private func concerns(_ address: IPAddress) -> Bool {
     addresses.isEmpty || addresses.contains { $0.contains(address) }
   }

@@ -53,7 +53,10 @@ public struct InterfaceAddress: Hashable, Sendable {
 /// A prefix that a routing table sends out of an interface.
 public struct InterfaceRoute: Hashable, Sendable {
   public var destination: AddressPrefix
+  /// 0: a next-hop object's, which is not told.
   public var link: Int32
+  /// Through one of several next hops, or by a next-hop object.
+  public var isSpread = false
 }
 
 extension RouteConnection {
@@ -150,25 +153,55 @@ extension RouteConnection {
     }
   }
 
-  /// IPv4's unicast routes with one next hop, of every table.
-  public func routes() throws(Failure) -> [InterfaceRoute] {
+  /// Unicast routes of one IP, of every table; of IPv4 those with one next hop.
+  public func routes(ofIPv6 isIPv6: Bool = false) throws(Failure) -> [InterfaceRoute] {
     var request = try Request(RTM_GETROUTE)
     var header = rtmsg()
-    header.rtm_family = UInt8(AF_INET)
+    header.rtm_family = UInt8(isIPv6 ? AF_INET6 : AF_INET)
     header.rtm_type = UInt8(RTN_UNICAST)
     request.append(header: header)
-    return try collect(request, "routes", type: RTM_NEWROUTE) { payload throws(Failure) in
-      let header = try payload.read(rtmsg.self, at: 0)
-      var destination = IPv4Address.any
-      var link: Int32?
-      try payload.attributes(after: MemoryLayout<rtmsg>.size).forEach { attribute throws(Failure) in
-        if attribute.type == Int(RTA_DST.rawValue) { destination = try attribute.ipv4() }
-        if attribute.type == Int(RTA_OIF.rawValue) { link = try attribute.integer() }
-      }
-      guard header.rtm_type == UInt8(RTN_UNICAST), let link,
-        let prefix = AddressPrefix(.v4(destination), length: Int(header.rtm_dst_len))
-      else { return nil }
-      return InterfaceRoute(destination: prefix, link: link)
+    let all: [[InterfaceRoute]] = try collect(request, "routes", type: RTM_NEWROUTE) { payload throws(Failure) in
+      try Self.routes(parsing: payload, isIPv6: isIPv6)
     }
+    return all.flatMap { $0 }
+  }
+
+  /// One, or one for each of several next hops.
+  private static func routes(
+    parsing payload: UnsafeRawBufferPointer, isIPv6: Bool
+  ) throws(Failure) -> [InterfaceRoute]? {
+    let header = try payload.read(rtmsg.self, at: 0)
+    var destination: IPAddress = isIPv6 ? .v6(.any) : .v4(.any)
+    var link: Int32?
+    var isObject = false
+    var hops: [Int32] = []
+    try payload.attributes(after: MemoryLayout<rtmsg>.size).forEach { attribute throws(Failure) in
+      switch Int(attribute.type) {
+      case Int(RTA_DST.rawValue): destination = try attribute.address()
+      case Int(RTA_OIF.rawValue): link = try attribute.integer()
+      case Int(RTA_NH_ID.rawValue): isObject = true
+      case Int(RTA_MULTIPATH.rawValue): hops = try Self.nextHops(attribute.payload)
+      default: break
+      }
+    }
+    guard header.rtm_type == UInt8(RTN_UNICAST), let prefix = AddressPrefix(destination, length: Int(header.rtm_dst_len))
+    else { return nil }
+    if let link { return [InterfaceRoute(destination: prefix, link: link, isSpread: isObject)] }
+    guard isIPv6 else { return nil }
+    if hops.isEmpty { hops = [0] }
+    return hops.map { InterfaceRoute(destination: prefix, link: $0, isSpread: true) }
+  }
+
+  /// The interfaces of RTA_MULTIPATH: struct rtnexthop, each with its length in front.
+  private static func nextHops(_ payload: UnsafeRawBufferPointer) throws(Failure) -> [Int32] {
+    var links: [Int32] = []
+    var place = 0
+    while place + 8 <= payload.count {
+      links.append(try payload.read(Int32.self, at: place + 4))
+      let length = Int(try payload.read(UInt16.self, at: place))
+      guard length >= 8 else { throw .malformed("RTA_MULTIPATH") }
+      place += (length + 3) & ~3
+    }
+    return links
   }
 }

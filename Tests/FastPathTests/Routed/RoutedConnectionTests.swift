@@ -12,6 +12,18 @@ import Traffic
 struct RoutedConnectionTests {
   static let networks = RoutedOverlayTests.networks
 
+  /// What connections are over, on which network.
+  struct Inside: Sendable, CustomTestStringConvertible {
+    var network: LabSpec.Network
+    var ipv6 = false
+    var testDescription: String { "\(network.rawValue), \(ipv6 ? "IPv6" : "IPv4")" }
+    var family: String { ipv6 ? "ip6" : "ip" }
+    /// Which leads nowhere by itself.
+    var service: String { ipv6 ? "2001:2:0:77::7" : "198.18.77.7" }
+    func address(_ node: LabNode) -> String { ipv6 ? "\(node.address6!)" : "\(node.address)" }
+  }
+  static let insides = [Inside(network: .flannel), Inside(network: .calico), Inside(network: .flannel, ipv6: true)]
+
   private func start(_ lab: RoutedLab, _ host: LabHost) throws -> FastPathService {
     let service = try lab.start(host) { $0.policy = .connections }
     let isServed = try eventually { try service.status().ports.allSatisfy { $0.tier == "tc" } }
@@ -47,20 +59,20 @@ struct RoutedConnectionTests {
 
 extension RoutedConnectionTests {
   /// From a container of hostA to one of hostB: to its own address, or a service's.
-  private func connect(_ lab: RoutedLab, to address: String, _ port: UInt16, at own: UInt16 = 20001) throws
-    -> TrackedConnection
-  {
+  private func connect(
+    _ lab: RoutedLab, _ inside: Inside, to address: String, _ port: UInt16, at own: UInt16 = 20001
+  ) throws -> TrackedConnection {
     let (client, server) = (try lab.node("a1"), try lab.node("b1"))
-    let place = try SocketAddress("\(server.address)", own)
+    let place = try SocketAddress(inside.address(server), own)
     let listener = try server.namespace.opening { () throws -> OwnedDescriptor in
       let listener = try TrackedConnection.socket(place)
       guard place.with({ bind(listener.raw, $0, $1) }) == 0, listen(listener.raw, 1) == 0 else {
-        throw Failure("listen at", "\(server.address)", errno: .last)
+        throw Failure("listen at", inside.address(server), errno: .last)
       }
       return listener
     }
     return try client.namespace.opening {
-      try TrackedConnection(to: address, port, listener: listener, from: "\(client.address)")
+      try TrackedConnection(to: address, port, listener: listener, from: inside.address(client))
     }
   }
 
@@ -76,10 +88,10 @@ extension RoutedConnectionTests {
   }
 
   /// A connection lives on without Culvert, and is taken again by the next.
-  @Test(arguments: networks) func connectionsOutliveIt(_ network: LabSpec.Network) throws {
-    let lab = try RoutedLab(network, rules: true)
+  @Test(arguments: insides) func connectionsOutliveIt(_ inside: Inside) throws {
+    let lab = try RoutedLab(inside.network, rules: true)
     var service = try start(lab, .a)
-    let connection = try connect(lab, to: "\(lab.node("b1").address)", 20001)
+    let connection = try connect(lab, inside, to: inside.address(lab.node("b1")), 20001)
     try connection.exchange()
     #expect(try eventually { try service.status().connections?.marked == 1 })
     for _ in 0..<2 {
@@ -104,13 +116,14 @@ extension RoutedConnectionTests {
   }
 
   /// What rules say by now counts for connections that were there before.
-  @Test(arguments: networks) func rulesThatChangeAreObeyed(_ network: LabSpec.Network) throws {
-    let lab = try RoutedLab(network, rules: true)
+  @Test(arguments: insides) func rulesThatChangeAreObeyed(_ inside: Inside) throws {
+    let lab = try RoutedLab(inside.network, rules: true)
     let service = try start(lab, .a)
-    let dropped = try connect(lab, to: "\(lab.node("b1").address)", 20001)
-    let other = try connect(lab, to: "\(lab.node("b1").address)", 20002, at: 20002)
+    let forward = "\(inside.family) filter FORWARD"
+    let dropped = try connect(lab, inside, to: inside.address(lab.node("b1")), 20001)
+    let other = try connect(lab, inside, to: inside.address(lab.node("b1")), 20002, at: 20002)
     #expect(exchange(dropped) == 16 << 20 && exchange(other) == 16 << 20)
-    try nft(lab, "insert rule ip filter FORWARD tcp dport 20001 drop")
+    try nft(lab, "insert rule \(forward) tcp dport 20001 drop")
     // Judged anew within a second; from then on nothing of it arrives at the other end.
     let marks = try eventually(2) { try service.status().connections?.withdrawn == 1 }
     #expect(marks)
@@ -119,50 +132,77 @@ extension RoutedConnectionTests {
     let before = try service.count("encapsulated")
     #expect(exchange(other) == 16 << 20)
     #expect(try service.count("encapsulated") > before + 50)
-    try nft(lab, "flush chain ip filter FORWARD; add rule ip filter FORWARD limit rate over 100000/second drop; add rule ip filter FORWARD accept")
-    #expect(try eventually(2) { try service.status().ports.allSatisfy { $0.tier == nil } })
-    #expect(try service.status().ports[0].reason?.contains("limit") == true)
+    /// Whether it is, and why not the rest: the ports where that is all, else what is inside.
+    func reasons() throws -> String? {
+      let status = try service.status()
+      return status.left?[inside.ipv6 ? "IPv6" : "IPv4"] ?? status.ports[0].reason
+    }
+    try nft(
+      lab,
+      "flush chain \(forward); add rule \(forward) limit rate over 100000/second drop; add rule \(forward) accept")
+    #expect(try eventually(2) { try reasons()?.contains("limit") == true })
+    // The other IP's packets know nothing of it.
+    #expect(try service.status().ports.allSatisfy { $0.tier == "tc" })
+    let then = try service.count("encapsulated")
     #expect(exchange(other) == 16 << 20)
-    try nft(lab, "flush chain ip filter FORWARD; add rule ip filter FORWARD accept")
-    #expect(try eventually(2) { try service.status().ports.allSatisfy { $0.tier == "tc" } })
+    #expect(try service.count("encapsulated") == then)
+    try nft(lab, "flush chain \(forward); add rule \(forward) accept")
+    #expect(try eventually(2) { try reasons() == nil })
     try service.stop()
   }
 
   /// Another port than the container's own, both ways; translated sources stay with the kernel.
-  @Test(arguments: networks, [false, true])
-  func translationIsConntracks(_ network: LabSpec.Network, _ isMasqueraded: Bool) throws {
-    let lab = try RoutedLab(network, rules: true)
-    let server = try lab.node("b1").address
+  @Test(arguments: insides, [false, true])
+  func translationIsConntracks(_ inside: Inside, _ isMasqueraded: Bool) throws {
+    let lab = try RoutedLab(inside.network, rules: true)
+    let server = inside.address(try lab.node("b1"))
+    let (family, service) = (inside.family, inside.service)
+    let place = inside.ipv6 ? "[\(server)]:20001" : "\(server):20001"
+    // Where the answers to a translated source go.
+    if inside.ipv6 { try lab.shell("hostB", "ip route add 2001:2:0:2::1/128 dev \(inside.network.overlay!.device)") }
     try nft(
       lab,
       """
-      table ip t {
-        chain p { type nat hook prerouting priority -150; ip daddr 198.18.77.7 tcp dport 80 dnat to \(server):20001
-                  ip daddr 198.18.77.7 udp dport 80 dnat to \(server):20001
+      table \(family) t {
+        chain p { type nat hook prerouting priority -150; \(family) daddr \(service) tcp dport 80 dnat to \(place)
+                  \(family) daddr \(service) udp dport 80 dnat to \(place)
         }
         chain s { type nat hook postrouting priority 50
-                  \(isMasqueraded ? "ip daddr \(server) masquerade" : "")
+                  \(isMasqueraded ? "\(family) daddr \(server) masquerade" : "")
         }
       }
       """)
-    let service = try start(lab, .a)
-    let connection = try connect(lab, to: "198.18.77.7", 80)
+    let fastPath = try start(lab, .a)
+    let connection = try connect(lab, inside, to: service, 80)
     try connection.exchange()
-    let isMarked = try eventually(1) { try service.status().connections?.marked == 1 }
+    let isMarked = try eventually(1) { try fastPath.status().connections?.marked == 1 }
     #expect(isMarked != isMasqueraded)
     #expect(exchange(connection) == 16 << 20)
-    let fast = try service.count("encapsulated") + service.count("decapsulated")
+    let fast = try fastPath.count("encapsulated") + fastPath.count("decapsulated")
     #expect(isMasqueraded ? fast == 0 : fast > 100)
+    for node in lab.lab.nodes { #expect(try node.run { try ChecksumErrors.here() } == 0, "\(node.name)") }
 
-    let source = "\(try lab.node("a1").address)"
+    let source = inside.address(try lab.node("a1"))
     let client = try lab.node("a1").namespace.opening { try DatagramSocket(source, 5001) }
-    let answerer = try lab.node("b1").namespace.opening { try DatagramSocket("\(server)", 20001) }
+    let answerer = try lab.node("b1").namespace.opening { try DatagramSocket(server, 20001) }
     for _ in 0..<3 {
-      try client.send([1, 2, 3], to: "198.18.77.7", 80)
+      try client.send([1, 2, 3], to: service, 80)
       #expect(answerer.receive(3) == 3)
     }
     // One-way so far: conntrack has seen no reply.
-    #expect(try service.count("encapsulated") + service.count("decapsulated") == fast)
-    try service.stop()
+    #expect(try fastPath.count("encapsulated") + fastPath.count("decapsulated") == fast)
+    guard !isMasqueraded else { return try fastPath.stop() }
+    try answerer.send([4, 5], to: source, 5001)
+    #expect(client.receive(2) == 2)
+    // The kernel makes a stream of it, two seconds after it began; from then on datagrams take the fast path.
+    #expect(
+      try eventually(4) {
+        try client.send([1, 2, 3], to: service, 80)
+        guard answerer.receive(3) == 3 else { return false }
+        try answerer.send([4, 5], to: source, 5001)
+        guard client.receive(2) == 2 else { return false }
+        return try fastPath.count("encapsulated") + fastPath.count("decapsulated") > fast + 4
+      })
+    try fastPath.stop()
   }
 }
