@@ -5,12 +5,12 @@ import LinuxSystem
 import SystemPackage
 
 /// Where an XDP program runs.
-public enum XDPMode: Sendable, CustomStringConvertible {
+public enum XDPMode: String, Sendable, Codable, CustomStringConvertible {
   /// In the driver (XDP_FLAGS_DRV_MODE).
   case native
   /// On skbs, for any device (XDP_FLAGS_SKB_MODE).
   case generic
-  public var description: String { self == .native ? "native" : "generic" }
+  public var description: String { rawValue }
 }
 
 /// An XDP program attached to an interface. Detaches when it goes, also with its process.

@@ -11,6 +11,7 @@ import SystemPackage
 /// are relayed until it carries packets.
 enum Background {
   private static let readyMark = "\u{4}"
+  private static let doneMark = "\u{5}"
 
   static func spawn(_ command: [String] = CommandLine.arguments.filter { $0 != "--detach" }) throws {
     var ends: [Int32] = [0, 0]
@@ -48,6 +49,7 @@ enum Background {
       if text == readyMark + "\n" {
         return Terminal.note("in the background as process \(child), log \(Owner.logPath(of: child))")
       }
+      if text == doneMark + "\n" { return }
       Terminal.note(text.trimmingCharacters(in: .newlines))
     }
     // The pipe ended before it was ready: the child's own message is out; its status is ours.
@@ -72,6 +74,9 @@ enum Background {
     Terminal.note(readyMark)
     dup2(log.raw, 2)
   }
+
+  /// In the background process, where another serves what it was asked for.
+  static func done() { Terminal.note(doneMark) }
 
   /// The log goes with a process that ended as it was asked to; a crash leaves it to be read.
   static func removeLog() { unlink(Owner.logPath(of: getpid())) }

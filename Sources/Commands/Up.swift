@@ -129,15 +129,16 @@ struct Up: CulvertCommand {
     if detach { return try Background.spawn() }
     if background { Background.takeName() }
     let signals = SignalWait()
-    let service = try FastPathService.start(options) { Terminal.note($0) }
+    let service: FastPathService
+    switch try begin() {
+    case .started(let started): service = started
+    case .joined(let joined): return try sayJoined(joined)
+    }
     defer { withExtendedLifetime(service) {} }
     let statuses = try service.statuses()
     if background, !waitForTraffic, let reason = try Self.blocked(statuses, try service.refused()) {
       try service.stop()
-      throw Failure(
-        "forward", statuses.isEmpty ? "any overlay" : statuses.map(\.bridge).joined(separator: ", "),
-        advice: "\(reason)\n  Nothing was changed. Remove the reason, or start with --wait-for-traffic.",
-        status: .unavailable)
+      throw Self.nothing(statuses, reason)
     }
     sayReady(statuses)
     ServiceManager.notifyReady()
@@ -162,6 +163,30 @@ struct Up: CulvertCommand {
     }
     Terminal.note("the kernel forwards \(overlay.isEmpty ? "everything" : overlay.joined(separator: ", "))")
     if background { Background.removeLog() }
+  }
+
+  private func begin() throws -> FastPathService.Begun {
+    guard background else { return .started(try FastPathService.start(options) { Terminal.note($0) }) }
+    return try FastPathService.startOrJoin(options) { Terminal.note($0) }
+  }
+
+  private func sayJoined(_ joined: Joined) throws {
+    if !waitForTraffic, let reason = try Self.blocked(joined.statuses, []) {
+      try joined.leave()
+      throw Self.nothing(joined.statuses, reason)
+    }
+    sayReady(joined.statuses)
+    if let pid = joined.statuses.first?.pid {
+      Terminal.note("served by process \(pid), whose uplink it is, log \(Owner.logPath(of: pid))")
+    }
+    Background.done()
+  }
+
+  private static func nothing(_ statuses: [Status], _ reason: String) -> Failure {
+    Failure(
+      "forward", statuses.isEmpty ? "any overlay" : statuses.map(\.bridge).joined(separator: ", "),
+      advice: "\(reason)\n  Nothing was changed. Remove the reason, or start with --wait-for-traffic.",
+      status: .unavailable)
   }
 
   /// Why nothing can be carried at present; nil where something can.

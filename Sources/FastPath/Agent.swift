@@ -19,7 +19,7 @@ final class Agent {
   /// Ended by `culvert down`: not served again while their device is the same.
   private var dismissed: Set<Device> = []
 
-  private let options: AgentOptions
+  let options: AgentOptions
   private let home: Box<NetworkNamespace>
   private let underlays = Underlays()
   private let mailbox: Mailbox
@@ -29,6 +29,8 @@ final class Agent {
   /// Where it answers itself, while it looks for overlays.
   let record: AgentRecord?
   private var current: NetworkNamespace.Identity
+  /// Whether lines of the report say which overlay they are about.
+  var labelsReports: Bool
 
   /// Runs on its thread, in the namespace that the options name.
   init(
@@ -36,6 +38,7 @@ final class Agent {
     candidates: @escaping () -> [String] = NamespaceSearch.candidates, report: @escaping (String) -> Void
   ) throws {
     self.options = options
+    labelsReports = options.overlays?.count != 1
     self.home = home
     self.mailbox = mailbox
     self.report = report
@@ -74,22 +77,22 @@ final class Agent {
 
   /// Finds and locks it, restores what a dead owner left, attaches nothing. All are made before one begins: what was left
   /// at an uplink is written down with any of those that shared it.
-  private func make(
-    _ name: String, in namespace: Box<NetworkNamespace>, _ reference: String?, device: Device?
+  func make(
+    _ name: String, in namespace: Box<NetworkNamespace>, _ reference: String?, device: Device?,
+    _ each: FastPathOptions? = nil
   ) throws -> Served {
     try enter(namespace)
-    var options = self.options.each
+    var options = each ?? self.options.each
     options.overlay = name
     options.namespace = reference
-    let isOne = self.options.overlays?.count == 1
     let label = reference.map { "\(name) in \($0)" } ?? name
-    let session = try makeSession(options, underlays) { [report] line in
-      report(isOne ? line : "\(label): \(line)")
+    let session = try makeSession(options, underlays) { [report, unowned self] line in
+      report(labelsReports ? "\(label): \(line)" : line)
     }
     return Served(session: session, namespace: namespace, device: device)
   }
 
-  private func begin(_ one: Served) throws {
+  func begin(_ one: Served) throws {
     do {
       try enter(one.namespace)
       try one.session.start()
@@ -146,7 +149,7 @@ final class Agent {
     report("\(overlay.label): not served: \(reason)")
   }
 
-  private func remove(_ one: Served) -> [String] {
+  func remove(_ one: Served) -> [String] {
     served.removeAll { $0.session === one.session }
     try? enter(one.namespace)
     let restored = one.session.stop()
@@ -270,6 +273,7 @@ final class Agent {
     let posted =
       switch request {
       case .status: mailbox.post(.ask { reply(answer($0, path, { try $0.status() }, { $0.status() })) })
+      case .serve(let request): mailbox.post(.ask { reply(answer($0, to: request)) })
       case .stats: mailbox.post(.ask { reply(answer($0, path, { try $0.stats() }, { _ in nil })) })
       case .down:
         mailbox.post(
@@ -281,6 +285,17 @@ final class Agent {
           })
       }
     if !posted { reply(answer(nil, path, { _ in "" }, { _ in nil })) }
+  }
+
+  private static func answer(_ agent: Agent?, to request: ServeRequest) -> [UInt8] {
+    guard let agent else {
+      return ControlProtocol.line(ControlReply<[Status]>(.failure(ControlRefusal(.ending, "It is ending."))))
+    }
+    do {
+      return ControlProtocol.line(ControlReply(.success(try agent.serveToo(request))))
+    } catch {
+      return ControlProtocol.line(ControlReply<[Status]>(.failure(ControlRefusal(.failed, "\(error)"))))
+    }
   }
 
   private static func answer<Body: Codable>(

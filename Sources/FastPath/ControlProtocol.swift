@@ -3,12 +3,12 @@ import Foundation
 import LinuxSystem
 import SystemPackage
 
-/// What `status`, `stats` and `down` ask of the process that serves an overlay: one JSON line each way, each naming
-/// the protocol and the version of its sender.
+/// What `status`, `stats`, `down` and another `up` ask of the process that serves an overlay: one JSON line each way,
+/// each naming the protocol and the version of its sender.
 enum ControlProtocol {
   /// Changes when one side could misread the other.
   static let schema = "culvert.control/1"
-  /// A request is a word or two.
+  /// A request is a word or two, or names what `up` was asked for.
   static let longestRequest = 4096
 
   static func line(_ value: some Encodable) -> [UInt8] {
@@ -26,22 +26,55 @@ enum ControlProtocol {
   static func head(_ line: [UInt8]) -> Head? { try? JSONDecoder().decode(Head.self, from: Data(line)) }
 }
 
-public enum ControlRequest: String, Sendable {
+public enum ControlRequest: Sendable {
   case status, stats, down
+  /// Overlays that are to be served too.
+  case serve(ServeRequest)
 
   struct Line: Codable {
     var schema = ControlProtocol.schema
     var culvert = Build.version
     var request: String
+    var serve: ServeRequest?
   }
-  var line: [UInt8] { ControlProtocol.line(Line(request: rawValue)) }
+
+  var name: String {
+    switch self {
+    case .status: "status"
+    case .stats: "stats"
+    case .down: "down"
+    case .serve: "serve"
+    }
+  }
+
+  private init?(_ name: String, _ serve: ServeRequest? = nil) {
+    switch (name, serve) {
+    case ("status", _): self = .status
+    case ("stats", _): self = .stats
+    case ("down", _): self = .down
+    case ("serve", let serve?): self = .serve(serve)
+    default: return nil
+    }
+  }
+
+  var line: [UInt8] {
+    guard case .serve(let serve) = self else { return ControlProtocol.line(Line(request: name)) }
+    return ControlProtocol.line(Line(request: name, serve: serve))
+  }
+
+  var isRootsAlone: Bool {
+    switch self {
+    case .status, .stats: false
+    case .down, .serve: true
+    }
+  }
 
   /// Whoever cannot be understood is told so, and by which version.
   static func parse(_ line: [UInt8]) -> Result<ControlRequest, ControlRefusal> {
     guard let head = ControlProtocol.head(line), let schema = head.schema else {
       // Before there were versions a request was a bare word.
       let word = String(decoding: line, as: UTF8.self)
-      let isOld = ControlRequest(rawValue: word) != nil
+      let isOld = ControlRequest(word) != nil
       return .failure(
         ControlRefusal(
           .version,
@@ -53,11 +86,11 @@ public enum ControlRequest: String, Sendable {
         ControlRefusal(
           .version, "Culvert \(head.culvert ?? "of an unknown version") asked by \(schema)."))
     }
-    guard let text = try? JSONDecoder().decode(Line.self, from: Data(line)).request else {
+    guard let asked = try? JSONDecoder().decode(Line.self, from: Data(line)) else {
       return .failure(ControlRefusal(.unknownRequest, "The request names nothing to do."))
     }
-    guard let request = ControlRequest(rawValue: text) else {
-      return .failure(ControlRefusal(.unknownRequest, "It knows no request \"\(text.prefix(40))\"."))
+    guard let request = ControlRequest(asked.request, asked.serve) else {
+      return .failure(ControlRefusal(.unknownRequest, "It knows no request \"\(asked.request.prefix(40))\"."))
     }
     return .success(request)
   }

@@ -189,8 +189,8 @@ final class ControlServer: Sendable {
     private mutating func serve(_ id: UInt64, _ line: [UInt8]) {
       switch ControlRequest.parse(line) {
       case .failure(let refusal): refuse(id, refusal)
-      case .success(.down) where !clients[id]!.isRoot:
-        refuse(id, ControlRefusal(.privileges, "Only root may end it."))
+      case .success(let request) where request.isRootsAlone && !clients[id]!.isRoot:
+        refuse(id, ControlRefusal(.privileges, "Only root may change it."))
       case .success(let request):
         clients[id]!.isServed = true
         clients[id]!.deadline = nil

@@ -61,7 +61,7 @@ func understand<Body: Codable>(
   let process = owner.map { "process \($0.pid)" } ?? "the process"
   let head = ControlProtocol.head(line)
   let way =
-    owner.map { "`/proc/\($0.pid)/exe \(request)` asks with its own binary, `kill \($0.pid)` ends it." } ?? ""
+    owner.map { "`/proc/\($0.pid)/exe \(request.name)` asks with its own binary, `kill \($0.pid)` ends it." } ?? ""
   guard let schema = head?.schema, schema.hasPrefix("culvert.control/") else {
     let isOld = head != nil
     let start = String(decoding: line.prefix(60), as: UTF8.self)
@@ -82,16 +82,16 @@ func understand<Body: Codable>(
   let reply: ControlReply<Body>
   do { reply = try JSONDecoder().decode(ControlReply<Body>.self, from: Data(line)) } catch {
     throw Failure(
-      "read the \(request) of", process,
+      "read the \(request.name) of", process,
       advice: "It is \(other), this is culvert \(Build.version), and its answer lacks something. " + way)
   }
   if let body = reply.body { return .answered(body) }
   switch reply.error?.kind {
   case .ending: return .ending
   case .privileges:
-    throw Failure("ask for \(request)", process, errno: .notPermitted, advice: "Run as root.")
+    throw Failure("ask for \(request.name)", process, errno: .notPermitted, advice: "Run as root.")
   default:
-    throw Failure("ask for \(request)", process, advice: reply.error?.text ?? "It gave no reason.")
+    throw Failure("ask for \(request.name)", process, advice: reply.error?.text ?? "It gave no reason.")
   }
 }
 

@@ -24,7 +24,7 @@ extension Engine {
     let isAnnounced = tier.tier == .tc && place.peers != nil
     let isChanged = checkPortEnds(try tier.objection(toDomain: domain), rechecks: !isAnnounced)
     uplink?.check(now: Clock.monotonicNanoseconds)
-    if isChanged || isAttemptDue || hasUplink != hadUplink { try reconcile() }
+    if isChanged || mtusMayHaveChanged || isAttemptDue || hasUplink != hadUplink { try reconcile() }
   }
 
   /// The same at once for containers that have just changed something: what a container with a larger MTU sends
@@ -35,11 +35,11 @@ extension Engine {
       guard let id = link.peerNamespaceID, let index = link.peer else { return false }
       return places.contains(ForeignLinkMonitor.Place(namespaceID: id, index: index))
     }
-    if isChanged { try reconcile() }
+    if isChanged || mtusMayHaveChanged { try reconcile() }
   }
 
   /// Gives back the ports whose end no longer fits, or all for `reason`. Whether there was one.
-  private func checkPortEnds(
+  func checkPortEnds(
     _ reason: String? = nil, rechecks: Bool = true, of isMeant: (Link) -> Bool = { _ in true }
   ) -> Bool {
     var isChanged = false
@@ -69,6 +69,9 @@ extension Engine {
   }
 
   private func objection(to link: Link, peer: VethPeer?) -> String? {
-    shared.objection(to: link, peer: peer, longest: tooLong)
+    shared.objection(to: link, peer: peer) { mtu in
+      note(endMTU: mtu, of: link)
+      return tooLong(link, mtu)
+    }
   }
 }

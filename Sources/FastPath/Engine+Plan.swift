@@ -30,7 +30,7 @@ extension Engine: PlannedSession {
       port.reason = tier.objection(toPort: link)
       guard port.reason == nil, !tier.portEndFeatures.isEmpty else { return port }
       let peer = try VethPeer.find(of: link, wanted: tier.portEndFeatures)
-      port.reason = tooLong(peer.mtu)
+      port.reason = tooLong(link, peer.mtu)
       port.changes = try changes(of: peer)
     } catch { port.reason = Self.oneLine(error) }
     return port

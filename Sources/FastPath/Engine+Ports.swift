@@ -12,6 +12,10 @@ extension Engine {
     let present = Dictionary(uniqueKeysWithValues: overlay.ports.map { ($0.index, $0) })
     for index in ports.keys where present[index] == nil { try drop(index) }
     for (index, link) in present { try follow(index, link) }
+    if mtusMayHaveChanged {
+      mtusMayHaveChanged = false
+      _ = checkPortEnds()
+    }
     try updateUplink()
 
     let stopped = stopReason
@@ -75,12 +79,18 @@ extension Engine {
     guard !port.link.isSameButXDP(as: link) else { return }
     // What kept it away may be mended.
     ports[index]!.backoff?.end()
+    if port.link.mtu != link.mtu {
+      // Others may have been too long for it, or be so now.
+      for other in ports.keys { ports[other]!.backoff?.end() }
+      if let mtu = port.endMTU { note(endMTU: mtu, of: link) }
+      mtusMayHaveChanged = true
+    }
     guard let slot = port.slot else { return }
     if port.link.peer != link.peer || port.link.peerNamespaceID != link.peerNamespaceID {
       report("\(link.name): its veth peer has changed")
       try leave([index])
     } else {
-      try tier.update(link, slot: slot)
+      try tier.update(taking(link), slot: slot)
     }
   }
 
@@ -115,6 +125,7 @@ extension Engine {
     guard let port = ports[index] else { return }
     release(index)
     ports[index] = nil
+    narrowPorts.remove(index)
     if let slot = port.slot {
       let named = table.entries.filter { $0.value.target == .local(slot: slot) }
       try update(named.keys)
@@ -124,8 +135,14 @@ extension Engine {
 
   /// Attaches to a port; a port that cannot be served stays with the kernel, and is tried again.
   private func serve(_ index: Int32) {
-    guard let link = ports[index]?.link else { return }
+    guard var link = ports[index]?.link else { return }
     do {
+      // Nobody announces that a program is detached: what was heard last may be this process's own.
+      if link.xdpAttached != 0 {
+        let now = try place.overlayConnection.value.link(index: index)
+        (link.xdpAttached, link.xdpProgramID) = (now.xdpAttached, now.xdpProgramID)
+        ports[index]!.link = link
+      }
       guard link.xdpAttached == 0 else {
         throw Failure(
           "serve", link.name, advice: "another XDP program (id \(link.xdpProgramID ?? 0)) is attached")
@@ -137,7 +154,7 @@ extension Engine {
       }
       do {
         try tier.attach(
-          link, slot: slot, .workload(domain: domain), endIsSeen: peer != nil, journal: journal)
+          taking(link), slot: slot, .workload(domain: domain), endIsSeen: peer != nil, journal: journal)
       } catch {
         shared.ports.give(back: slot, now: Clock.monotonicNanoseconds)
         throw error
@@ -170,6 +187,7 @@ extension Engine {
 
   /// Behind a device's name that is said already, the reason alone.
   static func oneLine(_ error: any Error) -> String {
+    let error = (error as? UplinkTaken)?.failure ?? error
     var text = "\(error)".replacingOccurrences(of: "\n ", with: ":")
     if let failure = error as? Failure, failure.operation == "serve", failure.errno == nil, let advice = failure.advice {
       text = advice.replacingOccurrences(of: "\n ", with: "")
@@ -180,20 +198,43 @@ extension Engine {
   /// Makes a container's port fit for raw frames. Returns its peer, and what was changed there.
   private func prepare(_ link: Link) throws -> (peer: VethPeer?, changes: String) {
     let peer = try VethPeer.find(of: link, wanted: tier.portEndFeatures)
-    if let reason = tooLong(peer.mtu) { throw Failure("serve", link.name, advice: reason) }
+    note(endMTU: peer.mtu, of: link)
+    if let reason = tooLong(link, peer.mtu) { throw Failure("serve", link.name, advice: reason) }
     let changes = try journal.prepare(peer, of: link, in: place.identity)
     try shared.renewNAPI(peer, of: link)
     guard try shared.canRedirect(to: link) else { throw RedirectTarget.failure(link) }
     return (peer, changes)
   }
 
-  /// An XDP program takes segmentation offload from the veth peer, and only segments get past a bridge whose egress MTU is
-  /// narrower than the container believes.
-  func tooLong(_ mtu: UInt32) -> String? {
-    guard !tier.keepsSegments, let device = overlay.vxlan, mtu > device.mtu else { return nil }
+  /// An XDP program takes segmentation offload from the veth peer, and only segments get past a device that is narrower
+  /// than the container believes: the VXLAN device, the port itself, or another port whose own container is offered more.
+  func tooLong(_ port: Link, _ mtu: UInt32) -> String? {
+    guard !tier.keepsSegments else { return nil }
+    let devices = narrowPorts.compactMap { ports[$0]?.link } + [port] + (overlay.vxlan.map { [$0] } ?? [])
+    let narrow = devices.min { ($0.mtu, $0.index) < ($1.mtu, $1.index) }
+    guard let narrow, mtu > narrow.mtu else { return nil }
     return
-      "its container's MTU of \(mtu) is above the \(device.mtu) of \(device.name): only segmentation offload gets "
-      + "such packets through, and tier \(tier.tier.rawValue) would take it away; set the container's MTU to \(device.mtu)"
+      "its container's MTU of \(mtu) is above the \(narrow.mtu) of \(narrow.name): only segmentation offload gets "
+      + "such packets through, and tier \(tier.tier.rawValue) would take it away; set the container's MTU to \(narrow.mtu)"
+  }
+
+  /// A port as what is redirected to it must fit: a veth drops what its other end does not take, and by redirection
+  /// what is behind that in a burst (veth_xdp_xmit).
+  private func taking(_ link: Link) -> Link {
+    var link = link
+    link.mtu = min(link.mtu, ports[link.index]?.endMTU ?? .max)
+    return link
+  }
+
+  func note(endMTU: UInt32, of port: Link) {
+    if let known = ports[port.index], known.endMTU != endMTU {
+      ports[port.index]!.endMTU = endMTU
+      if let slot = known.slot { try? tier.update(taking(port), slot: slot) }
+    }
+    let isNarrow = endMTU > port.mtu
+    guard isNarrow != narrowPorts.contains(port.index) else { return }
+    if isNarrow { narrowPorts.insert(port.index) } else { narrowPorts.remove(port.index) }
+    mtusMayHaveChanged = true
   }
 
   /// Detaches from a port, whether it still exists or not.

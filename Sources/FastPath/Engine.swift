@@ -31,6 +31,9 @@ final class Engine {
   /// What `policy` follows from.
   var judgedBy: PolicyInputs?
   var ports: [Int32: Port] = [:]
+  /// Ports whose veth peer has a larger MTU than themselves.
+  var narrowPorts: Set<Int32> = []
+  var mtusMayHaveChanged = false
   var following = RouteFollowing()
   /// How often the kernel was asked for a route.
   var routesAsked = 0
@@ -70,6 +73,8 @@ final class Engine {
     /// nil while the kernel serves it alone.
     var slot: UInt32?
     var peer: VethPeer?
+    /// Its veth peer's, when that was looked at last.
+    var endMTU: UInt32?
     /// Why the kernel serves it alone.
     var reason: String?
     var backoff: Backoff?

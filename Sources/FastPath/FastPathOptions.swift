@@ -27,7 +27,7 @@ public enum OuterChecksum: String, Sendable, CaseIterable, Codable {
 }
 
 /// What `culvert up` is asked to do.
-public struct FastPathOptions: Sendable {
+public struct FastPathOptions: Sendable, Codable {
   /// The bridge, or the VXLAN device that is a port of it.
   public var overlay: String
   /// A name, a path or a PID; nil is the caller's namespace.

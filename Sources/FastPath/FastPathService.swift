@@ -29,6 +29,15 @@ public final class FastPathService: Sendable {
     _ options: AgentOptions, report: @escaping @Sendable (String) -> Void = { _ in },
     candidates: @escaping @Sendable () -> [String] = { NamespaceSearch.candidates() }
   ) throws -> FastPathService {
+    do { return try begin(options, report: report, candidates: candidates) } catch let taken as UplinkTaken {
+      throw taken.failure
+    }
+  }
+
+  static func begin(
+    _ options: AgentOptions, report: @escaping @Sendable (String) -> Void,
+    candidates: @escaping @Sendable () -> [String] = { NamespaceSearch.candidates() }
+  ) throws -> FastPathService {
     try options.check()
     guard geteuid() == 0 else {
       throw Failure(

@@ -65,7 +65,7 @@ final class Underlay {
   ) throws -> Uplink {
     if let known = uplinks[link.index]?.value { return known }
     if tier.tier != .tc, let owner = UplinkOwner(of: link) {
-      throw owner.failure(for: overlay, in: name, by: link.name)
+      throw UplinkTaken(process: owner.process, failure: owner.failure(for: overlay, in: name, by: link.name))
     }
     let device = Device(namespace: identity, index: link.index)
     let uplink = try Uplink(link, device, self, report: report)

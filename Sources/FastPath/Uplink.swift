@@ -126,6 +126,9 @@ final class Uplink {
     var changes = ""
     if tier.uplinkEndFeatures.isEmpty { return "" }
     if link.kind == "veth" {
+      if let mtu = try? VethPeer.find(of: link).mtu, let reason = unequal(mtu) {
+        throw Failure("serve", link.name, advice: reason, status: .unavailable)
+      }
       do {
         let found = try VethPeer.find(of: link, wanted: tier.uplinkEndFeatures)
         changes = try journal.prepare(found, of: link, in: device.namespace)
@@ -143,6 +146,13 @@ final class Uplink {
     return changes.isEmpty ? "" : ", changed \(peer?.name ?? ""), its veth peer: \(changes)"
   }
 
+  /// Segments alone get past a device that is narrower than its far end, and an XDP program takes them from a veth. What
+  /// is too long for the far end the veth drops, and by redirection what is behind it in a burst (veth_xdp_xmit).
+  private func unequal(_ mtu: UInt32) -> String? {
+    guard link.kind == "veth", mtu != link.mtu else { return nil }
+    return "its MTU is \(link.mtu) and its far end's \(mtu): tier \(tier.tier.rawValue) would lose packets between the two; set them alike"
+  }
+
   // MARK: - While it is there
 
   func update(_ link: Link) throws {
@@ -157,7 +167,7 @@ final class Uplink {
     checkedAt = now
     let reason = try? underlay.inside { () -> String? in
       if try tier.recheck(link, slot: slot) { report("\(link.name): \(tier.mode(slot: slot)) now") }
-      return try tier.objection(toUplink: link) ?? underlay.objection(to: link, peer: peer)
+      return try tier.objection(toUplink: link) ?? underlay.objection(to: link, peer: peer, longest: unequal)
     }
     if let reason = reason ?? nil { giveBack(reason) }
   }

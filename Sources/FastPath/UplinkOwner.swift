@@ -4,7 +4,7 @@ import Netlink
 
 /// Another of Culvert's processes at an interface that takes one XDP program.
 struct UplinkOwner {
-  private var process: Owner
+  let process: Owner
   /// The overlays that it serves.
   private var overlays: [String]
   /// Those of them that it does not only begin to.
@@ -14,7 +14,9 @@ struct UplinkOwner {
   /// nil where what is attached to `link` is nobody's, or not Culvert's.
   init?(of link: Link) {
     guard let program = link.xdpProgramID, let process = RuntimeDirectory.livingPrograms()[program] else { return nil }
-    let directories = RuntimeDirectory.all().filter { !$0.isAgents && $0.owner?.pid == process.pid }
+    let directories = RuntimeDirectory.all().filter {
+      !$0.isAgents && $0.owner?.pid == process.pid && $0.owner?.namespace == process.namespace
+    }
     self.process = process
     overlays = directories.compactMap { $0.owner?.overlay }.sorted()
     let statuses = directories.compactMap { try? Overlays.status($0) }
@@ -38,6 +40,13 @@ struct UplinkOwner {
     return Failure(
       "serve \(overlay) by", interface, errno: .resourceBusy,
       advice: "Process \(process.pid) serves \(overlays.joined(separator: ", ")) by it, and goes on; one process serves "
-        + "several overlays: `\(process.downCommand)`, then `\(up) --tier \(tier)`. With --tier tc, processes share an uplink.")
+        + "several overlays: with --detach, `culvert up` hands \(overlay) to it. Or `\(process.downCommand)`, then "
+        + "`\(up) --tier \(tier)`. With --tier tc, processes share an uplink.")
   }
+}
+
+/// An overlay cannot be begun, since its uplink is another process's of Culvert.
+struct UplinkTaken: Error {
+  let process: Owner
+  let failure: Failure
 }

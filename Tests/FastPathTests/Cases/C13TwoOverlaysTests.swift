@@ -61,6 +61,42 @@ struct C13TwoOverlaysTests {
     try one.stop()
   }
 
+  /// With --detach it is handed to the process that has the uplink: both are carried, and each can be let go alone.
+  @Test(arguments: [Tier.xdp, .afxdp]) func aSecondIsHandedToTheProcessThatHasTheUplink(tier: Tier) throws {
+    let overlay = try two()
+    let name = overlay.hosts["a"]!.namespace.name
+    let one = try overlay.start("a") { $0.tier = tier }
+    func asked(_ change: (inout FastPathOptions) -> Void = { _ in }) -> AgentOptions {
+      var options = overlay.options("a") {
+        $0.overlay = "br1"
+        $0.tier = tier
+      }
+      change(&options)
+      return AgentOptions(overlays: ["br1"], each: options)
+    }
+    let failure = #expect(throws: Failure.self) {
+      _ = try FastPathService.startOrJoin(asked { $0.entryCapacity = 77 })
+    }
+    #expect(failure?.description.contains("another --entries") == true, "\(failure.map { "\($0)" } ?? "")")
+    guard case .joined(let joined) = try FastPathService.startOrJoin(asked()) else {
+      Issue.record("it has begun beside the first")
+      return
+    }
+    #expect(joined.statuses.map(\.bridge) == ["br1"])
+    func carried() throws -> [UInt64] {
+      try Overlays.directories(namespace: name, all: false).compactMap { try Overlays.stats($0) }
+        .sorted { $0.overlay < $1.overlay }.map(\.forwarded.packets)
+    }
+    let before = try carried()
+    #expect(try answers(overlay) == [5, 5])
+    let after = try carried()
+    #expect(before.count == 2 && zip(before, after).allSatisfy { $0 + 4 <= $1 }, "\(before) \(after)")
+    try joined.leave()
+    #expect(try one.statuses().map(\.bridge) == ["br0"])
+    #expect(try answers(overlay) == [5, 5])
+    try one.stop()
+  }
+
   /// On kernels without tcx, each has its filter on the uplink, and clsact goes with the last.
   @Test func filtersShareADevice() throws {
     let overlay = try two()

@@ -74,6 +74,50 @@ struct C18ContainerMTUTests {
     #expect(kernel == "[3, 3] [true, true] [true, true]")
   }
 
+  /// Segments alone get past a port that is narrower than its own container believes: whoever could send it some keeps
+  /// them, and is served again when the port is as wide as before.
+  @Test(arguments: [Tier.xdp, .afxdp]) func aPortIsNarrowerThanItsContainer(tier: Tier) throws {
+    let overlay = try TestOverlay(containers: ["a1", "a2", "b1"], wire: .partialChecksums, ipv6: false)
+    try overlay.ping("a1", "a2")
+    let service = try overlay.start("a") { $0.tier = tier }
+    for (mtu, end) in [(1300, "va1"), (1450, nil), (1300, "va1")] as [(Int, String?)] {
+      try overlay.hosts["a"]!.shell("ip link set va1 mtu \(mtu)")
+      let isAsItShouldBe = try eventually {
+        try service.status().ports.filter { $0.role == "container" }.allSatisfy {
+          end == nil ? $0.reason == nil : $0.reason?.contains("above the \(mtu) of \(end!)") == true
+        }
+      }
+      #expect(isAsItShouldBe, "MTU \(mtu)")
+      let checksum = try overlay.containers["a2"]!.node.features(of: "eth0")["tx-checksum-ip-generic"]
+      #expect(checksum == (end == nil ? "off" : "on"), "MTU \(mtu)")
+    }
+    try service.stop()
+  }
+
+  /// A veth drops what is too long for its other end, and by redirection what is behind it in a burst: what is short is
+  /// not lost with it.
+  @Test(arguments: Tier.allCases) func whatIsShortIsNotLostBehindIt(tier: Tier) throws {
+    let kernel = try sameAsKernel(tier) { side in
+      let overlay = try TestOverlay(ipv6: false)
+      try overlay.ping("b1", "a1")
+      let service = try side.start(overlay)
+      let (a1, b1) = (overlay.containers["a1"]!, overlay.containers["b1"]!)
+      try a1.node.shell("ip link set eth0 mtu 1000")
+      func answers(_ size: Int) throws -> Int {
+        try b1.node.answers(a1.ipv4, count: 10, patience: 1, options: "-s \(size) -i 0.02")
+      }
+      // Both at once, so that they meet in bursts.
+      let long = try DedicatedThread {
+        _ = try? b1.node.output("ping -q -f -s 1300 -w 2 \(a1.ipv4) || true")
+      }
+      defer { long.join() }
+      let short = try (0..<5).map { _ in try answers(100) }
+      try service?.stop()
+      return short
+    }
+    #expect(kernel == [10, 10, 10, 10, 10])
+  }
+
   /// Of one end alone: what each offers the other as its largest segment differs.
   @Test(arguments: Tier.allCases) func aboveAtOneEnd(tier: Tier) throws {
     try sameAsKernel(tier) {
