@@ -45,10 +45,15 @@ extension RoutedSession {
       state.append("no route leads to its containers' addresses, by which their connections would be known")
     }
     let devices = Set(path.containers.map(\.index)).union([vxlan.index])
+    let routes = (routes[ip] ?? []).filter { $0.link == 0 || devices.contains($0.link) }
+    func name(_ route: InterfaceRoute) -> String { "the route to \(route.destination.address)/\(route.destination.length)" }
     // The kernel spreads by what a look-up for one packet need not see as it does.
-    let spread = (routes[ip] ?? []).first { $0.isSpread && ($0.link == 0 || devices.contains($0.link)) }
-    if let spread {
-      state.append("the route to \(spread.destination.address)/\(spread.destination.length) has several next hops, or a next-hop object")
+    if ip.isIPv6, let spread = routes.first(where: \.isSpread) {
+      state.append("\(name(spread)) has several next hops, or a next-hop object")
+    }
+    // ip_forward() and ip6_forward() obey it, and bpf_fib_lookup() does not know it unless it is locked.
+    if let narrow = routes.first(where: { $0.mtu != nil }) {
+      state.append("\(name(narrow)) has an MTU of its own; with `mtu lock \(narrow.mtu!)` it would be served")
     }
     var policy: [String] = []
     switch path.demand(of: facts.policy.overlayRules) {

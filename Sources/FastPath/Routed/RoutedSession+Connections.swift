@@ -74,11 +74,11 @@ extension RoutedSession {
   }
 
   /// Reads again which prefixes lie behind which device, once routes have changed: where containers have their addresses,
-  /// and whether there are any of IPv6.
+  /// whether there are any of IPv6, and which a program's look-up does not see as the kernel does.
   func readRoutes(now: UInt64) throws {
     guard routesDue.map({ $0 <= now }) ?? false else { return }
     routesDue = nil
-    if options.policy == .connections { routes[.v4] = try connection.value.routes() }
+    routes[.v4] = try connection.value.routes()
     routes[.v6] = try connection.value.routes(ofIPv6: true).filter { !$0.destination.address.isLinkLocal }
     // A large table that changes all the time is read a tenth of the time.
     routesNotBefore = now + 10 * (Clock.monotonicNanoseconds - now)

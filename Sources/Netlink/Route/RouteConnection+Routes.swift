@@ -57,6 +57,8 @@ public struct InterfaceRoute: Hashable, Sendable {
   public var link: Int32
   /// Through one of several next hops, or by a next-hop object.
   public var isSpread = false
+  /// As configured, and not locked.
+  public var mtu: UInt32?
 }
 
 extension RouteConnection {
@@ -174,22 +176,37 @@ extension RouteConnection {
     var destination: IPAddress = isIPv6 ? .v6(.any) : .v4(.any)
     var link: Int32?
     var isObject = false
+    var mtu: UInt32?
     var hops: [Int32] = []
     try payload.attributes(after: MemoryLayout<rtmsg>.size).forEach { attribute throws(Failure) in
       switch Int(attribute.type) {
       case Int(RTA_DST.rawValue): destination = try attribute.address()
       case Int(RTA_OIF.rawValue): link = try attribute.integer()
       case Int(RTA_NH_ID.rawValue): isObject = true
+      case Int(RTA_METRICS.rawValue): mtu = try Self.unlockedMTU(attribute.nested)
       case Int(RTA_MULTIPATH.rawValue): hops = try Self.nextHops(attribute.payload)
       default: break
       }
     }
     guard header.rtm_type == UInt8(RTN_UNICAST), let prefix = AddressPrefix(destination, length: Int(header.rtm_dst_len))
     else { return nil }
-    if let link { return [InterfaceRoute(destination: prefix, link: link, isSpread: isObject)] }
+    if let link { return [InterfaceRoute(destination: prefix, link: link, isSpread: isObject, mtu: mtu)] }
     guard isIPv6 else { return nil }
     if hops.isEmpty { hops = [0] }
-    return hops.map { InterfaceRoute(destination: prefix, link: $0, isSpread: true) }
+    return hops.map { InterfaceRoute(destination: prefix, link: $0, isSpread: true, mtu: mtu) }
+  }
+
+  private static func unlockedMTU(_ metrics: Attributes) throws(Failure) -> UInt32? {
+    var mtu: UInt32?
+    var locked: UInt32 = 0
+    try metrics.forEach { attribute throws(Failure) in
+      switch attribute.type {
+      case RTAX_MTU: mtu = try attribute.integer()
+      case RTAX_LOCK: locked = try attribute.integer()
+      default: break
+      }
+    }
+    return locked & (1 << UInt32(RTAX_MTU)) == 0 ? mtu : nil
   }
 
   /// The interfaces of RTA_MULTIPATH: struct rtnexthop, each with its length in front.

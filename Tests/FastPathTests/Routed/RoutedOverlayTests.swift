@@ -103,6 +103,28 @@ struct RoutedOverlayTests {
     try service.stop()
   }
 
+  /// The kernel's router obeys it; a program's look-up would only were it locked.
+  @Test func aRoutesOwnMTUIsTheKernels() throws {
+    let lab = try RoutedLab(.flannel)
+    let service = try lab.start(.a)
+    #expect(try lab.answers("a1", "b1") == 5)
+    let route = "ip route change 198.19.128.0/24 via 198.19.128.0 dev flannel.1 onlink"
+    func isTold() throws -> Bool {
+      try lab.shell("a1", "ip route flush cache")
+      do { try lab.shell("a1", "ping -n -q -M do -c 1 -W 0.5 -s 1300 198.19.128.1") } catch is ShellFailure {}
+      return try lab.shell("a1", "ip route get 198.19.128.1").contains("mtu 1300")
+    }
+    try lab.shell("hostA", "\(route) mtu 1300")
+    #expect(try eventually(2) { try service.status().left?["IPv4"]?.contains("MTU of its own") == true })
+    #expect(try isTold())
+    try lab.shell("hostA", "\(route) mtu lock 1300")
+    #expect(try eventually(2) { try service.status().left == nil })
+    let before = try service.count("encapsulated")
+    #expect(try lab.answers("a1", "b1") == 5)
+    #expect(try isTold() && service.count("encapsulated") > before && service.count("mtu") > 0)
+    try service.stop()
+  }
+
   /// Without a name it is found; what would be done is told without doing it.
   @Test(arguments: networks) func isFoundAndPlanned(_ network: LabSpec.Network) throws {
     let lab = try RoutedLab(network)
