@@ -83,7 +83,7 @@ extension Lab {
     }
   }
 
-  private func attach(_ container: LabNode, to host: LabNode) throws {
+  func attach(_ container: LabNode, to host: LabNode) throws {
     guard let port = container.hostPort else {
       // On `host` it has its host's address, on `none` no one to tell of one.
       if spec.network == .container { try address(container) }

@@ -18,12 +18,16 @@ extension Lab {
       // one trial in the next one's way.
       try FileText.write("1", to: "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_close")
     }
-    for container in containers(of: host) {
-      try container.run {
-        var route = RouteSettings(to: .v4(IPv4Address([0, 0, 0, 0] as [UInt8])!), prefix: 0)
-        route.gateway = .v4(gateway)
-        try RouteConnection().changeRoute(.add, route)
-      }
+    for container in containers(of: host) { try routeByBridge(container) }
+  }
+
+  /// The host is the way to everything else.
+  func routeByBridge(_ container: LabNode) throws {
+    let gateway = host(container.host).identity.bridgeAddress
+    try container.run {
+      var route = RouteSettings(to: .v4(IPv4Address([0, 0, 0, 0] as [UInt8])!), prefix: 0)
+      route.gateway = .v4(gateway)
+      try RouteConnection().changeRoute(.add, route)
     }
   }
 

@@ -77,26 +77,29 @@ extension Lab {
     var beyond = RouteSettings(to: .v4(Self.proxiedGateway), prefix: 32)
     beyond.gateway = .v4(self.host(host.other).address)
     try route.changeRoute(.add, beyond)
-    for container in containers(of: host) {
-      let port = container.hostPort!
-      for (setting, value) in [
-        ("conf/\(port)/proxy_arp", "1"), ("neigh/\(port)/proxy_delay", "0"), ("conf/\(port)/rp_filter", "1"),
-      ] {
-        try FileText.write(value, to: "/proc/sys/net/ipv4/\(setting)")
-      }
-      let index = try route.link(named: port).index
-      try route.addAddress(index, .v6(Self.routerOnLink), prefix: 64)
-      let addresses: [(IPAddress, UInt8)] = [(.v4(container.address), 32), (.v6(container.address6!), 128)]
-      for (address, prefix) in addresses {
-        var settings = RouteSettings(to: address, prefix: prefix)
-        settings.outInterface = index
-        try route.changeRoute(.add, settings)
-      }
+    for container in containers(of: host) { try routeTo(container, route) }
+  }
+
+  /// What felix does for a container's port.
+  func routeTo(_ container: LabNode, _ route: borrowing RouteConnection) throws {
+    let port = container.hostPort!
+    for (setting, value) in [
+      ("conf/\(port)/proxy_arp", "1"), ("neigh/\(port)/proxy_delay", "0"), ("conf/\(port)/rp_filter", "1"),
+    ] {
+      try FileText.write(value, to: "/proc/sys/net/ipv4/\(setting)")
+    }
+    let index = try route.link(named: port).index
+    try route.addAddress(index, .v6(Self.routerOnLink), prefix: 64)
+    let addresses: [(IPAddress, UInt8)] = [(.v4(container.address), 32), (.v6(container.address6!), 128)]
+    for (address, prefix) in addresses {
+      var settings = RouteSettings(to: address, prefix: prefix)
+      settings.outInterface = index
+      try route.changeRoute(.add, settings)
     }
   }
 
   /// Default routes of a container.
-  private func routeByHost(_ container: LabNode) throws {
+  func routeByHost(_ container: LabNode) throws {
     let identity = host(container.host).identity
     let isFlannel = spec.network == .flannel
     try container.run {

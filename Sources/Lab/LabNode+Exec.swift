@@ -28,7 +28,7 @@ extension LabNode {
       status: errno == .noSuchFileOrDirectory ? .commandNotFound : .notExecutable)
   }
 
-  private static func remountSys() throws(Failure) {
+  static func remountSys() throws(Failure) {
     let status = culvert_unshare_mounts()
     guard status == 0 else { throw Failure("unshare", "mounts", errno: Errno(rawValue: -status)) }
     guard mount("", "/", "none", UInt(MS_SLAVE | MS_REC), nil) == 0,

@@ -26,7 +26,9 @@ public final class CPUMeter: Sendable {
   private let threads: [DedicatedThread]
   private let stop: Stop
   /// Share of all CPUs' time (1 is one CPU) that the idle machine takes.
-  public let idleShare: Double
+  public var idleShare: Double { idle.reduce(0, +) }
+  /// The same of each CPU.
+  private let idle: [Double]
 
   private final class Stop: Sendable { let flag = Atomic(false) }
 
@@ -55,13 +57,14 @@ public final class CPUMeter: Sendable {
       throw error
     }
     // The quietest of some slices: what else runs on the machine comes and goes.
-    var idle = Double.infinity
+    var idle = [Double](repeating: .infinity, count: spinners.count)
     for _ in 0..<8 {
       let first = Self.reading(spinners)
       usleep(40_000)
-      idle = min(idle, Self.share(first, Self.reading(spinners)))
+      let shares = Self.shares(first, Self.reading(spinners))
+      if shares.reduce(0, +) < idle.reduce(0, +) { idle = shares }
     }
-    self.idleShare = idle
+    self.idle = idle
     self.spinners = spinners
     self.threads = threads
     self.stop = stop
@@ -80,27 +83,35 @@ public final class CPUMeter: Sendable {
 
   public struct Reading: Sendable {
     var at: UInt64
-    var taken: UInt64
+    /// By CPU.
+    var taken: [UInt64]
   }
 
   public func read() -> Reading { Self.reading(spinners) }
 
   /// CPUs busy between two readings beyond what the idle machine takes; 2.0 is two whole CPUs.
   public func busy(from first: Reading, to second: Reading) -> Double {
-    max(0, Self.share(first, second) - idleShare)
+    max(0, Self.shares(first, second).reduce(0, +) - idleShare)
   }
 
-  private static func share(_ first: Reading, _ second: Reading) -> Double {
-    second.at > first.at ? Double(second.taken &- first.taken) / Double(second.at - first.at) : 0
+  /// The same of one CPU.
+  func busy(cpu: Int, from first: Reading, to second: Reading) -> Double {
+    max(0, Self.shares(first, second)[cpu] - idle[cpu])
+  }
+
+  private static func shares(_ first: Reading, _ second: Reading) -> [Double] {
+    zip(first.taken, second.taken).map { before, after in
+      second.at > first.at ? Double(after &- before) / Double(second.at - first.at) : 0
+    }
   }
 
   private static func reading(_ spinners: [Spinner]) -> Reading {
     let now = Clock.monotonicNanoseconds
-    let taken = spinners.reduce(into: UInt64(0)) { sum, spinner in
+    let taken = spinners.map { spinner in
       let seen = spinner.lastSeen.load(ordering: .acquiring)
-      sum &+= spinner.taken.load(ordering: .relaxed)
+      let whole = spinner.taken.load(ordering: .relaxed)
       // The gap that it is in the middle of.
-      if now > seen &+ gap { sum &+= now - seen }
+      return now > seen &+ gap ? whole &+ (now - seen) : whole
     }
     return Reading(at: now, taken: taken)
   }

@@ -10,7 +10,7 @@ final class WindowWatch: Sendable {
 
   private struct State {
     var thread: DedicatedThread?
-    var busy: Double?
+    var readings: (first: CPUMeter.Reading, second: CPUMeter.Reading)?
   }
 
   init(_ meter: CPUMeter) { self.meter = meter }
@@ -20,19 +20,30 @@ final class WindowWatch: Sendable {
       Self.sleep(until: from)
       let first = meter.read()
       Self.sleep(until: until)
-      let busy = meter.busy(from: first, to: meter.read())
-      state.withLock { $0.busy = busy }
+      let second = meter.read()
+      state.withLock { $0.readings = (first, second) }
     }
     state.withLock { $0.thread = thread }
   }
 
   /// nil where the machine was not idle when it was calibrated.
   func busyCPUs() throws(Failure) -> Double? {
+    let (first, second) = try readings()
+    return meter.isTrustworthy ? meter.busy(from: first, to: second) : nil
+  }
+
+  /// Of one CPU, 0 to 1, beyond what the machine took of it before, however much that was.
+  func busy(cpu: Int) throws(Failure) -> Double {
+    let (first, second) = try readings()
+    return meter.busy(cpu: cpu, from: first, to: second)
+  }
+
+  private func readings() throws(Failure) -> (CPUMeter.Reading, CPUMeter.Reading) {
     state.withLock { $0.thread }?.join()
-    guard let busy = state.withLock({ $0.busy }) else {
+    guard let readings = state.withLock({ $0.readings }) else {
       throw Failure("measure", "CPU time", advice: "The trial opened no window.")
     }
-    return meter.isTrustworthy ? busy : nil
+    return readings
   }
 
   func finish() {

@@ -105,7 +105,7 @@ public struct ABReport: Codable, Sendable, Equatable {
     public var ends: String?
     /// Outer UDP checksum of the VXLAN devices, "on" or "off"; nil: as the environment has it.
     public var outerChecksum: String?
-    /// "one-host": both ends are on the first; nil: as far as the network reaches.
+    /// "one-host": all ends are on the first; "one-to-many": one is; nil: as far as the network reaches.
     public var span: String?
     public var metric: String
     public var unit: String
@@ -127,6 +127,10 @@ public struct ABReport: Codable, Sendable, Equatable {
     /// CPU time of all CPUs per packet (udp-rr: per round trip); tcp-stream has it per byte.
     public var cpuNsPerPacket: Double?
     public var cpuNsPerByte: Double?
+    /// Of a launch: what was done in turn, medians over the trials.
+    public var partsMs: [String: Double]?
+    /// Of the CPU of the end whose demand it is: how much of it was taken. Median over the trials.
+    public var cpuPercent: Double?
     /// The metric with the meter's spinners running over the median without: how much measuring the cost
     /// changed.
     public var cpuCheckRatio: Double?
@@ -152,7 +156,7 @@ public struct ABReport: Codable, Sendable, Equatable {
     public var ends: String?
     /// Outer UDP checksum of the VXLAN devices, "on" or "off"; nil: as the environment has it.
     public var outerChecksum: String?
-    /// "one-host": both ends are on the first; nil: as far as the network reaches.
+    /// "one-host": all ends are on the first; "one-to-many": one is; nil: as far as the network reaches.
     public var span: String?
     public var metric: String
     public var ratio: Double
@@ -180,7 +184,7 @@ public struct ABReport: Codable, Sendable, Equatable {
     public var ends: String?
     /// Outer UDP checksum of the VXLAN devices, "on" or "off"; nil: as the environment has it.
     public var outerChecksum: String?
-    /// "one-host": both ends are on the first; nil: as far as the network reaches.
+    /// "one-host": all ends are on the first; "one-to-many": one is; nil: as far as the network reaches.
     public var span: String?
     public var metric: String
     public var ratio: Double

@@ -30,6 +30,18 @@ public enum Span: String, Codable, Sendable, CaseIterable {
   case twoHosts = "two-hosts"
   /// Both on the first.
   case oneHost = "one-host"
+  /// One on the first, all the others on the second.
+  case oneToMany = "one-to-many"
+}
+
+extension Span {
+  var words: String {
+    switch self {
+    case .twoHosts: "on two hosts"
+    case .oneHost: "on one host"
+    case .oneToMany: "one against the rest"
+    }
+  }
 }
 
 /// One row of the comparison: everything but the network.
@@ -61,7 +73,14 @@ public struct Cell: Hashable, Sendable, CustomStringConvertible {
   }
 
   /// Of each host; nil: as many as the network needs to have two that talk.
-  var containers: Int? { measure.containers ?? (span == .oneHost ? 2 : nil) }
+  var containers: Int? {
+    guard let together = measure.together else { return measure.containers ?? (span == .oneHost ? 2 : nil) }
+    return switch span {
+    case .oneHost: together
+    case .twoHosts: together / 2
+    case .oneToMany: together - 1
+    }
+  }
 
   /// tcp-stream's, where batching is the kernel's and not the writer's.
   var isSmallWrites: Bool { measure.plain == .tcpStream && size < 16_384 }
@@ -75,7 +94,7 @@ public struct Cell: Hashable, Sendable, CustomStringConvertible {
   private var variant: String {
     (ends == .both ? "" : " tier on the \(ends.rawValue)")
       + (outerChecksum.map { " outer checksum \($0 ? "on" : "off")" } ?? "")
-      + (span == .oneHost ? " on one host" : "")
+      + (span == .twoHosts ? "" : " \(span.words)")
   }
 }
 
@@ -98,6 +117,10 @@ public struct Sample: Sendable, Equatable {
   /// Of the packets that the network's tier decided on, the part that it carried, on the host where that is
   /// least.
   public var tierShare: Double?
+  /// Milliseconds of a launch's parts.
+  public var parts: [String: Double]?
+  /// Of the CPU of the end that is measured.
+  public var cpuPercent: Double?
   /// What the tier's threads did, on all hosts.
   public var work: Work?
   /// What the value counts (packets, round trips, bytes) over the window, for cost per unit.

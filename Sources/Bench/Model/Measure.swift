@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import LinuxSystem
+import Traffic
 
 /// Which host is under test, and what it does to the frames.
 public enum PacketDirection: String, Sendable, CaseIterable {
@@ -36,6 +37,27 @@ public enum ServiceLoad: String, Sendable, CaseIterable {
   }
 }
 
+/// Busy containers beside the one that is measured, as the study has them.
+public enum Neighbours: String, Sendable, CaseIterable {
+  /// Five that never rest.
+  case busy
+  /// Five that take a tenth of a CPU each.
+  case light
+
+  var count: Int { 5 }
+  var share: Double { self == .busy ? 1 : 0.1 }
+}
+
+/// An end of a path.
+public enum PathEnd: String, Sendable, CaseIterable {
+  case client, server
+}
+
+/// Which way of two that are loaded at once.
+public enum BulkDirection: String, Sendable, CaseIterable {
+  case up, down
+}
+
 /// What one trial measures: a workload and one of its metrics.
 public enum Measure: Hashable, Sendable {
   /// They meet no socket and no second CPU: the whole path runs where they are made.
@@ -51,6 +73,18 @@ public enum Measure: Hashable, Sendable {
   case tcpStreamToHost
   /// To a container by the address of a service (a ClusterIP): destination NAT where the client is.
   case toService(ServiceLoad)
+  /// Two streams at once, one each way.
+  case bulk(BulkDirection)
+  /// So many containers, each with every other.
+  case allToAll(containers: Int)
+  /// A container is made, and a ping from it answered.
+  case launch
+  /// CPU time that a round trip takes of one end, where each end has a CPU.
+  case demand(PathEnd)
+  /// A stream beside busy containers.
+  case tcpStreamBeside(Neighbours)
+  /// What is done in a namespace without packets.
+  case local(LocalWork)
 
   public static func packetRate(_ direction: PacketDirection) -> Measure { .frames(.rate, direction) }
   public static func noDropRate(_ direction: PacketDirection) -> Measure { .frames(.noDropRate, direction) }
@@ -67,6 +101,12 @@ public enum Measure: Hashable, Sendable {
     case .tcpStream: "tcp-stream"
     case .tcpStreamToHost: "tcp-stream:host"
     case .toService(let load): "\(load.measure.workload):service"
+    case .bulk: "bulk"
+    case .allToAll: "all-to-all"
+    case .launch: "launch"
+    case .demand: "udp-rr"
+    case .tcpStreamBeside: "tcp-stream"
+    case .local(let work): work.rawValue
     }
   }
 
@@ -82,21 +122,29 @@ public enum Measure: Hashable, Sendable {
     case .tcpConnectRoundTrip: "transactions_per_second"
     case .tcpStream, .tcpStreamToHost: "bytes_per_second"
     case .toService(let load): load.measure.metric
+    case .bulk(let direction): "bytes_per_second_\(direction.rawValue)"
+    case .allToAll(let containers): "exchange_p50_us_of_\(containers)"
+    case .launch: "launch_ms"
+    case .demand(let end): "\(end.rawValue)_demand_us"
+    case .tcpStreamBeside(let neighbours): "bytes_per_second_beside_\(neighbours.rawValue)"
+    case .local(.loop): "steps_per_second"
+    case .local(.triad): "bytes_per_second"
     }
   }
 
   public var unit: String {
     switch self {
-    case .udpRoundTrip, .tcpRoundTrip, .frames(.delay, _): "us"
-    case .frames, .udpStream, .udpBatches, .tcpConnectRoundTrip: "1/s"
-    case .tcpStream, .tcpStreamToHost: "B/s"
+    case .udpRoundTrip, .tcpRoundTrip, .frames(.delay, _), .allToAll, .demand: "us"
+    case .frames, .udpStream, .udpBatches, .tcpConnectRoundTrip, .local(.loop): "1/s"
+    case .tcpStream, .tcpStreamToHost, .bulk, .tcpStreamBeside, .local(.triad): "B/s"
+    case .launch: "ms"
     case .toService(let load): load.measure.unit
     }
   }
 
   public var better: Direction {
     switch self {
-    case .udpRoundTrip, .tcpRoundTrip, .frames(.delay, _): .lower
+    case .udpRoundTrip, .tcpRoundTrip, .frames(.delay, _), .allToAll, .launch, .demand: .lower
     case .toService(let load): load.measure.better
     default: .higher
     }
@@ -121,13 +169,40 @@ public enum Measure: Hashable, Sendable {
 
   /// Its CPU time is told too.
   var hasCost: Bool {
-    if case .frames(let frames, _) = self { frames == .rate } else { true }
+    switch self {
+    case .frames(let frames, _): frames == .rate
+    case .allToAll, .launch, .demand, .tcpStreamBeside, .local: false
+    default: true
+    }
+  }
+
+  /// How many trials of each network: a search is many by itself, and of launches the study took ten.
+  func trials(of repeats: Int, searches: Int) -> Int {
+    if self == .launch { return max(repeats, 10) }
+    return takesFewTrials ? searches : repeats
   }
 
   /// Of each host; nil: as many as the network needs to have two that talk.
   var containers: Int? {
-    if case .frames(.rateByTurns(let containers, _), _) = self { containers } else { nil }
+    switch self {
+    case .frames(.rateByTurns(let containers, _), _): containers
+    // The last one is made anew.
+    case .launch: 3
+    default: nil
+    }
   }
+
+  /// From the one that a trial is given on.
+  func ports(flows: Int) -> Int {
+    switch self {
+    case .bulk: 2
+    case .allToAll(let containers): containers
+    default: flows
+    }
+  }
+
+  /// Of all hosts together, where all of them talk with each other.
+  var together: Int? { if case .allToAll(let containers) = self { containers } else { nil } }
 
   /// Put into the tier's table beside what the network has; 0 where none are.
   var entries: Int {
@@ -139,15 +214,27 @@ public enum Measure: Hashable, Sendable {
 
   public var isTCPStream: Bool { plain == .tcpStream || self == .tcpStreamToHost }
 
-  public var isToService: Bool { plain != self }
+  public var isToService: Bool { if case .toService = self { true } else { false } }
 
-  /// The same load without a service's address.
+  /// The same load without a service's address, and without neighbours.
   var plain: Measure {
-    if case .toService(let load) = self { load.measure } else { self }
+    switch self {
+    case .toService(let load): load.measure
+    case .tcpStreamBeside: .tcpStream
+    default: self
+    }
   }
 
+  /// Each host's CPU takes what arrives there.
+  var isSteered: Bool { if case .demand = self { true } else { false } }
+
+  /// What a tier does with it decides nothing.
+  var isOfNoTier: Bool { if case .local = self { true } else { self == .launch } }
+
   /// A tier can be on one of two hosts that both work for it.
-  public var hasTwoEnds: Bool { !isLiveFrames && self != .tcpStreamToHost }
+  public var hasTwoEnds: Bool {
+    !isLiveFrames && self != .tcpStreamToHost && together == nil && !isOfNoTier
+  }
 
   /// What is measured is what a tier costs traffic that it cannot carry.
   var isNotTheOverlays: Bool { self == .tcpStreamToHost }
@@ -167,7 +254,11 @@ public enum Measure: Hashable, Sendable {
     case .frames, .udpBatches, .udpRoundTrip, .tcpRoundTrip, .tcpConnectRoundTrip: [64]
     case .udpStream: [64, 1400]
     case .tcpStream: [65536, 1400]
-    case .tcpStreamToHost, .toService(.tcpStream): [65536]
+    case .tcpStreamToHost, .toService(.tcpStream), .bulk, .tcpStreamBeside: [65536]
+    case .allToAll: [1024]
+    case .launch: [56]
+    case .demand: [64]
+    case .local: [0]
     case .toService(let load): load.measure.defaultSizes
     }
   }
@@ -179,9 +270,12 @@ public enum Measure: Hashable, Sendable {
     case .frames: 64...1464
     // A batch is cut into datagrams that fit into the smallest MTU of a network.
     case .udpBatches: 8...1400
-    case .udpRoundTrip, .udpStream: 8...65_507
+    case .udpRoundTrip, .udpStream, .demand: 8...65_507
+    case .allToAll: 1...16_384
+    case .launch: 56...56
+    case .local: 0...0
     case .tcpRoundTrip, .tcpConnectRoundTrip: 1...65_507
-    case .tcpStream, .tcpStreamToHost: 1...16_777_216
+    case .tcpStream, .tcpStreamToHost, .bulk, .tcpStreamBeside: 1...16_777_216
     case .toService(let load): load.measure.sizes
     }
   }
@@ -191,6 +285,9 @@ public enum Measure: Hashable, Sendable {
       "packet-rate:encap", "packet-rate:decap", "udp-rr", "tcp-rr", "tcp-crr", "udp-stream",
       "udp-stream:batches", "tcp-stream", "tcp-stream:host",
     ] + ServiceLoad.allCases.map { Measure.toService($0).workload }
+
+  /// Those that are measured where they are asked for.
+  public static let furtherWorkloads = ["bulk", "all-to-all", "launch"]
 
   private static let services = ServiceLoad.allCases.map { Measure.toService($0) }
 
@@ -207,10 +304,13 @@ public enum Measure: Hashable, Sendable {
     case "udp-stream:batches": [.udpBatches]
     case "tcp-stream": [.tcpStream]
     case "tcp-stream:host": [.tcpStreamToHost]
+    case "bulk": BulkDirection.allCases.map { .bulk($0) }
+    case "all-to-all": [.allToAll(containers: 4)]
+    case "launch": [.launch]
     case _ where services.contains { $0.workload == name }: services.filter { $0.workload == name }
     default:
       throw Failure(
-        "measure workload", name, advice: "Known: \(workloads.joined(separator: " ")).", status: .usage)
+        "measure workload", name, advice: "Known: \((workloads + furtherWorkloads).joined(separator: " ")).", status: .usage)
     }
   }
 }

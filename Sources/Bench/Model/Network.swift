@@ -78,7 +78,17 @@ public struct Network: Hashable, Sendable, CustomStringConvertible {
   func reasonToSkip(_ cell: Cell) -> String? {
     if cell.span == .oneHost {
       if cell.measure.isLiveFrames || cell.measure.isToService { return "its ends are on two hosts" }
+      if cell.measure == .launch { return "where it is made is all that there is" }
       if base == "nat" { return "what is translated is what passes between hosts" }
+    }
+    if cell.measure.together != nil {
+      if base == "nat" { return "a container's ports are published one by one" }
+      if cell.span != .oneHost && lab.isOfOneHost { return "its containers are on one host" }
+    }
+    if cell.measure.isSteered {
+      if cell.placement == .oneCore { return "each end needs a CPU of its own" }
+      if lab.isOfOneHost { return "both ends are on one host" }
+      if tier == "xdp" || tier == "afxdp" { return "what it does on receipt runs where the packet was sent" }
     }
     return reasonToSkip(cell.measure)
   }
@@ -95,7 +105,7 @@ public struct Network: Hashable, Sendable, CustomStringConvertible {
       return "the packets that begin and end connections are the kernel's to judge, and most are such"
     }
     switch base {
-    case "none": return "loopback alone leads nowhere: none is for launch"
+    case "none": return measure == .launch ? nil : "loopback alone leads nowhere: none is for launch"
     case _ where !measure.isLiveFrames: return isRelay ? "a relay carries live frames only" : nil
     case "host": return "no container's port is on the way: that is bare"
     case "container": return "loopback takes no live frames"

@@ -16,6 +16,17 @@ struct Row: Hashable, Sendable {
   var span: String?
 }
 
+extension Row {
+  var place: Span { span.flatMap(Span.init) ?? .twoHosts }
+
+  /// Of all-to-all; its metric says so.
+  var containers: Int? { workload == "all-to-all" ? metric.split(separator: "_").last.flatMap { Int($0) } : nil }
+
+  /// What a figure is drawn by.
+  var axis: Int { containers ?? size }
+  var axisWords: String { containers.map { "with \($0)" } ?? "at \(Quantity.size(size))" }
+}
+
 extension Cell {
   /// As the JSON has it: nothing for one.
   var severalFlows: Int? { flows == 1 ? nil : flows }

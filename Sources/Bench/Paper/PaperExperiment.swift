@@ -46,14 +46,25 @@ public struct PaperExperiment: Sendable {
   }
 }
 
-/// A figure of the paper, as a part of what it has without containers.
+/// A figure of the paper.
 struct PaperValue: Sendable {
   /// The network here that stands for the paper's.
   var network: String
   var measure: Measure
   var size: Int
-  /// Of the metric: of latencies more than 1 is slower.
-  var ratio: Double
+  /// Of the metric, against what it has without containers: of latencies more than 1 is slower.
+  var ratio: Double?
+  /// In the metric's unit.
+  var value: Double?
+
+  /// Of some networks, in the metric's unit; those against the first, where that is without containers.
+  static func of(_ measure: Measure, _ size: Int, _ values: KeyValuePairs<String, Double>) -> [PaperValue] {
+    let first = values.first!
+    return values.map { network, value in
+      let ratio = first.key == PaperExperiment.baseline && network != first.key ? value / first.value : nil
+      return PaperValue(network: network, measure: measure, size: size, ratio: ratio, value: value)
+    }
+  }
 }
 
 extension Network {

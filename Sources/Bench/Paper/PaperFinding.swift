@@ -9,8 +9,12 @@ struct PaperFinding: Sendable {
     case alike([String], to: String)
     /// Each of these is slower than every other kernel network.
     case worst([String])
-    /// From the smallest size to the largest these gain less than the baseline.
+    /// From the smallest size, or number of containers, to the largest these gain less than the baseline.
     case scalesLess([String])
+    /// Each of these loses no more to busy neighbours than the baseline, within the margin.
+    case asRobust([String])
+    /// Each of these is slower between hosts than on one.
+    case slowerAcrossHosts([String])
     /// What it is about is not here.
     case lacks(String)
   }
@@ -20,12 +24,21 @@ struct PaperFinding: Sendable {
   var measure: Measure
   /// nil: all that were measured.
   var sizes: [Int]?
+  /// nil: whichever.
+  var span: Span?
 
-  init(_ text: String, _ claim: Claim, _ measure: Measure, sizes: [Int]? = nil) {
+  init(_ text: String, _ claim: Claim, _ measure: Measure, sizes: [Int]? = nil, span: Span? = nil) {
+    self.span = span
     self.text = text
     self.claim = claim
     self.measure = measure
     self.sizes = sizes
+  }
+
+  func isAbout(_ row: Row) -> Bool {
+    // The number of containers is in the metric.
+    row.workload == measure.workload && (measure.together != nil || row.metric == measure.metric)
+      && sizes?.contains(row.size) ?? true && span.map { $0 == row.place } ?? true
   }
 
   /// What is called as fast: a tenth more or less.
@@ -54,10 +67,8 @@ struct FindingJudge {
 
   /// - Parameter rows: those of the experiment.
   func judge(_ finding: PaperFinding, rows: [Row]) -> (outcome: FindingOutcome, because: String) {
-    let rows = rows.filter { row in
-      row.workload == finding.measure.workload && row.metric == finding.measure.metric
-        && finding.sizes?.contains(row.size) ?? true
-    }
+    let all = rows
+    let rows = rows.filter(finding.isAbout)
     var steps: [Step]
     switch finding.claim {
     case .lacks(let reason): return (.cannotBeTold, reason)
@@ -72,6 +83,11 @@ struct FindingJudge {
         }
       }
     case .scalesLess(let networks): steps = networks.compactMap { scales($0, rows) }
+    case .asRobust(let networks):
+      let alone = all.first { $0.metric == finding.measure.plain.metric && $0.workload == finding.measure.workload }
+      steps = alone.map { alone in rows.flatMap { row in networks.compactMap { robust($0, alone, row) } } } ?? []
+    case .slowerAcrossHosts(let networks):
+      steps = rows.filter { $0.place == .twoHosts }.flatMap { row in networks.compactMap { across($0, row) } }
     }
     guard !steps.isEmpty else { return (.cannotBeTold, "it was not measured") }
     let outcome: FindingOutcome =
@@ -93,7 +109,7 @@ struct FindingJudge {
   }
 
   private func name(_ network: String, _ other: String, _ row: Row, among rows: [Row]) -> String {
-    let size = rows.count > 1 ? " at \(Quantity.size(row.size))" : ""
+    let size = rows.count > 1 ? " \(row.axisWords)" : ""
     return (other == baseline ? network : "\(network) against \(other)") + size
   }
 
@@ -123,8 +139,8 @@ struct FindingJudge {
   }
 
   private func scales(_ network: String, _ rows: [Row]) -> Step? {
-    let sorted = rows.sorted { $0.size < $1.size }
-    guard let first = sorted.first, let last = sorted.last, first.size < last.size,
+    let sorted = rows.sorted { $0.axis < $1.axis }
+    guard let first = sorted.first, let last = sorted.last, first.axis < last.axis,
       let small = speed(network, baseline, first), let large = speed(network, baseline, last),
       let growth = large.over(small)
     else { return nil }
@@ -133,8 +149,38 @@ struct FindingJudge {
       ? .holds
       : growth.isTold && (growth.range.lowerBound > 1 || growth.isWithinMargin) ? .doesNotHold : .cannotBeTold
     return Step(
-      what: "\(network) from \(Quantity.size(first.size)) to \(Quantity.size(last.size)), beside \(baseline)'s growth,",
+      what: "\(network) \(last.axisWords) beside \(first.axisWords), as a part of \(baseline)'s change,",
       outcome: outcome, evidence: growth.text)
+  }
+
+  private func robust(_ network: String, _ alone: Row, _ row: Row) -> Step? {
+    guard let idle = speed(network, baseline, alone), let busy = speed(network, baseline, row),
+      let kept = busy.over(idle)
+    else { return nil }
+    let outcome: FindingOutcome =
+      kept.isKnown && kept.range.lowerBound >= PaperFinding.margin.lowerBound
+      ? .holds : kept.isTold && kept.range.upperBound < PaperFinding.margin.lowerBound ? .doesNotHold : .cannotBeTold
+    return Step(what: "\(network) keeps, as a part of what \(baseline) keeps,", outcome: outcome, evidence: kept.text)
+  }
+
+  /// Of two rows that were not measured in turns: their samples, each resampled.
+  private func across(_ network: String, _ row: Row) -> Step? {
+    var near = row
+    near.span = Span.oneHost.rawValue
+    func samples(_ row: Row) -> [Double] {
+      report.results.first { $0.row == row && $0.network == network }?.samples ?? []
+    }
+    let (far, close) = (samples(row), samples(near))
+    guard let range = Statistics.ratioInterval(far, close), let a = Statistics.median(far),
+      let b = Statistics.median(close)
+    else { return nil }
+    let isKnown = min(far.count, close.count) >= RatioEstimate.pairsForVerdict
+    let speed = Speed(
+      ratio: b / a, range: 1 / range.upperBound...1 / range.lowerBound, isTold: isKnown, isKnown: isKnown, isOfTimes: true, ratios: [])
+    let outcome: FindingOutcome =
+      isKnown && speed.range.upperBound < 1
+      ? .holds : isKnown && (speed.range.lowerBound > 1 || speed.isWithinMargin) ? .doesNotHold : .cannotBeTold
+    return Step(what: "\(network) \(row.axisWords)", outcome: outcome, evidence: speed.text)
   }
 
   /// How fast one network is beside another: more is faster, whatever the metric.
@@ -150,18 +196,25 @@ struct FindingJudge {
       isKnown && range.lowerBound >= PaperFinding.margin.lowerBound
         && range.upperBound <= PaperFinding.margin.upperBound
     }
-    var text: String {
-      "\(Quantity.number(ratio))× (\(Quantity.apartFromOne(range.lowerBound))–\(Quantity.apartFromOne(range.upperBound)))"
-    }
-
+    /// The ratio is told as the metric is: of a time, less is faster.
+    var isOfTimes = false
     /// Of the pairs.
     var ratios: [Double]
+
+    var text: String {
+      let (middle, low, high) =
+        isOfTimes
+        ? (1 / ratio, 1 / range.upperBound, 1 / range.lowerBound) : (ratio, range.lowerBound, range.upperBound)
+      let word = isOfTimes ? " the time" : ""
+      return
+        "\(Quantity.number(middle))×\(word) (\(Quantity.apartFromOne(low))–\(Quantity.apartFromOne(high)))"
+    }
 
     /// Of two that were measured against the same, by resampling the pairs of either.
     func over(_ other: Speed) -> Speed? {
       guard let range = Statistics.ratioInterval(ratios, other.ratios) else { return nil }
       let isKnown = isKnown && other.isKnown
-      return Speed(ratio: ratio / other.ratio, range: range, isTold: isKnown, isKnown: isKnown, ratios: [])
+      return Speed(ratio: ratio / other.ratio, range: range, isTold: isKnown, isKnown: isKnown, isOfTimes: isOfTimes, ratios: [])
     }
   }
 
@@ -171,7 +224,8 @@ struct FindingJudge {
     guard other != baseline else { return nil }
     let mine = network == baseline ? .one : all.first { $0.b == baseline }.map(Speed.init)
     let others = report.comparisons.first { $0.row == row && $0.a == other && $0.b == baseline }
-    guard let mine, let others else { return nil }
+    guard var mine, let others else { return nil }
+    mine.isOfTimes = others.better == .lower
     return mine.over(Speed(others))
   }
 }
@@ -186,6 +240,7 @@ extension FindingJudge.Speed {
     // Earlier results have no pairs: the interval's ends stand for them.
     let pairs = comparison.pairRatios ?? comparison.ci95 + [comparison.ratio]
     ratios = comparison.better == .higher ? pairs : pairs.filter { $0 > 0 }.map { 1 / $0 }
+    isOfTimes = comparison.better == .lower
     isKnown = comparison.outcome != .tooFewPairs
     isTold = comparison.outcome == .better || comparison.outcome == .worse
   }

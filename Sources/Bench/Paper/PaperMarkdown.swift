@@ -47,7 +47,7 @@ public struct PaperMarkdown {
     if let reason = figure.failed { return "failed: \(ABMarkdown.cell(reason))" }
     var parts = [figure.medianText ?? "–"]
     if let ratio = figure.ratioText { parts.append("**\(ratio)**") }
-    if let paper = figure.paperRatio { parts.append("paper \(Quantity.number(paper))×") }
+    if let paper = figure.paperText { parts.append("paper \(paper)") }
     if let kernel = figure.kernelRatioText { parts.append("of the kernel's \(kernel)") }
     return parts.joined(separator: "; ")
   }

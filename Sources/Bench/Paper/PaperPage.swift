@@ -136,9 +136,23 @@ struct PaperBars {
 
   private var figures: [PaperReport.Figure] { block.networks.compactMap { block.figure($0, size) } }
 
+  /// Of what the bars are: ratios to `bare`, or times as they are.
+  private func value(_ figure: PaperReport.Figure) -> (value: Double, bounds: [Double]?)? {
+    if block.isAbsolute { return figure.median.map { ($0, figure.ci95) } }
+    if figure.network == PaperExperiment.baseline { return (1, nil) }
+    return figure.ratio.map { ($0, figure.ratioCi95) }
+  }
+
+  /// The paper's, where it fits beside what is here: its containers take a thousand times as long to launch.
+  private func mark(_ figure: PaperReport.Figure) -> Double? {
+    block.isAbsolute ? (block.unit == "ms" ? nil : figure.paperValue) : figure.paperRatio
+  }
+
   private var largest: Double {
-    let all = figures.flatMap { [$0.ratio, $0.paperRatio].compactMap { $0 } + ($0.ratioCi95 ?? []) }
-    return max(1, all.max() ?? 1) * 1.04
+    let all = figures.flatMap { figure in
+      [value(figure)?.value, mark(figure)].compactMap { $0 } + (value(figure)?.bounds ?? [])
+    }
+    return max(block.isAbsolute ? 0 : 1, all.max() ?? 1) * 1.04
   }
 
   var markup: Markup {
@@ -161,14 +175,18 @@ struct PaperBars {
         """
     }
     let isBaseline = figure.network == PaperExperiment.baseline
-    let ratio = isBaseline ? 1 : figure.ratio
+    let value = value(figure)
     let track = RatioTrack(
-      style: style, width: 100 * (ratio ?? 0) / largest,
-      span: figure.ratioCi95.flatMap { bounds in
+      style: style, width: 100 * (value?.value ?? 0) / largest,
+      span: value?.bounds.flatMap { bounds in
         bounds.count == 2 ? (100 * bounds[0] / largest, 100 * bounds[1] / largest) : nil
-      }, one: 100 / largest, mark: figure.paperRatio.map { 100 * $0 / largest })
+      }, one: block.isAbsolute ? nil : 100 / largest, mark: mark(figure).map { 100 * $0 / largest })
     var beside: [String] = []
-    if let paper = figure.paperRatio { beside.append("the paper \(Quantity.number(paper))×") }
+    if let paper = figure.paperText {
+      beside.append("the paper \(paper)" + (figure.paperValue == nil ? "" : figure.paperRatio.map { " (\(Quantity.number($0))×)" } ?? ""))
+    }
+    if let cpu = figure.cpuPercent { beside.append("\(Quantity.number(cpu)) % of its CPU") }
+    if let parts = figure.partsText { beside.append(parts) }
     if let kernel = figure.kernelRatioText {
       beside.append("of \(figure.network.split(separator: "+")[0])'s \(kernel)")
     }
@@ -176,10 +194,13 @@ struct PaperBars {
       beside.isEmpty
       ? nil
       : "<tr class=\"beside\"><th></th><td class=\"graph soft\" colspan=\"2\">\(beside.joined(separator: "; "))</td></tr>"
-    let text = isBaseline ? "1" : ratio.map { Quantity.number($0) + "×" } ?? "no pair"
+    let text =
+      block.isAbsolute
+      ? figure.medianText ?? "–" : isBaseline ? "1" : figure.ratio.map { Quantity.number($0) + "×" } ?? "no pair"
+    let median = block.isAbsolute ? (isBaseline ? "" : figure.ratio.map { Quantity.number($0) + "×" } ?? "") : figure.medianText ?? "–"
     return """
       <tr><th scope="row">\(key)</th><td class="graph">\(track.markup)</td><td class="num value">\
-      <b>\(text)</b> <span class="soft">\(figure.medianText ?? "–")</span></td></tr>\(below)
+      <b>\(text)</b> <span class="soft">\(median)</span></td></tr>\(below)
 
       """
   }
@@ -202,11 +223,11 @@ struct PaperLines {
     }
     guard lines.count > 1 else { return "" }
     let papers = block.figures.compactMap { figure in
-      figure.paperRatio.map { (figure.network, log2(Double(figure.size)), $0) }
+      figure.paperRatio.map { (figure.network, log2(Double(figure.axis)), $0) }
     }
     let most = max(1, (lines.flatMap(\.points).map(\.1) + papers.map(\.2)).max() ?? 1)
     let axes = Axes(
-      title: "\(block.title) by size", description: "Ratio to bare by bytes; one line per network; circles: the paper's",
+      title: "\(block.title) by \(block.isByContainers ? "containers" : "size")", description: "Ratio to bare; one line per network; circles: the paper's",
       x: log2(Double(block.sizes.first!))...log2(Double(block.sizes.last!)), y: 0...most)
     let drawn = lines.flatMap { axes.dottedCurve($0.points, palette.style(of: $0.network)) }
     let marks = papers.map { network, x, y -> Markup in
@@ -217,9 +238,9 @@ struct PaperLines {
     let names = axes.names(lines.map { ($0.network, palette.style(of: $0.network), $0.points.last!.1) })
     let note: Markup? = papers.isEmpty ? nil : "<p class=\"soft\">Open circles: the paper's values.</p>"
     return """
-      <h3>\(block.title): ratio to bare, by size</h3><p class="soft">\(block.meaning)</p>
+      <h3>\(block.title): ratio to bare, by \(block.isByContainers ? "containers" : "size")</h3><p class="soft">\(block.meaning)</p>
       \(axes.draw(
-        xTicks: block.sizes.map { (log2(Double($0)), Quantity.bytes($0)) },
+        xTicks: block.sizes.map { (log2(Double($0)), block.isByContainers ? "\($0)" : Quantity.bytes($0)) },
         yTicks: Axes.ticks(upTo: most).map { ($0, Quantity.number($0) + "×") }, drawn + marks + names))\(note)
       """
   }

@@ -48,6 +48,14 @@ public struct PaperReport: Codable, Sendable, Equatable {
     public var ratioCi95: [Double]?
     /// The paper's figure against its "without containers".
     public var paperRatio: Double?
+    /// The paper's figure in this one's unit.
+    public var paperValue: Double?
+    /// Containers that take part, of all-to-all.
+    public var containers: Int?
+    /// Of a launch: what was done in turn, medians over the trials.
+    public var partsMs: [String: Double]?
+    /// How much of the CPU of its host an end took, of udp-rr.
+    public var cpuPercent: Double?
     /// Of a tier: against the network that it is on, of pairs.
     public var kernelRatio: Double?
     public var kernelRatioCi95: [Double]?
@@ -102,11 +110,13 @@ public struct PaperReport: Codable, Sendable, Equatable {
       figure.ci95 = Statistics.medianInterval(result.samples).map { [$0.lowerBound, $0.upperBound] }
       figure.skipped = result.skipped
       figure.failed = result.failed
-      figure.paperRatio =
-        experiment.values.first {
-          $0.network == result.network && $0.measure.workload == row.workload && $0.size == row.size
-            && $0.measure.metric == row.metric
-        }?.ratio
+      let papers = experiment.values.first {
+        $0.network == result.network && $0.measure.workload == row.workload && $0.size == row.size
+          && $0.measure.metric == row.metric
+      }
+      (figure.paperRatio, figure.paperValue) = (papers?.ratio, papers?.value)
+      figure.containers = row.containers
+      (figure.partsMs, figure.cpuPercent) = (result.partsMs, result.cpuPercent)
       for one in measurements.comparisons where one.a == result.network && one.row == row {
         if one.b == PaperExperiment.baseline {
           (figure.ratio, figure.ratioCi95) = (one.ratio, one.ci95)

@@ -49,6 +49,8 @@ public struct PaperTable {
       return lines + "skipped: \(reason)".wrapped(Self.width - 2, indent: 2).map { "  " + $0 }
     }
     for block in PaperBlock.all(of: experiment) { lines += self.block(block) }
+    lines += parts(experiment)
+    lines.append("")
     for finding in experiment.findings { lines += self.finding(finding) }
     return lines
   }
@@ -68,16 +70,24 @@ public struct PaperTable {
         }
       }
       let papers = block.networks.filter { network in
-        shown.contains { block.figure(network, $0)?.paperRatio != nil }
+        shown.contains { block.figure(network, $0)?.paperText != nil }
       }
       for network in papers {
         lines.append(
           line(
-            "  paper's \(network)",
-            shown.map { block.figure(network, $0)?.paperRatio.map { "\(Quantity.number($0))×           " } ?? "" }))
+            " paper: \(network)",
+            shown.map { block.figure(network, $0)?.paperText.map { "\($0)           " } ?? "" }))
       }
       return lines
     }
+  }
+
+  /// What a launch is made of.
+  private func parts(_ experiment: PaperReport.Experiment) -> [String] {
+    let told = experiment.figures.filter { $0.partsText != nil }
+    guard !told.isEmpty else { return [] }
+    return ["", "of which"]
+      + told.flatMap { "\($0.network.left(Self.name)) \($0.partsText!)".wrappedAs(Self.width, indent: Self.name + 1) }
   }
 
   private func row(_ network: String, _ block: PaperBlock, _ sizes: [Int]) -> [String] {
@@ -89,6 +99,7 @@ public struct PaperTable {
     }
     let texts = figures.map { figure -> String in
       guard let figure else { return "" }
+      if block.isAbsolute { return figure.valueText ?? "–" }
       if network == PaperExperiment.baseline { return figure.medianText ?? "–" }
       return figure.ratioText ?? figure.medianText ?? "–"
     }

@@ -57,20 +57,24 @@ struct PaperBlock {
     for figure in figures where !seen.contains(figure.network) { seen.append(figure.network) }
     return seen
   }
-  var sizes: [Int] { Set(figures.map(\.size)).sorted() }
+  /// Sizes, or numbers of containers.
+  var sizes: [Int] { Set(figures.map(\.axis)).sorted() }
+  var isByContainers: Bool { figures.contains { $0.containers != nil } }
 
   func figure(_ network: String, _ size: Int) -> PaperReport.Figure? {
-    figures.first { $0.network == network && $0.size == size }
+    figures.first { $0.network == network && $0.axis == size }
   }
 
   var row: Row { Row(workload: workload, metric: metric, size: 0, offloads: offloads, placement: "") }
 
   var title: String {
-    let place = span == nil ? "" : " on one host"
+    let place = span.flatMap(Span.init).map { " \($0.words)" } ?? ""
     let loads = offloads == "on" ? ", offloads on" : ""
-    return "\(row.title)\(place)\(loads)"
+    return "\(isByContainers ? "\(workload), \(Quantity.size(figures[0].size))" : row.title)\(place)\(loads)"
   }
   var isLatency: Bool { row.isLatency }
+  /// Times of which a ratio to `bare` says little: they are told as they are.
+  var isAbsolute: Bool { unit == "ms" || metric.hasSuffix("_demand_us") }
   /// What the figures are.
   var meaning: String { row.figure }
 
@@ -78,7 +82,8 @@ struct PaperBlock {
     var blocks: [PaperBlock] = []
     for figure in experiment.figures {
       let index = blocks.firstIndex {
-        $0.workload == figure.workload && $0.metric == figure.metric && $0.span == figure.span
+        $0.workload == figure.workload && $0.span == figure.span
+          && ($0.metric == figure.metric || figure.containers != nil)
           && $0.offloads == figure.offloads
       }
       if let index {
@@ -103,8 +108,28 @@ extension PaperReport.Figure {
   }
   /// "0.45× 0.43–0.47": against `bare`.
   var ratioText: String? { ratio.map { Self.text($0, ratioCi95) } }
+  /// "12.3 ms 11.0–13.0"
+  var valueText: String? {
+    guard let median else { return nil }
+    let bounds = ci95.map { bounds in
+      " " + bounds.map { Quantity.text($0, unit: unit).split(separator: " ")[0] }.joined(separator: "–")
+    }
+    return Quantity.text(median, unit: unit) + (bounds ?? "")
+  }
   /// The same against the network that a tier is on.
   var kernelRatioText: String? { kernelRatio.map { Self.text($0, kernelRatioCi95) } }
+  /// "namespace 1.20, interface 3.40, ping 0.30 ms"
+  var partsText: String? {
+    guard let parts = partsMs, !parts.isEmpty else { return nil }
+    let order = ["namespace", "interface", "routes", "carrier", "ping"]
+    let known = order.filter { parts[$0] != nil } + parts.keys.filter { !order.contains($0) }.sorted()
+    return known.map { "\($0) \(Quantity.number(parts[$0]!))" }.joined(separator: ", ") + " ms"
+  }
+  /// Of its block.
+  var axis: Int { containers ?? size }
+  var paperText: String? {
+    paperValue.map { Quantity.text($0, unit: unit) } ?? paperRatio.map { "\(Quantity.number($0))×" }
+  }
   var medianText: String? { median.map { Quantity.text($0, unit: unit) } }
 
   /// Better is higher, or lower.
@@ -119,5 +144,8 @@ extension PaperReport.Figure {
 
 extension PaperBlock {
   /// Of a column.
-  func label(_ size: Int) -> String { Quantity.size(size) }
+  func label(_ size: Int) -> String {
+    if isByContainers { return "\(size) containers" }
+    return size == 0 ? "" : Quantity.size(size)
+  }
 }

@@ -9,6 +9,7 @@ enum Quantity {
     case "B/s": scaled(value * 8) + "b/s"
     case "us" where value >= 999.5: scaled(value / 1e6, small: ["m"]) + "s"
     case "us": number(value) + " µs"
+    case "ms": text(value * 1000, unit: "us")
     default: scaled(value) + unit.dropFirst(unit == "1/s" ? 1 : 0)
     }
   }

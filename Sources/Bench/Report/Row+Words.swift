@@ -38,6 +38,11 @@ extension Row {
     switch metric {
     case "ndr_packets_per_second": workload.replacing("packet-rate", with: "loss-free")
     case "round_trip_p50_us": workload + " p50"
+    case "bytes_per_second_up", "bytes_per_second_down": "\(workload) \(metric.split(separator: "_").last!)"
+    case "client_demand_us", "server_demand_us": "\(workload) CPU, \(metric.split(separator: "_").first!)"
+    case _ where workload == "tcp-stream" && metric.hasPrefix("bytes_per_second_beside_"):
+      "\(workload), \(metric.split(separator: "_").last!) neighbours"
+    case _ where workload == "all-to-all": "\(workload) of \(metric.split(separator: "_").last!)"
     default: workload
     }
   }
@@ -53,17 +58,17 @@ extension Row {
   var variants: [String] {
     [
       ends.map { "tier on the \($0) only" }, outerChecksum.map { "outer checksum \($0)" },
-      span.map { _ in "on one host" },
+      span.flatMap(Span.init)?.words,
     ].compactMap { $0 }
   }
 
   /// The same where four letters are all the room there is.
   var marks: [String] {
     let end = ends.map { $0 == Ends.sender.rawValue ? "send" : "recv" }
-    return [end, outerChecksum.map { $0 == "on" ? "csum" : "nocs" }, span.map { _ in "1host" }].compactMap { $0 }
+    return [end, outerChecksum.map { $0 == "on" ? "csum" : "nocs" }, span.map { $0 == Span.oneHost.rawValue ? "1host" : "1:n" }].compactMap { $0 }
   }
 
-  var isLatency: Bool { metric.hasSuffix("_us") }
+  var isLatency: Bool { metric.hasSuffix("_us") || workload == "all-to-all" }
 
   /// What the figure is.
   var figure: String {
@@ -83,6 +88,16 @@ extension Row {
     case "round_trip_p50_us": "median round trip; lower is better"
     case "bytes_per_second" where workload == "tcp-stream:host":
       "from a container to its own host, which no overlay carries; received, bits/s"
+    case "bytes_per_second" where workload == "memory": "STREAM's triad, read and written"
+    case "steps_per_second": "steps of a loop in registers, per second"
+    case "bytes_per_second_up", "bytes_per_second_down": "received, bits/s, while the other way is loaded too"
+    case _ where metric.hasPrefix("bytes_per_second_beside_"):
+      "received, bits/s, beside five containers that are busy (light: a tenth of a CPU each)"
+    case "launch_ms": "from nothing to a container whose ping was answered; lower is better"
+    case "client_demand_us", "server_demand_us":
+      "CPU time that a round trip takes of this end's host (service demand); lower is better"
+    case _ where workload == "all-to-all":
+      "median time in which each container has sent to and received from every other; lower is better"
     case "bytes_per_second": "received, bits/s"
     case "transactions_per_second": "connections made, asked, answered and closed, per second"
     default: metric

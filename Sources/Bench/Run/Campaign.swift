@@ -50,7 +50,9 @@ public struct Campaign {
 
   private struct Interrupted: Error {}
 
-  private func repeats(of cell: Cell) -> Int { cell.measure.takesFewTrials ? searchRepeats : repeats }
+  private func repeats(of cell: Cell) -> Int {
+    cell.measure.trials(of: repeats, searches: searchRepeats)
+  }
 
   private func schedule(of cell: Cell) -> Schedule {
     schedule.of(schedule.others.filter { takesPart($0, cell) })

@@ -15,6 +15,8 @@ public struct Estimate: Sendable {
   /// The correctness gate, by network and offloads.
   private static let gate = 0.9
   private static let lab = 0.4
+  /// Making a container, and what its lab is asked before and after.
+  private static let launch = 0.15
   /// Calibrating the CPU meter.
   private static let meter = 0.4
 
@@ -28,7 +30,7 @@ public struct Estimate: Sendable {
       let schedule = plan.schedule(of: taking)
       let pass = schedule.pass(0).trials.filter { $0.reasonToSkip(cell) == nil }
       let toggles = Double(pass.count { $0.driver != nil }) * Self.toggle
-      let repeats = cell.measure.takesFewTrials ? plan.searchRepeats : plan.repeats
+      let repeats = cell.measure.trials(of: plan.repeats, searches: plan.searchRepeats)
       let once = Self.duration(of: cell, plan)
       trials += pass.count * repeats
       seconds += Double(repeats) * (Double(pass.count) * once + toggles)
@@ -43,7 +45,7 @@ public struct Estimate: Sendable {
       for network in plan.networks(of: cell) {
         let lab =
           "\(network.lab) \(network.base == Network.asShipped) \(cell.offloads) \(cell.checksumWord ?? "") "
-          + "\(cell.measure.isNotTheOverlays) \(cell.measure.isToService) \(cell.span)"
+          + "\(cell.measure.isNotTheOverlays) \(cell.measure.isToService) \(cell.span) \(cell.containers ?? 0) \(cell.measure.isSteered)"
         labs.insert(lab)
         gates.insert("\(lab) \(network) \(network.tier == nil ? Ends.both : cell.ends)")
       }
@@ -55,6 +57,8 @@ public struct Estimate: Sendable {
     if cell.measure.isSearch {
       return around + Double(plan.searchSteps) * (plan.searchDuration + 0.02 + liveFrames)
     }
+    if cell.measure == .launch { return launch }
+    if cell.measure.isSteered { return around + meter + plan.warmUp + plan.duration }
     return around + plan.warmUp + plan.duration + (cell.measure.isLiveFrames ? liveFrames : 0)
   }
 

@@ -72,6 +72,9 @@ public final class LabArena: Arena {
     var isToService = false
     /// Both ends are on the first host.
     var isOnOneHost = false
+    var isLaunch = false
+    /// The CPU that takes what arrives at a host; without one it is received where it was sent.
+    var steering: [LabHost: Int] = [:]
     var hostNames: String { workers.keys.map(\.rawValue).sorted().joined(separator: " ") }
   }
 
@@ -100,7 +103,9 @@ public final class LabArena: Arena {
       hostAddress: cell.measure.isNotTheOverlays)
     return Arrangement(
       network: network, spec: spec, workers: workers, entries: cell.measure.entries,
-      isToService: cell.measure.isToService, isOnOneHost: cell.span == .oneHost)
+      isToService: cell.measure.isToService, isOnOneHost: cell.span == .oneHost,
+      isLaunch: cell.measure == .launch,
+      steering: cell.measure.isSteered ? [.a: placement.clientCPU, .b: placement.serverCPU] : [:])
   }
 
   /// Takes off everything that is attached; the labs go with this value.
@@ -116,7 +121,7 @@ public final class LabArena: Arena {
     if cell.placement == .twoCore && CPU.count < 2 { return "needs two CPUs" }
     if let driver = network.driver, drivers[driver] == nil { return "no tier \(driver) in this version" }
     if let reason = network.reasonToSkip(cell) { return reason }
-    if cell.measure.containers != nil, network.lab != .vxlan || network.isOfHosts || network.isRelay {
+    if cell.measure.isLiveFrames, cell.measure.containers != nil, network.lab != .vxlan || network.isOfHosts || network.isRelay {
       return "one pair of ends is all it has"
     }
     if network == .testpmd, let reason = TestPMD.reasonToSkip() { return reason }
@@ -165,6 +170,11 @@ public final class LabArena: Arena {
     // A relay is no network: what is to be right is that its frames arrive, and that is what is counted.
     if network.isRelay { arrangement.workers = [:] }
     if let known = gates[arrangement] { return known }
+    if network.base == "none" {
+      return ABReport.Gate(
+        network: network.description, offloads: cell.offloads.rawValue, hosts: "", passed: true,
+        summary: "loopback alone: nothing is to get through")
+    }
     let stage = try prepare(arrangement, liveFrames: false)
     let report = Gate(mtu: Int(stage.ends(arrangement).client.mtu))
       .run(path(arrangement, on: stage, cell.placement, ports: 16))
@@ -215,7 +225,10 @@ public final class LabArena: Arena {
         network, workers: arrangement.workers, driver: network.driver.flatMap { drivers[$0] },
         entries: arrangement.entries)
     }
-    try asFailure("prepare", "\(network)") { try stage.receiveLiveFrames(liveFrames) }
+    try asFailure("prepare", "\(network)") {
+      try stage.receiveLiveFrames(liveFrames)
+      try stage.steer(arrangement.steering)
+    }
     if let text = stage.obtained { obtained[network] = text }
     if !network.isRelay { try prime(arrangement, stage) }
     try asFailure("fill", "\(network)") { try stage.fill() }
@@ -223,12 +236,13 @@ public final class LabArena: Arena {
   }
 
   private func prime(_ arrangement: Arrangement, _ stage: Stage) throws(Failure) {
+    if arrangement.network.base == "none" { return }
     let gate = Gate(mtu: Int(stage.ends(arrangement).client.mtu))
     try gate.prime(path(arrangement, on: stage, .oneCore, ports: 1))
     for path in stage.pairsToPrime() { try gate.prime(path) }
   }
 
-  private func path(
+  func path(
     _ arrangement: Arrangement, on stage: Stage, _ placement: Placement, ports: UInt16
   ) -> Path {
     let ends = stage.ends(arrangement)
@@ -252,7 +266,7 @@ public final class LabArena: Arena {
   ) throws(Failure) -> Sample {
     let arrangement = arrangement(network, cell)
     let stage = try prepare(arrangement, liveFrames: cell.measure.isLiveFrames)
-    var path = path(arrangement, on: stage, cell.placement, ports: UInt16(cell.flows))
+    var path = path(arrangement, on: stage, cell.placement, ports: UInt16(cell.measure.ports(flows: cell.flows)))
     path.onWindow = onWindow
     let before = try asFailure("ask", "\(network)") { try stage.counts() }
     let skbs = try asFailure("ask", "\(network)") { try receivedSKBs(arrangement, cell, stage) }
@@ -265,7 +279,7 @@ public final class LabArena: Arena {
     for (host, count) in after {
       let count = count.since(before[host] ?? TierCount())
       // What it does with traffic that is not the overlay's, or chooses to leave, is what is measured.
-      if !cell.measure.isNotTheOverlays && network.tier != Network.automatic {
+      if !cell.measure.isNotTheOverlays && !cell.measure.isOfNoTier && network.tier != Network.automatic {
         try count.check(network, on: host.rawValue)
       }
       sample.tierShare = min(sample.tierShare ?? 1, count.share)
@@ -275,6 +289,29 @@ public final class LabArena: Arena {
   }
 
   private func measure(
+    _ cell: Cell, _ arrangement: Arrangement, _ path: Path, _ stage: Stage,
+    _ onWindow: (@Sendable (UInt64, UInt64) -> Void)?
+  ) throws(Failure) -> Sample {
+    switch cell.measure {
+    case .tcpStreamBeside(let neighbours):
+      let neighbours = try BusyNeighbours(neighbours.count, share: neighbours.share)
+      defer { neighbours.end() }
+      return Sample(try TCPStream(size: cell.size, flows: cell.flows, timing: settings.timing).run(path))
+    case .bulk(let direction):
+      let report = try BulkStreams(size: cell.size, timing: settings.timing).run(path)
+      return Sample(value: direction == .up ? report.up : report.down)
+    case .allToAll: return try allToAll(cell, arrangement, path, stage)
+    case .launch: return try asFailure("launch", "a container") { try launch(arrangement, path, stage) }
+    case .demand(let end): return try demand(end, cell, path)
+    case .local(let work):
+      return try asFailure("measure", "\(cell)") {
+        Sample(value: try work.run(at: path.client, duration: settings.duration))
+      }
+    default: return try measurePlain(cell, arrangement, path, stage, onWindow)
+    }
+  }
+
+  private func measurePlain(
     _ cell: Cell, _ arrangement: Arrangement, _ path: Path, _ stage: Stage,
     _ onWindow: (@Sendable (UInt64, UInt64) -> Void)?
   ) throws(Failure) -> Sample {
@@ -298,7 +335,7 @@ public final class LabArena: Arena {
       return try asFailure("measure", "\(cell)") {
         try measure(frames, direction, cell, arrangement, stage, onWindow)
       }
-    case .toService: preconditionFailure("a plain load is none")
+    default: preconditionFailure("a plain load is none")
     }
   }
 }

@@ -114,6 +114,14 @@ struct Observations: Sendable {
     result.latencyDistribution = distribution(seen.compactMap(\.histogram))
     result.transactionsPerSecond = Statistics.median(seen.compactMap(\.transactionsPerSecond))
     result.sentPerSecond = Statistics.median(seen.compactMap(\.sentPerSecond))
+    let names = Set(seen.compactMap(\.parts).flatMap(\.keys))
+    if !names.isEmpty {
+      result.partsMs = Dictionary(
+        uniqueKeysWithValues: names.map { name in
+          (name, Statistics.median(seen.compactMap { $0.parts?[name] }) ?? 0)
+        })
+    }
+    result.cpuPercent = Statistics.median(seen.compactMap(\.cpuPercent))
     let losses = seen.compactMap(\.lostFraction)
     result.lostFraction = losses.isEmpty ? nil : losses.reduce(0, +) / Double(losses.count)
     if let cost = costs[network], let median, median > 0 {

@@ -11,6 +11,7 @@ final class Stage {
   let lab: Lab
   private var attached: [LabHost: Attached] = [:]
   private var receivesLiveFrames = false
+  private var steered: [LabHost: Int] = [:]
   private var primed: UInt64?
   private var stations: [String: Station] = [:]
 
@@ -37,6 +38,9 @@ final class Stage {
   }
 
   func ends(_ arrangement: LabArena.Arrangement) -> (client: LabNode, server: LabNode) {
+    let containers = lab.containers(of: .a)
+    // The last one is made anew.
+    if arrangement.isLaunch && lab.spec.network.isOfOneHost { return (containers[0], containers[1]) }
     guard arrangement.isOnOneHost else { return ends(arrangement.network) }
     let near = arrangement.network.isOfHosts ? [lab.host(.a)] : lab.containers(of: .a)
     return (near.first!, near.last!)
@@ -115,6 +119,25 @@ final class Stage {
       }
       attached[host]?.isFilled = true
     }
+  }
+
+  /// Waits until the tier on a host, if there is one, has taken up a port.
+  func awaitService(of port: String, on host: LabHost) throws {
+    guard let attachment = attached[host]?.attachment else { return }
+    let limit = Clock.monotonicNanoseconds + 5_000_000_000
+    while try !attachment.serves(port) {
+      guard Clock.monotonicNanoseconds < limit else {
+        throw Failure("launch", "a container", advice: "The tier left \(port) to the kernel for 5 s.")
+      }
+      usleep(500)
+    }
+  }
+
+  /// Which CPUs take what arrives at the hosts.
+  func steer(_ cpus: [LabHost: Int]) throws {
+    guard cpus != steered else { return }
+    try lab.steer(cpus)
+    steered = cpus
   }
 
   /// What the tiers did so far, by host.

@@ -106,7 +106,7 @@ extension Row: CustomStringConvertible {
     let several = flows.map { " × \($0) flows" } ?? ""
     let end = ends.map { ", tier on the \($0)" } ?? ""
     let checksum = outerChecksum.map { ", outer checksum \($0)" } ?? ""
-    let near = span.map { _ in ", on one host" } ?? ""
+    let near = span.flatMap(Span.init).map { ", \($0.words)" } ?? ""
     return "\(workload) \(size) B\(several) offloads \(offloads) \(placement)\(end)\(checksum)\(near) \(metric)"
   }
 }

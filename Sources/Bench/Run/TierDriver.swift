@@ -29,6 +29,8 @@ public protocol TierAttachment: AnyObject, Sendable {
   /// Puts so many addresses from `first` on into its table, which lead where `known` does. False while that has no
   /// entry itself.
   func add(_ count: Int, from first: MACAddress, like known: MACAddress) throws -> Bool
+  /// Whether it has taken up a port of its host.
+  func serves(_ port: String) throws -> Bool
   /// Gives the packets back to the kernel.
   func detach() throws
 }
@@ -36,6 +38,7 @@ public protocol TierAttachment: AnyObject, Sendable {
 extension TierAttachment {
   /// Without a table there is nothing to fill.
   func add(_ count: Int, from first: MACAddress, like known: MACAddress) throws -> Bool { true }
+  func serves(_ port: String) throws -> Bool { true }
 }
 
 extension TierDriver {
@@ -82,6 +85,9 @@ final class FastPathAttachment: TierAttachment {
   init(_ service: FastPathService) { self.service = service }
   var obtained: String { service.obtained }
   func detach() throws { try service.stop() }
+  func serves(_ port: String) throws -> Bool {
+    try service.status().ports.contains { $0.name == port && $0.tier != nil }
+  }
   func add(_ count: Int, from first: MACAddress, like known: MACAddress) throws -> Bool {
     try service.add(count, from: first, like: known)
   }

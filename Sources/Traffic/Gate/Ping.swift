@@ -8,13 +8,15 @@ struct Ping: Sendable {
   var attempts: Int
   /// Bytes after the echo header.
   var bytes: Int
+  /// Before another attempt.
+  var timeoutMilliseconds = 250
 
   /// Throws when no attempt was answered with what it sent.
   func run(_ path: Path) throws(Failure) {
     let endpoint = try path.pinged(path.server)
     let isIPv6 = endpoint.family == AF_INET6
     let socket = try Socket(.icmp, family: endpoint.family)
-    try socket.setTimeout(milliseconds: 250)
+    try socket.setTimeout(milliseconds: timeoutMilliseconds)
     var target = endpoint
     target.port = 0
     try socket.connect(target)
@@ -27,7 +29,7 @@ struct Ping: Sendable {
       let sent = request.withUnsafeBytes { socket.send($0) }
       if sent < 0 {
         last = Errno(rawValue: Int32(-sent)).description
-        usleep(100_000)
+        usleep(UInt32(min(100, timeoutMilliseconds)) * 1000)
         continue
       }
       let limit = Clock.monotonicNanoseconds + 500_000_000

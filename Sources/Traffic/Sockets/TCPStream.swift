@@ -29,7 +29,7 @@ public struct TCPStream: Sendable {
     public var retransmitted: UInt64
   }
 
-  private struct Sent: Sendable {
+  struct Sent: Sendable {
     var bytes: UInt64 = 0
     var segments = culvert_tcp_segments()
   }
@@ -55,6 +55,11 @@ public struct TCPStream: Sendable {
   private func receive(
     _ path: Path, _ meeting: Meeting
   ) throws(Failure) -> (inWindow: UInt64, total: UInt64) {
+    try receive(on: try accept(path, meeting), path.server, meeting)
+  }
+
+  /// The one connection that a flow's server waits for.
+  func accept(_ path: Path, _ meeting: Meeting) throws(Failure) -> Socket {
     let local = try path.local(path.server)
     let listener = try Socket(.tcp, family: local.family)
     try listener.setTimeout(milliseconds: 3000)
@@ -63,6 +68,13 @@ public struct TCPStream: Sendable {
     meeting.serverIsReady()
     let socket = try listener.accept()
     try socket.setTimeout(milliseconds: 100)
+    return socket
+  }
+
+  /// Until the other end ends it.
+  func receive(
+    on socket: borrowing Socket, _ station: Station, _ meeting: Meeting
+  ) throws(Failure) -> (inWindow: UInt64, total: UInt64) {
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Self.readBytes, alignment: 64)
     defer { buffer.deallocate() }
     var total: UInt64 = 0
@@ -72,7 +84,7 @@ public struct TCPStream: Sendable {
       if got == 0 { break }
       if got < 0 {
         if isQuiet(got) { continue }
-        throw Failure("receive", "a stream at \(path.server.name)", errno: Errno(rawValue: Int32(-got)))
+        throw Failure("receive", "a stream at \(station.name)", errno: Errno(rawValue: Int32(-got)))
       }
       if meeting.window.contains(Clock.monotonicNanoseconds) { inWindow += UInt64(got) }
       total += UInt64(got)
@@ -81,27 +93,37 @@ public struct TCPStream: Sendable {
   }
 
   private func send(_ path: Path, _ meeting: Meeting) throws(Failure) -> Sent {
+    let socket = try connect(path, meeting)
+    _ = meeting.openWindow(timing)
+    return try send(on: socket, path.client, meeting)
+  }
+
+  func connect(_ path: Path, _ meeting: Meeting) throws(Failure) -> Socket {
     let remote = try path.remote(path.server)
     let socket = try Socket(.tcp, family: remote.family)
     try socket.setTimeout(milliseconds: 100)
     guard meeting.waitForServer() else { throw Failure("start", "tcp-stream: no server") }
     try socket.connectPatiently(remote, until: meeting)
+    return socket
+  }
+
+  /// Until the window ends.
+  func send(on socket: borrowing Socket, _ station: Station, _ meeting: Meeting) throws(Failure) -> Sent {
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 64)
     defer { buffer.deallocate() }
     _ = buffer.initializeMemory(as: UInt8.self, repeating: 0x5a)
-    let window = meeting.openWindow(timing)
     var count = Sent()
-    while Clock.monotonicNanoseconds < window.until {
+    while Clock.monotonicNanoseconds < meeting.window.until && !meeting.isOver {
       let sent = socket.send(UnsafeRawBufferPointer(buffer))
       guard sent >= 0 else {
         if isQuiet(sent) { continue }
-        throw Failure("send", "a stream from \(path.client.name)", errno: Errno(rawValue: Int32(-sent)))
+        throw Failure("send", "a stream from \(station.name)", errno: Errno(rawValue: Int32(-sent)))
       }
       count.bytes += UInt64(sent)
     }
     let result = culvert_tcp_segments(socket.raw, &count.segments)
     guard result == 0 else {
-      throw Failure("ask TCP_INFO of", "a stream from \(path.client.name)", errno: Errno(rawValue: -result))
+      throw Failure("ask TCP_INFO of", "a stream from \(station.name)", errno: Errno(rawValue: -result))
     }
     return count
   }

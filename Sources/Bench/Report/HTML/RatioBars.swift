@@ -81,7 +81,8 @@ struct RatioTrack {
   var style: String
   var width: Double
   var span: (Double, Double)?
-  var one: Double
+  /// nil: 1 means nothing here.
+  var one: Double?
   /// Another's value.
   var mark: Double?
 
@@ -90,9 +91,9 @@ struct RatioTrack {
       "<span class=\"span\" style=\"left:\($0.0)%;width:\(max(0.4, $0.1 - $0.0))%\"></span>"
     }
     let other: Markup? = mark.map { "<span class=\"mark\" style=\"left:\($0)%\"></span>" }
+    let line: Markup? = one.map { "<span class=\"one\" style=\"left:\($0)%\"></span>" }
     return """
-      <div class="track"><span class="bar \(style)" style="width:\(width)%"></span>\(interval)\
-      <span class="one" style="left:\(one)%"></span>\(other)</div>
+      <div class="track"><span class="bar \(style)" style="width:\(width)%"></span>\(interval)\(line)\(other)</div>
       """
   }
 }
