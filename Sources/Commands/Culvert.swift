@@ -13,7 +13,7 @@ public struct Culvert: ParsableCommand {
     version: "culvert \(Build.version)\(Build.isDebug ? " (debug build)" : "")",
     subcommands: [
       Up.self, Down.self, StatusCommand.self, StatsCommand.self, Probe.self, LabCommand.self, AB.self,
-      Report.self, Cost.self, Paper.self,
+      Report.self, Cost.self, Paper.self, Advise.self,
     ])
   public init() {}
 

@@ -231,6 +231,9 @@ public enum Measure: Hashable, Sendable {
   /// What a tier does with it decides nothing.
   var isOfNoTier: Bool { if case .local = self { true } else { self == .launch } }
 
+  /// That a tier leaves packets to the kernel is part of what is measured: beside busy neighbours it is late.
+  var takesAnyShare: Bool { if case .tcpStreamBeside = self { true } else { isNotTheOverlays || isOfNoTier } }
+
   /// A tier can be on one of two hosts that both work for it.
   public var hasTwoEnds: Bool {
     !isLiveFrames && self != .tcpStreamToHost && together == nil && !isOfNoTier

@@ -16,6 +16,8 @@ public struct PaperExperiment: Sendable {
   var skipped: String?
   /// What is otherwise here than in the paper.
   var differs: String?
+  /// Networks that it has, and this lab does not, with the reason.
+  var missing: [String: String] = [:]
 
   /// One kind of load by size.
   struct Series: Sendable {

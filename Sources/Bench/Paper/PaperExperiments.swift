@@ -11,7 +11,12 @@ extension PaperExperiment {
   private static let acrossHosts = ["host", "nat", "vxlan", "vxlan+tc", "vxlan+xdp", "flannel", "flannel+tc", "calico"]
   private static let moreAcrossHosts = ["vxlan+afxdp", "calico+tc"]
   private static let onOneHost = ["host", "container", "bridge", "bridge+tc"]
-  private static let missing = "this lab has no `routed`, `ipip`, `udp` or `udp-crypt`"
+  private static let noRoutes = "`routed` is not in this lab yet: no BIRD"
+  private static let noDaemons = "`udp` and `udp-crypt` are not in this lab yet: no forwarder in user space"
+  private static let missing = [
+    "routed": "this lab does not run BIRD yet", "ipip": "this lab does not build IP in IP yet",
+    "udp": "this lab has no forwarder in user space yet", "udp-crypt": "this lab has no forwarder in user space yet",
+  ]
 
   static let fig1 = PaperExperiment(
     id: "fig1", title: "CPU, memory and network with and without a container",
@@ -104,14 +109,14 @@ extension PaperExperiment {
       PaperFinding("Docker's overlay has more latency", .slower(["vxlan"], than: baseline), .tcpRoundTrip),
       PaperFinding("Overlays have the least throughput", .worst(["vxlan", "flannel"]), .tcpStream),
       PaperFinding("Overlays have the most latency", .worst(["vxlan", "flannel"]), .tcpRoundTrip),
-      PaperFinding("Plain routes (BGP) have less throughput", .lacks(missing), .tcpStream),
+      PaperFinding("Plain routes (BGP) have less throughput", .lacks(noRoutes), .tcpStream),
     ],
     values: [
       PaperValue(network: "vxlan", measure: .tcpStream, size: 256, ratio: 0.172),
       PaperValue(network: "vxlan", measure: .tcpRoundTrip, size: 16, ratio: 1.55),
       PaperValue(network: "host", measure: .tcpStream, size: 256, ratio: 1),
       PaperValue(network: "host", measure: .tcpRoundTrip, size: 16, ratio: 1),
-    ])
+    ], missing: missing)
 
   static let fig5 = PaperExperiment(
     id: "fig5", title: "TCP throughput by message size between two hosts",
@@ -126,13 +131,13 @@ extension PaperExperiment {
       PaperFinding("Overlays are slower at every size", .slower(["vxlan", "flannel"], than: baseline), .tcpStream),
       PaperFinding("Overlays are the slowest at 256 B", .worst(["vxlan", "flannel"]), .tcpStream, sizes: [256]),
       PaperFinding("Overlays gain less from larger messages", .scalesLess(["vxlan", "flannel"]), .tcpStream, sizes: [16, 1024]),
-      PaperFinding("Plain routes (BGP) are slower at 256 B", .lacks(missing), .tcpStream),
+      PaperFinding("Plain routes (BGP) are slower at 256 B", .lacks(noRoutes), .tcpStream),
     ],
     values: [
       PaperValue(network: "nat", measure: .tcpStream, size: 256, ratio: 0.64),
       PaperValue(network: "vxlan", measure: .tcpStream, size: 256, ratio: 0.18),
       PaperValue(network: "flannel", measure: .tcpStream, size: 256, ratio: 0.18),
-    ])
+    ], missing: missing)
 
   static let fig6 = PaperExperiment(
     id: "fig6", title: "UDP throughput by message size between two hosts",
@@ -146,13 +151,13 @@ extension PaperExperiment {
       PaperFinding("NAT is slower at 256 B", .slower(["nat"], than: baseline), .udpStream, sizes: [256]),
       PaperFinding("Overlays are slower at every size", .slower(["vxlan", "flannel"], than: baseline), .udpStream),
       PaperFinding("Overlays are the slowest at 256 B", .worst(["vxlan", "flannel"]), .udpStream, sizes: [256]),
-      PaperFinding("Plain routes (BGP) are faster at 256 B", .lacks(missing), .udpStream),
+      PaperFinding("Plain routes (BGP) are faster at 256 B", .lacks(noRoutes), .udpStream),
     ],
     values: [
       PaperValue(network: "nat", measure: .udpStream, size: 256, ratio: 0.76),
       PaperValue(network: "vxlan", measure: .udpStream, size: 256, ratio: 0.62),
       PaperValue(network: "flannel", measure: .udpStream, size: 256, ratio: 0.62),
-    ])
+    ], missing: missing)
 
   static let fig7 = PaperExperiment(
     id: "fig7", title: "Physical against virtual machines",
@@ -174,8 +179,8 @@ extension PaperExperiment {
     findings: [
       PaperFinding("Overlays in the kernel keep as much as no container, beside busy ones", .asRobust(["vxlan", "flannel"]), .tcpStreamBeside(.busy)),
       PaperFinding("Overlays in the kernel keep as much as no container, beside light ones", .asRobust(["vxlan", "flannel"]), .tcpStreamBeside(.light)),
-      PaperFinding("Daemons in user space suffer most", .lacks(missing), .tcpStream),
-    ], differs: "the busy ones are threads that the scheduler places, on all of this machine's CPUs")
+      PaperFinding("Daemons in user space suffer most", .lacks(noDaemons), .tcpStream),
+    ], differs: "the busy ones are threads that the scheduler places, on all of this machine's CPUs", missing: missing)
 
   private static let exchanging = 1024
   private static func exchange(_ span: Span, _ networks: [String]) -> [Series] {
@@ -196,7 +201,7 @@ extension PaperExperiment {
       PaperFinding("Between hosts overlays take longer", .slower(["vxlan", "flannel"], than: baseline), .allToAll(containers: 2), span: .twoHosts),
       PaperFinding("An overlay takes longer between hosts than on one", .slowerAcrossHosts(["vxlan"]), .allToAll(containers: 2)),
       PaperFinding("Overlays fall behind as containers are added", .scalesLess(["vxlan", "flannel"]), .allToAll(containers: 2), span: .twoHosts),
-    ], differs: "hosts share this machine's CPUs: on one host or two, as many threads have as much of them")
+    ], differs: "hosts share this machine's CPUs: on one host or two, as many threads have as much of them", missing: missing)
 
   static let table5 = PaperExperiment(
     id: "table5", title: "CPU use and service demand of UDP_RR at each end",
@@ -212,11 +217,11 @@ extension PaperExperiment {
         PaperFinding("Overlays take more CPU time of the \(end.rawValue)", .slower(["vxlan", "flannel"], than: baseline), .demand(end)),
         PaperFinding("Overlays take the most CPU time of the \(end.rawValue)", .worst(["vxlan", "flannel"]), .demand(end)),
       ]
-    } + [PaperFinding("Daemons in user space take the most", .lacks(missing), .demand(.client))],
+    } + [PaperFinding("Daemons in user space take the most", .lacks(noDaemons), .demand(.client))],
     values: PaperValue.of(.demand(.client), 16, ["bare": 75.466, "host": 82.403, "vxlan": 95.867, "flannel": 127.118])
       + PaperValue.of(.demand(.server), 16, ["bare": 41.626, "host": 53.127, "vxlan": 106.145, "flannel": 119.659]),
     differs:
-      "each host has one of two CPUs, and its packets are received there (RPS); the lowest-priority spinners that tell CPU time keep the CPUs from idling; 16 B, netperf's is 1 B")
+      "each host has one of two CPUs, and its packets are received there (RPS); the lowest-priority spinners that tell CPU time keep the CPUs from idling; 16 B, netperf's is 1 B", missing: missing)
 
   static let table6 = PaperExperiment(
     id: "table6", title: "Launch: from create to the first ping answered",
@@ -240,5 +245,5 @@ extension PaperExperiment {
         "flannel": 3970.3,
       ]),
     differs:
-      "namespace, interface, address, routes and a ping, without a container engine, an image or a key-value store; rules that name the container are there before")
+      "namespace, interface, address, routes and a ping, without a container engine, an image or a key-value store; rules that name the container are there before", missing: missing)
 }

@@ -34,6 +34,7 @@ public struct PaperMarkdown {
         lines.append("| `\(network)` |" + cells.map { " \($0) |" }.joined())
       }
     }
+    if let missing = experiment.missingText { lines += ["", ABMarkdown.cell(missing)] }
     if !experiment.findings.isEmpty { lines += ["", "| finding | here | because |", "|---|---|---|"] }
     for finding in experiment.findings {
       lines.append(

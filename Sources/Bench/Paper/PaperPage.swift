@@ -83,9 +83,10 @@ public struct PaperPage {
       """
     let differs = experiment.differs.map { text -> Markup in "<p class=\"soft\">Here: \(text).</p>" }
     if let reason = experiment.skipped { return "\(head)\(differs)<p class=\"soft\">Skipped: \(reason).</p></section>\n" }
+    let missing = experiment.missingText.map { text -> Markup in "<p class=\"soft\">\(text)</p>" }
     let findings = experiment.findings.map { finding -> Markup in
       """
-      <tr><th scope="row">\(finding.text)</th><td class="\(style(finding.outcome))"><b>\(finding.outcome.rawValue)</b></td>\
+      <tr><th scope="row">\(finding.text)</th><td class="outcome \(style(finding.outcome))"><b>\(finding.outcome.rawValue)</b></td>\
       <td class="soft">\(finding.because)</td></tr>
 
       """
@@ -93,7 +94,7 @@ public struct PaperPage {
     return """
       \(head)\(differs)<div class="wide"><table class="lines"><tbody>
       \(findings)</tbody></table></div>
-      \(PaperBlock.all(of: experiment).map(drawing))</section>
+      \(PaperBlock.all(of: experiment).map(drawing))\(missing)</section>
 
       """
   }
@@ -158,7 +159,8 @@ struct PaperBars {
   var markup: Markup {
     """
     <h3>\(block.title), \(block.label(size))</h3><p class="soft">\(block.meaning)</p><table class="bars"><thead class="hide"><tr>\
-    <th scope="col">network</th><th scope="col">against bare</th><th scope="col" class="num head">ratio, median</th></tr></thead><tbody>
+    <th scope="col">network</th><th scope="col">\(block.isAbsolute ? "" : "against bare")</th>\
+    <th scope="col" class="num head">\(block.isAbsolute ? "median, against bare" : "ratio, median")</th></tr></thead><tbody>
     \(figures.map(line))</tbody></table>
 
     """

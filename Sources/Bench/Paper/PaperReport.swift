@@ -19,6 +19,8 @@ public struct PaperReport: Codable, Sendable, Equatable {
     public var differs: String?
     /// Why nothing of it was measured.
     public var skipped: String?
+    /// Networks of the paper that this lab does not build, with the reason.
+    public var missing: [String: String]?
     public var findings: [Finding] = []
     public var figures: [Figure] = []
   }
@@ -84,14 +86,19 @@ public struct PaperReport: Codable, Sendable, Equatable {
   /// What the measurements say of each experiment: figures, and findings judged by them.
   public mutating func draw(_ selection: PaperSelection) {
     experiments = selection.experiments.map { experiment in
-      let rows = selection.cells(of: experiment).map(\.cell.row)
+      let cells = selection.cells(of: experiment)
+      let rows = cells.map(\.cell.row)
       let judge = FindingJudge(report: measurements, baseline: PaperExperiment.baseline)
       // As the paper's: its NIC had no offloads.
       let asPapers = rows.filter { $0.offloads == selection.offloads.last!.rawValue }
       var drawn = Experiment(
         id: experiment.id, title: experiment.title, paper: experiment.paper, differs: experiment.differs,
         skipped: experiment.skipped)
-      drawn.figures = rows.flatMap { row in figures(row, experiment) }
+      drawn.missing = experiment.missing.isEmpty ? nil : experiment.missing
+      drawn.figures = cells.flatMap { cell, networks in
+        // A row that experiments share has the networks of all of them.
+        figures(cell.row, experiment, [PaperExperiment.baseline] + networks.map(\.description))
+      }
       drawn.findings = experiment.findings.map { finding in
         let (outcome, because) = judge.judge(finding, rows: asPapers)
         return Finding(text: finding.text, outcome: outcome, because: because)
@@ -100,8 +107,10 @@ public struct PaperReport: Codable, Sendable, Equatable {
     }
   }
 
-  private func figures(_ row: Row, _ experiment: PaperExperiment) -> [Figure] {
-    let results = measurements.results.filter { $0.row == row }
+  private func figures(_ row: Row, _ experiment: PaperExperiment, _ networks: [String]) -> [Figure] {
+    let results = networks.compactMap { network in
+      measurements.results.first { $0.row == row && $0.network == network }
+    }
     return results.map { result in
       var figure = Figure(
         network: result.network, workload: row.workload, size: row.size, offloads: row.offloads,

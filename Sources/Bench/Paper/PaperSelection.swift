@@ -45,7 +45,7 @@ public struct PaperSelection: Sendable {
         choice.append(one)
       }
     }
-    let repeats = repeats ?? (isQuick ? RatioEstimate.pairsForVerdict : 12)
+    let repeats = repeats ?? (isQuick ? 9 : 12)
     let duration = duration ?? (isQuick ? 0.15 : 0.5)
     guard repeats > 0, duration > 0, duration <= 60 else {
       throw Failure(

@@ -50,6 +50,7 @@ public struct PaperTable {
     }
     for block in PaperBlock.all(of: experiment) { lines += self.block(block) }
     lines += parts(experiment)
+    lines += missing(experiment)
     lines.append("")
     for finding in experiment.findings { lines += self.finding(finding) }
     return lines
@@ -80,6 +81,11 @@ public struct PaperTable {
       }
       return lines
     }
+  }
+
+  private func missing(_ experiment: PaperReport.Experiment) -> [String] {
+    guard let line = experiment.missingText else { return [] }
+    return [""] + line.wrapped(Self.width, indent: 2)
   }
 
   /// What a launch is made of.

@@ -42,6 +42,18 @@ extension PaperReport {
   }
 }
 
+extension PaperReport.Experiment {
+  /// "skipped: ipip: …; routed: …"
+  var missingText: String? {
+    guard let missing, !missing.isEmpty else { return nil }
+    let reasons = Set(missing.values).sorted()
+    return "skipped: "
+      + reasons.map { reason in
+        "\(missing.filter { $0.value == reason }.keys.sorted().joined(separator: ", ")): \(reason)"
+      }.joined(separator: "; ")
+  }
+}
+
 /// Figures of one load, by network and size: what a block of the table, or a drawing, shows.
 struct PaperBlock {
   var workload: String

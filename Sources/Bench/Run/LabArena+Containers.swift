@@ -53,7 +53,8 @@ extension LabArena {
     if let port {
       try stage.awaitService(of: port, on: .a)
       if arrangement.network.tier != nil {
-        parts.append(("tier, from the last route on", Clock.monotonicNanoseconds - begin))
+        // Beside the ping: from the same moment on.
+        parts.append(("tier", Clock.monotonicNanoseconds - begin))
       }
     }
     var sample = Sample(value: whole)

@@ -279,7 +279,7 @@ public final class LabArena: Arena {
     for (host, count) in after {
       let count = count.since(before[host] ?? TierCount())
       // What it does with traffic that is not the overlay's, or chooses to leave, is what is measured.
-      if !cell.measure.isNotTheOverlays && !cell.measure.isOfNoTier && network.tier != Network.automatic {
+      if !cell.measure.takesAnyShare && network.tier != Network.automatic {
         try count.check(network, on: host.rawValue)
       }
       sample.tierShare = min(sample.tierShare ?? 1, count.share)

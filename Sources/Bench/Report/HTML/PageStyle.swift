@@ -38,6 +38,7 @@ enum PageStyle {
     .one{position:absolute;top:-3px;bottom:-3px;width:0;border-left:1.5px dashed var(--soft)}
     .mark{position:absolute;top:50%;width:10px;height:10px;margin:-5px 0 0 -5px;border:2px solid var(--ink);\
     border-radius:50%;background:var(--ground)}
+    .outcome{min-width:7.5rem}
     .ring{fill:none;stroke:var(--c);stroke-width:2}
     svg{display:block;width:100%;max-width:44rem;height:auto;margin:.4rem 0}
     svg text{fill:var(--soft);font:12px system-ui,sans-serif}
