@@ -121,7 +121,7 @@ struct PaperTests {
     var report = FabricatedResult("bare", []).report
     try Campaign(plan, on: arena).run(&report)
     let index = try #require(arena.trials.firstIndex(of: tier))
-    #expect(arena.trials[index - 1] == vxlan)
+    #expect(index > 0 && arena.trials[index - 1] == vxlan)
     let one = try #require(report.comparisons.first { $0.a == "vxlan+tc" && $0.b == "vxlan" })
     #expect((one.ratio, one.pairs) == (1.5, 6))
     #expect(report.comparisons.first { $0.a == "vxlan+tc" }?.b == "bare")
