@@ -24,8 +24,10 @@ struct AB: CulvertCommand {
   var networks: String?
   @Option(
     help:
-      "Comma-separated: packet-rate, packet-rate:encap, packet-rate:decap, udp-rr, tcp-rr, tcp-crr, udp-stream, udp-stream:batches, tcp-stream, tcp-stream:host; to a service's address on flannel and calico udp-rr:service, tcp-rr:service, tcp-crr:service, udp-stream:service, tcp-stream:service (default: all).",
-    completion: .list(["packet-rate", "udp-rr", "tcp-rr", "tcp-crr", "udp-stream", "tcp-stream"])
+      "Comma-separated: packet-rate, packet-rate:encap, packet-rate:decap, udp-rr, tcp-rr, tcp-crr, udp-stream, udp-stream:batches, tcp-stream, tcp-stream:host; bulk, all-to-all and launch, where named; to a service's address on flannel and calico udp-rr:service, tcp-rr:service, tcp-crr:service, udp-stream:service, tcp-stream:service (default: all).",
+    completion: .list([
+      "packet-rate", "udp-rr", "tcp-rr", "tcp-crr", "udp-stream", "tcp-stream", "bulk", "all-to-all", "launch",
+    ])
   )
   var workloads: String?
   @Option(help: "Comma-separated bytes: UDP payload, TCP write, inner frame (default: by workload).")

@@ -17,14 +17,17 @@ struct Advise: CulvertCommand {
   var file: String
   @Option(help: "tcp or udp.", completion: .list(["tcp", "udp"]))
   var `protocol` = "tcp"
-  @Option(help: "stream: one way as fast as it goes; rr: a request, then its answer.", completion: .list(["stream", "rr"]))
+  @Option(
+    help: "stream: one way as fast as it goes; rr: a request, then its answer.",
+    completion: .list(["stream", "rr"]))
   var pattern = "stream"
   @Option(help: "Bytes of a write, a datagram or a request (default: the smallest measured).")
   var size: Int?
   @Flag(help: "Both ends are on one host.")
   var sameHost = false
   @Option(
-    help: "At least: low (the host's ports), medium (a namespace that containers share) or high (one for each).",
+    help:
+      "At least: low (the host's ports), medium (a namespace that containers share) or high (one for each).",
     completion: .list(Isolation.allCases.map(\.rawValue)))
   var isolation = Isolation.low.rawValue
   @Flag(help: "Only what encrypts.")
@@ -54,9 +57,12 @@ struct Advise: CulvertCommand {
 
   private func measurements() throws -> ABReport {
     let data = try ResultFile.read(file, of: Self.origin)
-    if let paper = try? PaperReport.decoded(data), paper.schema == PaperReport.schemaName { return paper.measurements }
+    if let paper = try? PaperReport.decoded(data), paper.schema == PaperReport.schemaName {
+      return paper.measurements
+    }
     guard let report = try? ABReport.decoded(data), report.schema == ABReport.schemaName else {
-      throw ResultFile.misfit(data, file, of: Self.origin, schemas: [ABReport.schemaName, PaperReport.schemaName])
+      throw ResultFile.misfit(
+        data, file, of: Self.origin, schemas: [ABReport.schemaName, PaperReport.schemaName])
     }
     return report
   }
@@ -64,7 +70,8 @@ struct Advise: CulvertCommand {
   private func question(_ adviser: Adviser) throws -> Question {
     func one<T: RawRepresentable<String> & CaseIterable>(_ option: String, _ text: String) throws -> T {
       guard let value = T(rawValue: text) else {
-        throw ValidationError("--\(option) \(text) is not one of: \(T.allCases.map(\.rawValue).joined(separator: ", ")).")
+        throw ValidationError(
+          "--\(option) \(text) is not one of: \(T.allCases.map(\.rawValue).joined(separator: ", ")).")
       }
       return value
     }
@@ -106,7 +113,8 @@ private struct AdviceJSON: Encodable {
     choices = given.choices.map {
       Choice(
         network: $0.network, speed: $0.speed, ci95: [$0.range.lowerBound, $0.range.upperBound],
-        no_difference_to_first: $0.isAsGoodAsFirst, no_difference_to_reference: $0.isNoGain, against: $0.drawbacks)
+        no_difference_to_first: $0.isAsGoodAsFirst, no_difference_to_reference: $0.isNoGain,
+        against: $0.drawbacks)
     }
     not_considered = given.others.map { Other(network: $0.network, reason: $0.reason) }
   }

@@ -30,7 +30,9 @@ struct Paper: CulvertCommand {
   var duration: Double?
   @Option(help: "Of the containers' interfaces and the wire: off, as the paper's NIC, on or both.")
   var offloads = "off"
-  @Option(help: "Both ends on two CPUs or on one: two-core or one-core, which is steadier and less like two machines.")
+  @Option(
+    help:
+      "Both ends on two CPUs or on one: two-core or one-core, which is steadier and less like two machines.")
   var placement = Placement.twoCore.rawValue
   @Option(help: "Write the result there as JSON, after each row and at the end.")
   var json: String?

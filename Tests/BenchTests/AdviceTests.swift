@@ -30,7 +30,8 @@ struct AdviceTests {
     #expect(abs(advice.choices[0].speed - 4) < 0.1)
     #expect(advice.choices[0].range.contains(4) && !advice.choices[0].range.contains(3))
     let xdp = try #require(advice.choices.first { $0.network == "vxlan+xdp" })
-    #expect(xdp.drawbacks.contains { $0.contains("slower than vxlan in tcp-stream 1024 B") }, "\(xdp.drawbacks)")
+    #expect(
+      xdp.drawbacks.contains { $0.contains("slower than vxlan in tcp-stream 1024 B") }, "\(xdp.drawbacks)")
   }
 
   @Test func isolationAndEncryptionExclude() throws {

@@ -20,7 +20,9 @@ struct FabricatedResult {
   }
 
   /// - Parameter ratios: of the metric to the baseline's; `spread` 0.1 is up to a tenth more and less.
-  mutating func add(_ cell: Cell, _ ratios: KeyValuePairs<String, Double>, spread: Double = 0.01, pairs: Int = 9) {
+  mutating func add(
+    _ cell: Cell, _ ratios: KeyValuePairs<String, Double>, spread: Double = 0.01, pairs: Int = 9
+  ) {
     var seen = Observations(cell: cell)
     let baseline = Network(known: report.settings.baselineNetwork)
     let steps = (0..<pairs).map { 1 + spread * (2 * Double($0) / Double(max(1, pairs - 1)) - 1) }
@@ -43,7 +45,9 @@ struct PaperTests {
     Cell(measure: .tcpStream, size: size, offloads: .off, placement: .twoCore, span: span)
   }
 
-  private func judge(_ claim: PaperFinding.Claim, _ result: FabricatedResult, _ measure: Measure = .tcpStream) -> FindingOutcome {
+  private func judge(_ claim: PaperFinding.Claim, _ result: FabricatedResult, _ measure: Measure = .tcpStream)
+    -> FindingOutcome
+  {
     var rows: [Row] = []
     for row in result.report.results.map(\.row) where !rows.contains(row) { rows.append(row) }
     return FindingJudge(report: result.report, baseline: "bare")
@@ -116,7 +120,8 @@ struct PaperTests {
     arena.speed = { network, _ in network.tier != nil ? 150 : network.base == "bare" ? 300 : 100 }
     let (bare, vxlan, tier) = (Network(known: "bare"), Network(known: "vxlan"), Network(known: "vxlan+tc"))
     let plan = Plan(
-      baseline: bare, choice: [(Self.stream(256), [tier, Network(known: "host"), vxlan])], repeats: 6, duration: 0.1,
+      baseline: bare, choice: [(Self.stream(256), [tier, vxlan, Network(known: "host")])], repeats: 6,
+      duration: 0.1,
       isQuick: true)
     var report = FabricatedResult("bare", []).report
     try Campaign(plan, on: arena).run(&report)
@@ -145,7 +150,8 @@ struct PaperTests {
     return report
   }
 
-  @Test(arguments: [1e-9, 0.9996, 999.6, 1e15]) func everyFormHoldsWhateverTheFiguresAre(value: Double) throws {
+  @Test(arguments: [1e-9, 0.9996, 999.6, 1e15]) func everyFormHoldsWhateverTheFiguresAre(value: Double) throws
+  {
     for words in [nil, "a <b> & \"c\" | \u{1b}[31m " + String(repeating: "x", count: 200)] {
       let report = try drawn(value, words)
       for line in PaperTable(report, coloured: false).text.split(separator: "\n") {
@@ -154,7 +160,9 @@ struct PaperTests {
       let outline = Outline(try PaperPage(report).encoded())
       #expect(outline.failure == nil)
       #expect(outline.text.contains("the paper 1.55×"))
-      for address in outline.addresses where !address.hasPrefix("#") { #expect(address.hasPrefix("data:"), "\(address)") }
+      for address in outline.addresses where !address.hasPrefix("#") {
+        #expect(address.hasPrefix("data:"), "\(address)")
+      }
       #expect(PaperMarkdown(report).text.contains("paper 1.55×"))
       let again = try PaperReport.decoded(report.encoded())
       #expect(again == report)
@@ -170,7 +178,8 @@ struct PaperLabTests {
 
   private func trial(_ network: String, _ measure: Measure, _ span: Span = .twoHosts) throws -> Sample? {
     let cell = Cell(
-      measure: measure, size: measure.defaultSizes[0], offloads: .off, placement: CPU.count > 1 ? .twoCore : .oneCore,
+      measure: measure, size: measure.defaultSizes[0], offloads: .off,
+      placement: CPU.count > 1 ? .twoCore : .oneCore,
       span: span)
     let network = Network(known: network)
     if arena.reasonToSkip(network, cell) != nil { return nil }

@@ -52,14 +52,17 @@ public struct Adviser: Sendable {
   }
 
   /// Of the rows that the question is about, whatever its own size.
-  public func smallestSize(for question: Question) throws(Failure) -> Int { try ladder(question).rows[0].size }
+  public func smallestSize(for question: Question) throws(Failure) -> Int {
+    try ladder(question).rows[0].size
+  }
 
   func advise(_ question: Question, _ ladder: Ladder) throws(Failure) -> Advice {
     let sizes = ladder.rows.map(\.size)
     guard let first = sizes.first, let last = sizes.last, (first...last).contains(question.size) else {
       throw Failure(
         "advise on", "\(question.size) B",
-        advice: "\(question.measure.workload) was measured at \(Self.list(sizes)) here; beyond these nothing is known. "
+        advice:
+          "\(question.measure.workload) was measured at \(Self.list(sizes)) here; beyond these nothing is known. "
           + "Measure it: culvert ab --workloads \(question.measure.workload) --sizes \(question.size) --json FILE",
         status: .usage)
     }
@@ -83,7 +86,8 @@ public struct Adviser: Sendable {
     found.sort { ($1.speed.ratio, $0.network) < ($0.speed.ratio, $1.network) }
     let choices = found.map { one in
       // The way in which the first one's own gain is told, so that the two agree.
-      let beside = one.network == found[0].network ? nil : speed(found[0].network, one.network, steps, question.size)
+      let beside =
+        one.network == found[0].network ? nil : speed(found[0].network, one.network, steps, question.size)
       return Advice.Choice(
         network: one.network, speed: one.speed.ratio, range: one.speed.range,
         isAsGoodAsFirst: beside.map { $0.range.contains(1) } ?? (one.network == found[0].network),
@@ -91,7 +95,8 @@ public struct Adviser: Sendable {
         drawbacks: drawbacks(one.network, reference, steps))
     }
     return Advice(
-      question: question, reference: reference, choices: choices, others: others, basis: basis(steps, question))
+      question: question, reference: reference, choices: choices, others: others,
+      basis: basis(steps, question))
   }
 
   // MARK: - What was measured
@@ -109,7 +114,8 @@ public struct Adviser: Sendable {
       let place = question.isOnOneHost ? " on one host" : " between two hosts"
       throw Failure(
         "advise on", question.measure.workload + place,
-        advice: "The file has no such row. culvert ab --workloads \(question.measure.workload) and culvert paper measure it.",
+        advice:
+          "The file has no such row. culvert ab --workloads \(question.measure.workload) and culvert paper measure it.",
         status: .usage)
     }
     return best
@@ -117,7 +123,7 @@ public struct Adviser: Sendable {
 
   private func rank(_ ladder: Ladder, _ question: Question) -> Int {
     let sizes = ladder.rows.map(\.size)
-    let covers = (sizes.first! ... sizes.last!).contains(question.size)
+    let covers = (sizes.first!...sizes.last!).contains(question.size)
     let row = ladder.rows[0]
     return (covers ? 4 : 0) + (row.offloads == Offloads.off.rawValue ? 2 : 0)
       + (row.placement == Placement.twoCore.rawValue ? 1 : 0)
@@ -200,13 +206,15 @@ public struct Adviser: Sendable {
 
   private func reasonMissing(_ network: String, _ rows: [Row]) -> String {
     let results = report.results.filter { $0.network == network && rows.contains($0.row) }
-    return results.compactMap { $0.skipped ?? $0.failed.map { "failed: \($0)" } }.first ?? "not measured there"
+    return results.compactMap { $0.skipped ?? $0.failed.map { "failed: \($0)" } }.first
+      ?? "not measured there"
   }
 
   /// Beside what always does: losses, and the rows in which it is slower than what it would replace.
   private func drawbacks(_ name: String, _ reference: String, _ rows: [Row]) -> [String] {
     var all = Network(known: name).drawbacks
-    let lost = report.results.filter { $0.network == name && rows.contains($0.row) && $0.isLossTold }
+    let lost =
+      report.results.filter { $0.network == name && rows.contains($0.row) && $0.isLossTold }
       .compactMap(\.lostFraction).max() ?? 0
     if lost > 0.01 { all.append("it lost \(Quantity.percent(lost)) of what was sent as fast as it goes") }
     let worse = report.comparisons.filter { $0.a == name && $0.b == reference && $0.outcome == .worse }

@@ -10,10 +10,14 @@ public struct AdviceText {
   public var text: String {
     var lines = (headline + ".").wrapped(Self.width)
     lines += "By measurements of \(advice.basis).".wrapped(Self.width)
-    if !advice.choices.isEmpty { lines += ["", "network".left(18) + "speed against \(advice.reference), 95 %"] }
+    if !advice.choices.isEmpty {
+      lines += ["", "network".left(18) + "speed against \(advice.reference), 95 %"]
+    }
     for choice in advice.choices { lines += self.choice(choice) }
     if !advice.others.isEmpty { lines += ["", "Not considered:"] }
-    for other in advice.others { lines += "  \(other.network): \(other.reason)".wrapped(Self.width, indent: 4).map { "  " + $0 } }
+    for other in advice.others {
+      lines += "  \(other.network): \(other.reason)".wrapped(Self.width, indent: 4).map { "  " + $0 }
+    }
     return lines.joined(separator: "\n") + "\n"
   }
 
@@ -25,7 +29,9 @@ public struct AdviceText {
     }
     let equals = advice.choices.dropFirst().filter(\.isAsGoodAsFirst).map(\.network)
     if first.network == advice.reference || first.isNoGain {
-      let word = first.network == advice.reference ? "it is the fastest that was measured" : "no difference to the fastest, \(first.network)"
+      let word =
+        first.network == advice.reference
+        ? "it is the fastest that was measured" : "no difference to the fastest, \(first.network)"
       return "Stay with \(advice.reference): \(word)"
     }
     let beside = equals.isEmpty ? "" : "; no difference to \(equals.joined(separator: ", "))"
@@ -61,6 +67,7 @@ public struct AdviceCheckText {
       }
       return lines
     }
-    return (line("sizes held out", check.sizes) + line("trials held out", check.trials)).joined(separator: "\n") + "\n"
+    return (line("sizes held out", check.sizes) + line("trials held out", check.trials)).joined(
+      separator: "\n") + "\n"
   }
 }

@@ -34,12 +34,16 @@ extension Adviser {
           for (index, row) in ladder.rows.enumerated() {
             if index > 0 && index < ladder.rows.count - 1 {
               let around = [ladder.rows[index - 1], ladder.rows[index + 1]]
-              hold(row, ladder, &check.sizes) { speed($0, baseline, around, row.size)?.ratio } judge: {
+              hold(row, ladder, &check.sizes) {
+                speed($0, baseline, around, row.size)?.ratio
+              } judge: {
                 speed($0, baseline, [row], row.size)?.ratio
               }
             }
             let (even, odd) = (half(0), half(1))
-            hold(row, ladder, &check.trials) { even.speed($0, baseline, [row], row.size)?.ratio } judge: {
+            hold(row, ladder, &check.trials) {
+              even.speed($0, baseline, [row], row.size)?.ratio
+            } judge: {
               odd.speed($0, baseline, [row], row.size)?.ratio
             }
           }
@@ -83,7 +87,8 @@ extension Adviser {
     } else {
       tally.misses.append(
         AdviceCheck.Miss(
-          row: "\(row.title) \(row.conditions)", picked: picked.name, best: best.name, speed: picked.truth / best.truth))
+          row: "\(row.title) \(row.conditions)", picked: picked.name, best: best.name,
+          speed: picked.truth / best.truth))
     }
   }
 }

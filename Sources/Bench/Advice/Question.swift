@@ -83,9 +83,14 @@ extension Network {
     default: break
     }
     switch tier {
-    case "xdp": all.append("containers lose segmentation and checksum offload, and the host's tools do not see forwarded packets")
+    case "xdp":
+      all.append(
+        "containers lose segmentation and checksum offload, and the host's tools do not see forwarded packets"
+      )
     case "afxdp":
-      all.append("it takes a CPU, containers lose segmentation and checksum offload, and the host's tools do not see forwarded packets")
+      all.append(
+        "it takes a CPU, containers lose segmentation and checksum offload, and the host's tools do not see forwarded packets"
+      )
     case "tc", Self.automatic: all.append("the host's counters and firewall do not see forwarded packets")
     default: break
     }

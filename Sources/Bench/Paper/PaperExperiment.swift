@@ -31,15 +31,18 @@ public struct PaperExperiment: Sendable {
   }
 
   /// Its rows, the networks of each without the baseline.
-  func cells(isQuick: Bool, offloads: [Offloads], placement: Placement) -> [(cell: Cell, networks: [Network])] {
+  func cells(isQuick: Bool, offloads: [Offloads], placement: Placement) -> [(cell: Cell, networks: [Network])]
+  {
     series.flatMap { series in
       let sizes = isQuick ? series.sizes : (series.sizes + series.moreSizes).sorted()
-      let networks = (isQuick ? series.networks : series.networks + series.moreNetworks).map(Network.init(known:))
+      let networks = (isQuick ? series.networks : series.networks + series.moreNetworks).map(
+        Network.init(known:))
       return sizes.flatMap { size in
         offloads.map { offloads in
           (
             Cell(
-              measure: series.measure, size: size, offloads: offloads, placement: placement, span: series.span),
+              measure: series.measure, size: size, offloads: offloads, placement: placement, span: series.span
+            ),
             networks
           )
         }

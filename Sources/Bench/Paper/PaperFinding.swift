@@ -88,8 +88,11 @@ struct FindingJudge {
       }
     case .scalesLess(let networks): steps = networks.compactMap { scales($0, rows) }
     case .asRobust(let networks):
-      let alone = all.first { $0.metric == finding.measure.plain.metric && $0.workload == finding.measure.workload }
-      steps = alone.map { alone in rows.flatMap { row in networks.compactMap { robust($0, alone, row) } } } ?? []
+      let alone = all.first {
+        $0.metric == finding.measure.plain.metric && $0.workload == finding.measure.workload
+      }
+      steps =
+        alone.map { alone in rows.flatMap { row in networks.compactMap { robust($0, alone, row) } } } ?? []
     case .slowerAcrossHosts(let networks):
       steps = rows.filter { $0.place == .twoHosts }.flatMap { row in networks.compactMap { across($0, row) } }
     }
@@ -163,8 +166,10 @@ struct FindingJudge {
     else { return nil }
     let outcome: FindingOutcome =
       kept.isKnown && kept.range.lowerBound >= PaperFinding.margin.lowerBound
-      ? .holds : kept.isTold && kept.range.upperBound < PaperFinding.margin.lowerBound ? .doesNotHold : .cannotBeTold
-    return Step(what: "\(network) keeps, as a part of what \(baseline) keeps,", outcome: outcome, evidence: kept.text)
+      ? .holds
+      : kept.isTold && kept.range.upperBound < PaperFinding.margin.lowerBound ? .doesNotHold : .cannotBeTold
+    return Step(
+      what: "\(network) keeps, as a part of what \(baseline) keeps,", outcome: outcome, evidence: kept.text)
   }
 
   /// Of two rows that were not measured in turns: their samples, each resampled.
@@ -180,10 +185,12 @@ struct FindingJudge {
     else { return nil }
     let isKnown = min(far.count, close.count) >= RatioEstimate.pairsForVerdict
     let speed = Speed(
-      ratio: b / a, range: 1 / range.upperBound...1 / range.lowerBound, isTold: isKnown, isKnown: isKnown, isOfTimes: true, ratios: [])
+      ratio: b / a, range: 1 / range.upperBound...1 / range.lowerBound, isTold: isKnown, isKnown: isKnown,
+      isOfTimes: true, ratios: [])
     let outcome: FindingOutcome =
       isKnown && speed.range.upperBound < 1
-      ? .holds : isKnown && (speed.range.lowerBound > 1 || speed.isWithinMargin) ? .doesNotHold : .cannotBeTold
+      ? .holds
+      : isKnown && (speed.range.lowerBound > 1 || speed.isWithinMargin) ? .doesNotHold : .cannotBeTold
     return Step(what: "\(network) \(row.axisWords)", outcome: outcome, evidence: speed.text)
   }
 }

@@ -38,7 +38,8 @@ public struct PaperMarkdown {
     if !experiment.findings.isEmpty { lines += ["", "| finding | here | because |", "|---|---|---|"] }
     for finding in experiment.findings {
       lines.append(
-        "| \(ABMarkdown.cell(finding.text)) | **\(finding.outcome.rawValue)** | \(ABMarkdown.cell(finding.because)) |")
+        "| \(ABMarkdown.cell(finding.text)) | **\(finding.outcome.rawValue)** | \(ABMarkdown.cell(finding.because)) |"
+      )
     }
     return lines
   }

@@ -12,7 +12,8 @@ public struct PaperPage {
   }
 
   public func encoded() throws -> Data {
-    let sections: [Markup] = [header, summary] + report.experiments.map(section) + [appendix(try report.encoded())]
+    let sections: [Markup] =
+      [header, summary] + report.experiments.map(section) + [appendix(try report.encoded())]
     return Data(Markup.page("Culvert: \(report.sentence)", sections).source.utf8)
   }
 
@@ -45,7 +46,9 @@ public struct PaperPage {
 
         """
     }
-    let names = FindingOutcome.allCases.map { "<th scope=\"col\" class=\"num\">\($0.rawValue)</th>" as Markup }
+    let names = FindingOutcome.allCases.map {
+      "<th scope=\"col\" class=\"num\">\($0.rawValue)</th>" as Markup
+    }
     let tiers = Markup.table(
       "Tiers against the kernel's own network, by rows; speeds: more is faster",
       ["tier", "better", "worse", "no difference", "speed"],
@@ -82,7 +85,9 @@ public struct PaperPage {
       <section id="\(experiment.id)"><h2>\(experiment.id): \(experiment.title)</h2><p>The paper: \(experiment.paper).</p>
       """
     let differs = experiment.differs.map { text -> Markup in "<p class=\"soft\">Here: \(text).</p>" }
-    if let reason = experiment.skipped { return "\(head)\(differs)<p class=\"soft\">Skipped: \(reason).</p></section>\n" }
+    if let reason = experiment.skipped {
+      return "\(head)\(differs)<p class=\"soft\">Skipped: \(reason).</p></section>\n"
+    }
     let missing = experiment.missingText.map { text -> Markup in "<p class=\"soft\">\(text)</p>" }
     let findings = experiment.findings.map { finding -> Markup in
       """
@@ -185,7 +190,9 @@ struct PaperBars {
       }, one: block.isAbsolute ? nil : 100 / largest, mark: mark(figure).map { 100 * $0 / largest })
     var beside: [String] = []
     if let paper = figure.paperText {
-      beside.append("the paper \(paper)" + (figure.paperValue == nil ? "" : figure.paperRatio.map { " (\(Quantity.number($0))×)" } ?? ""))
+      beside.append(
+        "the paper \(paper)"
+          + (figure.paperValue == nil ? "" : figure.paperRatio.map { " (\(Quantity.number($0))×)" } ?? ""))
     }
     if let cpu = figure.cpuPercent { beside.append("\(Quantity.number(cpu)) % of its CPU") }
     if let parts = figure.partsText { beside.append(parts) }
@@ -198,8 +205,11 @@ struct PaperBars {
       : "<tr class=\"beside\"><th></th><td class=\"graph soft\" colspan=\"2\">\(beside.joined(separator: "; "))</td></tr>"
     let text =
       block.isAbsolute
-      ? figure.medianText ?? "–" : isBaseline ? "1" : figure.ratio.map { Quantity.number($0) + "×" } ?? "no pair"
-    let median = block.isAbsolute ? (isBaseline ? "" : figure.ratio.map { Quantity.number($0) + "×" } ?? "") : figure.medianText ?? "–"
+      ? figure.medianText ?? "–"
+      : isBaseline ? "1" : figure.ratio.map { Quantity.number($0) + "×" } ?? "no pair"
+    let median =
+      block.isAbsolute
+      ? (isBaseline ? "" : figure.ratio.map { Quantity.number($0) + "×" } ?? "") : figure.medianText ?? "–"
     return """
       <tr><th scope="row">\(key)</th><td class="graph">\(track.markup)</td><td class="num value">\
       <b>\(text)</b> <span class="soft">\(median)</span></td></tr>\(below)
@@ -229,7 +239,8 @@ struct PaperLines {
     }
     let most = max(1, (lines.flatMap(\.points).map(\.1) + papers.map(\.2)).max() ?? 1)
     let axes = Axes(
-      title: "\(block.title) by \(block.isByContainers ? "containers" : "size")", description: "Ratio to bare; one line per network; circles: the paper's",
+      title: "\(block.title) by \(block.isByContainers ? "containers" : "size")",
+      description: "Ratio to bare; one line per network; circles: the paper's",
       x: log2(Double(block.sizes.first!))...log2(Double(block.sizes.last!)), y: 0...most)
     let drawn = lines.flatMap { axes.dottedCurve($0.points, palette.style(of: $0.network)) }
     let marks = papers.map { network, x, y -> Markup in

@@ -130,7 +130,9 @@ public struct PaperReport: Codable, Sendable, Equatable {
         if one.b == PaperExperiment.baseline {
           (figure.ratio, figure.ratioCi95) = (one.ratio, one.ci95)
         } else {
-          (figure.kernelRatio, figure.kernelRatioCi95, figure.kernelVerdict) = (one.ratio, one.ci95, one.verdict)
+          (figure.kernelRatio, figure.kernelRatioCi95, figure.kernelVerdict) = (
+            one.ratio, one.ci95, one.verdict
+          )
         }
       }
       return figure

@@ -49,11 +49,13 @@ public struct PaperSelection: Sendable {
     let duration = duration ?? (isQuick ? 0.15 : 0.5)
     guard repeats > 0, duration > 0, duration <= 60 else {
       throw Failure(
-        "repeat", "experiments with \(repeats) repeats of \(duration) s", advice: "At least one, of at most 60 s.",
+        "repeat", "experiments with \(repeats) repeats of \(duration) s",
+        advice: "At least one, of at most 60 s.",
         status: .usage)
     }
     var plan = Plan(
-      baseline: Network(known: PaperExperiment.baseline), choice: choice, repeats: repeats, duration: duration,
+      baseline: Network(known: PaperExperiment.baseline), choice: choice, repeats: repeats,
+      duration: duration,
       isQuick: isQuick)
     plan.budget = isQuick ? Self.quickBudget : nil
     return plan

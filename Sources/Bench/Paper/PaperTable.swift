@@ -19,7 +19,9 @@ public struct PaperTable {
   public var text: String {
     var lines: [String] = []
     let environment = report.measurements.environment
-    if environment.debugBuild { lines += paint("DEBUG BUILD: these timings say little.", .red).wrapped(Self.width) }
+    if environment.debugBuild {
+      lines += paint("DEBUG BUILD: these timings say little.", .red).wrapped(Self.width)
+    }
     lines += (report.sentence + ".").wrapped(Self.width)
     lines += machine.wrapped(Self.width, indent: 2)
     for experiment in report.experiments { lines += section(experiment) }
@@ -93,7 +95,9 @@ public struct PaperTable {
     let told = experiment.figures.filter { $0.partsText != nil }
     guard !told.isEmpty else { return [] }
     return ["", "of which"]
-      + told.flatMap { "\($0.network.left(Self.name)) \($0.partsText!)".wrappedAs(Self.width, indent: Self.name + 1) }
+      + told.flatMap {
+        "\($0.network.left(Self.name)) \($0.partsText!)".wrappedAs(Self.width, indent: Self.name + 1)
+      }
   }
 
   private func row(_ network: String, _ block: PaperBlock, _ sizes: [Int]) -> [String] {

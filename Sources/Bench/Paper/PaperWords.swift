@@ -14,7 +14,8 @@ extension PaperReport {
     let open = count(.cannotBeTold)
     if open > 0 { text += ", \(open) cannot be told" }
     if let best = bestTier {
-      text += "; \(best.network) is up to \(Quantity.number(best.speed))× as fast as the kernel's \(best.kernel)"
+      text +=
+        "; \(best.network) is up to \(Quantity.number(best.speed))× as fast as the kernel's \(best.kernel)"
     }
     return text
   }
@@ -26,7 +27,9 @@ extension PaperReport {
   }
 
   /// How many rows a tier is better and worse in than the kernel's own network.
-  var tiers: [(network: String, kernel: String, better: Int, worse: Int, alike: Int, speeds: ClosedRange<Double>)] {
+  var tiers:
+    [(network: String, kernel: String, better: Int, worse: Int, alike: Int, speeds: ClosedRange<Double>)]
+  {
     var order: [String] = []
     for one in measurements.comparisons where one.b != PaperExperiment.baseline && !order.contains(one.a) {
       order.append(one.a)
@@ -115,7 +118,8 @@ extension PaperReport.Figure {
   private static func text(_ ratio: Double, _ bounds: [Double]?) -> String {
     // As much of a bound as it takes to see on which side of 1 it is.
     let apart = bounds.map { $0.allSatisfy { $0 > 1 } || $0.allSatisfy { $0 < 1 } } ?? false
-    let interval = bounds.map { $0.map(apart ? Quantity.apartFromOne : Quantity.number).joined(separator: "–") } ?? ""
+    let interval =
+      bounds.map { $0.map(apart ? Quantity.apartFromOne : Quantity.number).joined(separator: "–") } ?? ""
     return "\(Quantity.number(ratio))× \(interval)"
   }
   /// "0.45× 0.43–0.47": against `bare`.

@@ -33,7 +33,9 @@ struct Speed {
   func over(_ other: Speed) -> Speed? {
     guard let range = Statistics.ratioInterval(ratios, other.ratios) else { return nil }
     let isKnown = isKnown && other.isKnown
-    return Speed(ratio: ratio / other.ratio, range: range, isTold: isKnown, isKnown: isKnown, isOfTimes: isOfTimes, ratios: [])
+    return Speed(
+      ratio: ratio / other.ratio, range: range, isTold: isKnown, isKnown: isKnown, isOfTimes: isOfTimes,
+      ratios: [])
   }
 }
 
@@ -55,9 +57,13 @@ extension Speed {
 
 extension Speed {
   /// Between two sizes, on logarithmic scales: the interval's ends as the ratio itself.
-  static func between(_ small: (size: Int, speed: Speed), _ large: (size: Int, speed: Speed), at size: Int) -> Speed {
+  static func between(_ small: (size: Int, speed: Speed), _ large: (size: Int, speed: Speed), at size: Int)
+    -> Speed
+  {
     let part = log2(Double(size) / Double(small.size)) / log2(Double(large.size) / Double(small.size))
-    func mix(_ a: Double, _ b: Double) -> Double { exp(log(max(a, 1e-9)) * (1 - part) + log(max(b, 1e-9)) * part) }
+    func mix(_ a: Double, _ b: Double) -> Double {
+      exp(log(max(a, 1e-9)) * (1 - part) + log(max(b, 1e-9)) * part)
+    }
     let (a, b) = (small.speed, large.speed)
     return Speed(
       ratio: mix(a.ratio, b.ratio),

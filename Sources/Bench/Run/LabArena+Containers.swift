@@ -7,13 +7,16 @@ import Traffic
 /// Trials of more than one flow between two ends.
 extension LabArena {
   /// The ends are a container each; on the hosts' own network as many processes there.
-  func allToAll(_ cell: Cell, _ arrangement: Arrangement, _ path: Path, _ stage: Stage) throws(Failure) -> Sample {
+  func allToAll(_ cell: Cell, _ arrangement: Arrangement, _ path: Path, _ stage: Stage) throws(Failure)
+    -> Sample
+  {
     let together = cell.measure.together!
     let near = cell.span == .oneHost ? together : cell.span == .oneToMany ? 1 : together / 2
     func stations(_ host: LabHost, _ count: Int, cpu: Int) -> [Station] {
       let nodes =
         arrangement.network.isOfHosts
-        ? Array(repeating: stage.lab.host(host), count: count) : Array(stage.lab.containers(of: host).prefix(count))
+        ? Array(repeating: stage.lab.host(host), count: count)
+        : Array(stage.lab.containers(of: host).prefix(count))
       return nodes.enumerated().map { index, node in
         // On one host they share its CPUs.
         let shared = cell.span == .oneHost && cell.placement == .twoCore
@@ -40,7 +43,8 @@ extension LabArena {
       let made = try stage.lab.launchLast(on: .a)
       parts = made.parts
       client = try Station(
-        name: made.node.name, namespace: SharedNamespace(made.node.namespace.duplicate()), ipv4: made.node.address)
+        name: made.node.name, namespace: SharedNamespace(made.node.namespace.duplicate()),
+        ipv4: made.node.address)
       port = made.node.hostPort
       launched = made
     }
@@ -71,7 +75,9 @@ extension LabArena {
       meter.finish()
       usleep(100_000)
     }
-    throw Failure("measure", "CPU time", advice: "Other things on this machine took more than a tenth of it in eight tries.")
+    throw Failure(
+      "measure", "CPU time",
+      advice: "Other things on this machine took more than a tenth of it in eight tries.")
   }
 
   /// Of udp-rr: how much of its CPU an end's host takes, by the meter's spinners.
@@ -84,7 +90,8 @@ extension LabArena {
     let cpu = end == .client ? cell.placement.clientCPU : cell.placement.serverCPU
     let busy = try watch.busy(cpu: cpu)
     guard busy > 0, report.transactionsPerSecond > 0 else {
-      throw Failure("measure", "\(cell)", advice: "No request was answered, or no CPU time seen; is the machine busy?")
+      throw Failure(
+        "measure", "\(cell)", advice: "No request was answered, or no CPU time seen; is the machine busy?")
     }
     var sample = Sample(value: busy * 1e6 / report.transactionsPerSecond)
     sample.cpuPercent = busy * 100

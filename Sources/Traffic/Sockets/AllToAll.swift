@@ -58,7 +58,8 @@ public struct AllToAll: Sendable {
     for thread in threads { thread.join() }
     if let failure = meeting.firstFailure { throw failure }
     guard let report = first.withLock({ $0 }) else {
-      throw Failure("exchange", "\(size) bytes between \(stations.count) stations", advice: "It took too long.")
+      throw Failure(
+        "exchange", "\(size) bytes between \(stations.count) stations", advice: "It took too long.")
     }
     return report
   }
@@ -82,7 +83,9 @@ public struct AllToAll: Sendable {
     while !isLast {
       // The first station's word that this exchange is the last one.
       if index == 0 && began >= window.until { (out[0], isLast) = (1, true) }
-      for other in 0..<count where !others.sockets[other].sendAll(out, until: meeting) { throw broken(stations[index]) }
+      for other in 0..<count where !others.sockets[other].sendAll(out, until: meeting) {
+        throw broken(stations[index])
+      }
       for other in 0..<count {
         guard others.sockets[other].receiveAll(into, until: meeting) else { throw broken(stations[index]) }
         if others.isFirst(other) && into[0] == 1 { isLast = true }
@@ -137,7 +140,8 @@ public struct AllToAll: Sendable {
       let socket = try Socket(.tcp, family: local.family)
       try prepare(socket)
       try socket.connectPatiently(
-        Endpoint(.v4(stations[other].seenAs ?? stations[other].ipv4), port: port + UInt16(other)), until: meeting)
+        Endpoint(.v4(stations[other].seenAs ?? stations[other].ipv4), port: port + UInt16(other)),
+        until: meeting)
       word[0] = UInt8(index)
       guard socket.sendAll(word, until: meeting) else { throw broken(me) }
       others.sockets.append(Held(socket))
