@@ -20,13 +20,16 @@ struct Speed {
   /// Of the pairs.
   var ratios: [Double]
 
+  /// An interval beside 1 that is no wider than what the baseline shows against itself.
+  private var isNoise: Bool { isKnown && !isTold && !range.contains(1) }
+
   var text: String {
     let (middle, low, high) =
       isOfTimes
       ? (1 / ratio, 1 / range.upperBound, 1 / range.lowerBound) : (ratio, range.lowerBound, range.upperBound)
     let word = isOfTimes ? " the time" : ""
     return
-      "\(Quantity.number(middle))×\(word) (\(Quantity.apartFromOne(low))–\(Quantity.apartFromOne(high)))"
+      "\(Quantity.number(middle))×\(word)\(isNoise ? " within the noise" : "") (\(Quantity.apartFromOne(low))–\(Quantity.apartFromOne(high)))"
   }
 
   /// Of two that were measured against the same, by resampling the pairs of either.
