@@ -5,6 +5,9 @@
 static const _Alignas(8) unsigned char xdp[] = {
 #embed "generated/xdp.bpf.o"
 };
+static const _Alignas(8) unsigned char xdp6[] = {
+#embed "generated/xdp6.bpf.o"
+};
 static const _Alignas(8) unsigned char afxdp[] = {
 #embed "generated/afxdp.bpf.o"
 };
@@ -38,6 +41,10 @@ static const _Alignas(8) unsigned char drops[] = {
 
 struct culvert_bpf_object culvert_bpf_xdp(void) {
   return (struct culvert_bpf_object){"culvert_xdp", xdp, sizeof xdp};
+}
+
+struct culvert_bpf_object culvert_bpf_xdp6(void) {
+  return (struct culvert_bpf_object){"culvert_xdp6", xdp6, sizeof xdp6};
 }
 
 struct culvert_bpf_object culvert_bpf_afxdp(void) {

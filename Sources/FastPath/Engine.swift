@@ -93,7 +93,7 @@ final class Engine {
     _ options: FastPathOptions, _ place: OverlayPlace, _ report: (String) -> Void
   ) throws -> Tier {
     if let tier = options.tier ?? (options.mode == .generic ? .xdp : nil) {
-      if let vxlan = place.vxlan, tier != .tc {
+      if let vxlan = place.vxlan, tier == .afxdp {
         try OverlayPlace.requireIPv4(vxlan, "an overlay of tier \(tier.rawValue)")
       }
       return tier

@@ -20,6 +20,8 @@ final class Underlay {
   private let namespace: Box<NetworkNamespace>
   private let mode: XDPMode
   private var uplinks: [Int32: Weak<Uplink>] = [:]
+  /// The one over the other IP, where there is one.
+  var sibling: (() -> Underlay?)?
 
   private struct Weak<T: AnyObject> {
     weak var value: T?
@@ -33,7 +35,7 @@ final class Underlay {
     isIPv6 = place.isIPv6
     ports = SlotPool(range: UInt32(CULVERT_NO_PORT) + 1..<options.portCapacity)
     switch tier {
-    case .xdp: self.tier = try XDPTier(options, report: report)
+    case .xdp: self.tier = try XDPTier(options, isIPv6: isIPv6, report: report)
     case .afxdp: self.tier = try AFXDPTier(options, place, report: report)
     case .tc: self.tier = try TCTier(options, uplinks: namespace, isIPv6: isIPv6)
     }
@@ -64,6 +66,12 @@ final class Underlay {
     _ link: Link, for overlay: String, in name: String, report: @escaping (String) -> Void
   ) throws -> Uplink {
     if let known = uplinks[link.index]?.value { return known }
+    if tier.tier != .tc, sibling?()?.uplinks[link.index]?.value != nil {
+      throw Failure(
+        "serve \(overlay) by", link.name, errno: .resourceBusy,
+        advice: "Its one XDP program is that of overlays over \(isIPv6 ? "IPv4" : "IPv6"), which this process serves; "
+          + "of both IPs, tier tc serves one, or both.")
+    }
     if tier.tier != .tc, let owner = UplinkOwner(of: link) {
       throw UplinkTaken(process: owner.process, failure: owner.failure(for: overlay, in: name, by: link.name))
     }
@@ -127,6 +135,9 @@ final class Underlays {
     let key = Key(namespace: place.underlayIdentity, tier: tier, isIPv6: place.isIPv6)
     if let underlay = known[key]?.underlay { return underlay }
     let underlay = try Underlay(options, tier, place, report: report)
+    var other = key
+    other.isIPv6.toggle()
+    underlay.sibling = { [weak self] in self?.known[other]?.underlay }
     known[key] = Entry(underlay: underlay)
     return underlay
   }

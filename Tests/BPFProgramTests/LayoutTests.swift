@@ -87,7 +87,7 @@ struct LayoutTests {
   @Test func equalOnBothSides() throws {
     var seen = Set<String>()
     for embedded in [
-      culvert_bpf_xdp(), culvert_bpf_tc6(), culvert_bpf_routed(), culvert_bpf_routed6(), culvert_bpf_send(), culvert_bpf_bench(), culvert_bpf_drops(),
+      culvert_bpf_xdp(), culvert_bpf_xdp6(), culvert_bpf_tc6(), culvert_bpf_routed(), culvert_bpf_routed6(), culvert_bpf_send(), culvert_bpf_bench(), culvert_bpf_drops(),
     ] {
       for (name, layout) in try Self.btf(embedded) {
         #expect(Self.expected[name] == layout, "\(name)")

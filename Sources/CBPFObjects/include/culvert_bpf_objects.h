@@ -14,6 +14,8 @@ struct culvert_bpf_object {
 
 /// bpf/xdp.bpf.c: the tier `xdp`.
 struct culvert_bpf_object culvert_bpf_xdp(void);
+/// bpf/xdp6.bpf.c: the tier `xdp` of IPv6 underlays.
+struct culvert_bpf_object culvert_bpf_xdp6(void);
 /// bpf/afxdp.bpf.c: hands frames to the forwarder of tier `afxdp`.
 struct culvert_bpf_object culvert_bpf_afxdp(void);
 /// bpf/send.bpf.c: sends a worker's frames by redirection.

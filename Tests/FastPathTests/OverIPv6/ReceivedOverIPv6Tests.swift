@@ -84,7 +84,7 @@ struct ReceivedOverIPv6Tests {
     return all
   }
 
-  @Test(arguments: [false, true]) func itIsWhatTheKernelMakesOfIt(takesZero: Bool) throws {
+  @Test(arguments: [false, true], [Tier.tc, .xdp]) func itIsWhatTheKernelMakesOfIt(takesZero: Bool, tier: Tier) throws {
     let overlay = try TestOverlay(vxlan: takesZero ? "udp6zerocsumrx" : "", ipv6: false, overIPv6: true)
     let wire = Box(try overlay.hosts["b"]!.open { try PacketSocket(interface: "eth0") })
     let container = Box(try overlay.containers["a1"]!.node.open { try PacketSocket(interface: "eth0") })
@@ -103,7 +103,7 @@ struct ReceivedOverIPv6Tests {
       return frames
     }
     let kernel = try all.map(arrives)
-    let service = try overlay.start("a") { $0.tier = .tc }
+    let service = try overlay.start("a") { $0.tier = tier }
     defer { try? service.stop() }
     _ = try arrives(all[0])
     func taken() throws -> UInt64 {

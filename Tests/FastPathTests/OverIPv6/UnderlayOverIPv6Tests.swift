@@ -36,9 +36,9 @@ struct UnderlayOverIPv6Tests {
     }
   }
 
-  @Test func routesNeighboursAndSysctlsAreFollowed() throws {
+  @Test(arguments: [Tier.tc, .xdp]) func routesNeighboursAndSysctlsAreFollowed(tier: Tier) throws {
     let overlay = try TestOverlay(ipv6: false, overIPv6: true)
-    let service = try overlay.start("a") { $0.tier = .tc }
+    let service = try overlay.start("a") { $0.tier = tier }
     defer { try? service.stop() }
     let a = overlay.hosts["a"]!
     #expect(try sees(overlay, service) { _ in true })
@@ -105,6 +105,21 @@ struct UnderlayOverIPv6Tests {
         _ = try overlay.containers["a1"]!.node.output("ping -n -q -M do -c 1 -W 1 -s 1403 198.19.0.101")
         return try port("va1", a).passed["mtu"] != nil
       })
+    try a.stop()
+    try b.stop()
+  }
+
+  @Test func tierXDPCarriesStreams() throws {
+    let overlay = try TestOverlay(overIPv6: true)
+    let a = try overlay.start("a") { $0.tier = .xdp }
+    let b = try overlay.start("b") { $0.tier = .tc }
+    let (a1, b1) = (overlay.containers["a1"]!, overlay.containers["b1"]!)
+    for ipv6 in [false, true] {
+      #expect(try Transfer(from: a1, to: b1, bytes: 8 << 20, ipv6: ipv6).finish() == .intact)
+      #expect(try Transfer(from: b1, to: a1, bytes: 8 << 20, ipv6: ipv6).finish() == .intact)
+    }
+    #expect(try encapsulated(a) > 1000 && port("eth0", a).forwarded["decapsulated"]?.packets ?? 0 > 1000)
+    for node in Array(overlay.hosts.values) + [a1.node, b1.node] { #expect(try node.checksumErrors() == 0) }
     try a.stop()
     try b.stop()
   }
@@ -186,7 +201,26 @@ struct UnderlayOverIPv6Tests {
     try four.stop()
   }
 
-  @Test(arguments: [Tier.xdp, .afxdp]) func aTierThatDoesNotServeItSaysSo(tier: Tier) throws {
+  /// One program of XDP is all that an interface takes.
+  @Test func tierXDPServesOneIPOfAnUplink() throws {
+    let overlay = try TestOverlay(ipv6: false, overIPv6: true)
+    let a = overlay.hosts["a"]!
+    try a.shell("ip addr add 198.18.0.1/24 dev eth0")
+    try a.shell("ip link add vx4 type vxlan id 42 local 198.18.0.1 remote 198.18.0.2 dev eth0 dstport 4790 noudpcsum")
+    try a.shell("ip link add br4 type bridge mcast_snooping 0")
+    try a.shell("ip link set vx4 master br4 up")
+    try a.shell("ip link set br4 up")
+    try overlay.setNetfilter(false, on: "a")
+    try overlay.addContainer("a2", bridge: "br4")
+    let both = AgentOptions(overlays: ["br0", "br4"], each: overlay.options("a") { $0.tier = .xdp })
+    let error = try #require(throws: Failure.self) { try FastPathService.start(both) }
+    #expect("\(error)".contains("over IPv6") && "\(error)".contains("tier tc"), "\(error)")
+    let service = try overlay.start("a") { $0.tier = .xdp }
+    try overlay.ping("a1", "b1", count: 3)
+    try service.stop()
+  }
+
+  @Test(arguments: [Tier.afxdp]) func aTierThatDoesNotServeItSaysSo(tier: Tier) throws {
     let overlay = try TestOverlay(ipv6: false, overIPv6: true)
     let error = try #require(throws: Failure.self) { try overlay.start("a") { $0.tier = tier } }
     #expect("\(error)".contains("IPv6") && "\(error)".contains("tier \(tier.rawValue)"))

@@ -45,7 +45,8 @@ struct RoutedIPv6VerdictTests {
   /// IPv4 inside, over IPv6.
   @Test func ofIPv4OverIPv6() throws {
     let lab = try prepared(Shape(network: .flannel, overIPv6: true))
-    let out = try RoutedVerdictTests.cases(lab)
+    // Those that are carried, whatever is outside, and some that are not.
+    let out = Array(try RoutedVerdictTests.cases(lab).prefix(40))
     let wire = try RoutedWire(lab, from: "a1", watching: "hostB")
     let kernel = try out.map { try wire.send($0) }
     let (inwards, back) = (try Self.innerCases(lab), try RoutedWire(lab, from: "hostB", watching: "a1"))
