@@ -163,7 +163,7 @@ struct PaperBars {
 
   var markup: Markup {
     """
-    <h3>\(block.title), \(block.label(size))</h3><p class="soft">\(block.meaning)</p><table class="bars"><thead class="hide"><tr>\
+    <h3>\([block.title, block.label(size)].filter { !$0.isEmpty }.joined(separator: ", "))</h3><p class="soft">\(block.meaning)</p><table class="bars"><thead class="hide"><tr>\
     <th scope="col">network</th><th scope="col">\(block.isAbsolute ? "" : "against bare")</th>\
     <th scope="col" class="num head">\(block.isAbsolute ? "median, against bare" : "ratio, median")</th></tr></thead><tbody>
     \(figures.map(line))</tbody></table>

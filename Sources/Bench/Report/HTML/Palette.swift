@@ -10,6 +10,7 @@ struct Palette: Sendable {
     ("#0072b2", "#56b4e9"), ("#009e73", "#2fc79a"), ("#d55e00", "#ff8c3b"), ("#b3588a", "#dd8fb9"),
     ("#8a6d00", "#e6c229"), ("#5b5fc7", "#9ea2ff"), ("#00798c", "#4dd0e1"), ("#8c4a2f", "#d9a08a"),
     ("#5d7a1f", "#a9c76a"), ("#b0195d", "#ff85b3"), ("#41576b", "#b3c4d4"),
+    ("#7a3db8", "#c79bf2"), ("#2f6b2f", "#86d186"), ("#6d6259", "#c9bdb1"),
   ]
 
   init(networks: [String], baseline: String) {
