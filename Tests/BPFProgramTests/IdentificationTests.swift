@@ -32,11 +32,12 @@ struct IdentificationTests {
         }
       }
     }
-    for flow in 0..<Self.flows {
+    let broken = (0..<Self.flows).filter { flow in
       let mine = ids.map { $0[flow] }
-      let breaks = zip(mine, mine.dropFirst()).count { $1 != $0 &+ 1 }
-      #expect(breaks <= rounds / Self.block + 1, "flow \(flow)")
+      return zip(mine, mine.dropFirst()).count { $1 != $0 &+ 1 } > rounds / Self.block + 1
     }
+    // By the hash that the kernel draws at boot, two flows meet in one of 512 places now and then: two pairs may.
+    #expect(broken.count <= 4, "flows \(broken)")
     #expect(Set(ids.joined()).count == rounds * Self.flows)
   }
 }
