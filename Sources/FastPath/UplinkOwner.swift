@@ -40,7 +40,7 @@ struct UplinkOwner {
     return Failure(
       "serve \(overlay) by", interface, errno: .resourceBusy,
       advice: "Process \(process.pid) serves \(overlays.joined(separator: ", ")) by it, and goes on; one process serves "
-        + "several overlays: with --detach, `culvert up` hands \(overlay) to it. Or `\(process.downCommand)`, then "
+        + "several overlays: `culvert up --overlay \(overlay) --detach` hands it to that one. Or `\(process.downCommand)`, then "
         + "`\(up) --tier \(tier)`. With --tier tc, processes share an uplink.")
   }
 }
