@@ -20,7 +20,7 @@ public struct PaperTable {
     var lines: [String] = []
     let environment = report.measurements.environment
     if environment.debugBuild {
-      lines += paint("DEBUG BUILD: these timings say little.", .red).wrapped(Self.width)
+      lines += "DEBUG BUILD: these timings say little.".painted(.red, where: coloured).wrapped(Self.width)
     }
     lines += (report.sentence + ".").wrapped(Self.width)
     lines += machine.wrapped(Self.width, indent: 2)
@@ -121,14 +121,14 @@ public struct PaperTable {
   }
 
   private func finding(_ finding: PaperReport.Finding) -> [String] {
-    let (word, colour): (String, Colour?) =
+    let (word, colour): (String, TerminalColour?) =
       switch finding.outcome {
       case .holds: ("holds", .green)
       case .doesNotHold: ("DOES NOT HOLD", .red)
       case .cannotBeTold: ("cannot be told", nil)
       }
     var lines = "  \(word.left(14)) \(finding.text): \(finding.because)".wrappedAs(Self.width, indent: 17)
-    lines[0] = lines[0].replacing(word, with: paint(word, colour), maxReplacements: 1)
+    lines[0] = lines[0].replacing(word, with: word.painted(colour, where: coloured), maxReplacements: 1)
     return lines
   }
 
@@ -143,18 +143,6 @@ public struct PaperTable {
           + "\(tier.better) better, \(tier.worse) worse, \(tier.alike) no difference; "
           + "\(Quantity.number(tier.speeds.lowerBound))–\(Quantity.number(tier.speeds.upperBound))×"
       }
-  }
-
-  // MARK: - Colour
-
-  private enum Colour: String {
-    case red = "31"
-    case green = "32"
-  }
-
-  private func paint(_ text: String, _ colour: Colour?) -> String {
-    guard coloured, let colour else { return text }
-    return "\u{1b}[\(colour.rawValue)m\(text)\u{1b}[0m"
   }
 }
 

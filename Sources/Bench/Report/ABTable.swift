@@ -25,7 +25,7 @@ public struct ABTable {
   public var text: String {
     var lines: [String] = []
     if report.environment.debugBuild {
-      lines += paint("DEBUG BUILD: these timings say little.", .red).wrapped(Self.width)
+      lines += "DEBUG BUILD: these timings say little.".painted(.red, where: coloured).wrapped(Self.width)
     }
     for network in others { lines += headline(network).wrapped(Self.width, indent: 2) }
     lines += machine.wrapped(Self.width, indent: 2)
@@ -85,7 +85,7 @@ public struct ABTable {
 
   private func line(_ label: String, _ result: ABReport.Result, _ comparison: ABReport.Comparison) -> String {
     let reference = report.results.first { $0.network == baseline && comparison.isOf($0) }?.median
-    let (verdict, colour): (String, Colour?) =
+    let (verdict, colour): (String, TerminalColour?) =
       switch comparison.outcome {
       case .better: ("better", .green)
       case .worse: ("worse", .red)
@@ -97,7 +97,7 @@ public struct ABTable {
       + (result.median.map { Quantity.text($0, unit: result.unit) } ?? "–").right(10)
       + comparison.ratioText.right(7)
       + comparison.intervalText.right(11) + " "
-      + paint(verdict, colour)
+      + verdict.painted(colour, where: coloured)
   }
 
   /// "packet-rate:encap 64 B off 1-core": what a row is, at most 34 columns after cutting.
@@ -106,17 +106,5 @@ public struct ABTable {
     let cores = row.placement == Placement.oneCore.rawValue ? "1-core" : "2-core"
     let marks = row.marks.map { " \($0)" }.joined()
     return "\(row.title) \(Quantity.size(row.size))\(flows) \(row.offloads) \(cores)\(marks)"
-  }
-
-  // MARK: - Colour
-
-  private enum Colour: String {
-    case red = "31"
-    case green = "32"
-  }
-
-  private func paint(_ text: String, _ colour: Colour?) -> String {
-    guard coloured, let colour else { return text }
-    return "\u{1b}[\(colour.rawValue)m\(text)\u{1b}[0m"
   }
 }
