@@ -29,7 +29,7 @@ static __always_inline long sum_segment(packet_t *ctx, const struct inner *in, _
 	pseudo = pseudo_header(in);
 	if (!is_unfinished(in, pseudo))
 		return -1;
-	headers = in->protocol == IPPROTO_TCP ? (AT8(in->l4, TCP_OFFSET) >> 4) * 4 : UDP_BYTES;
+	headers = l4_header_bytes(in);
 	whole = in->l3_bytes - (in->is_ip4 ? IP4_BYTES : IP6_BYTES);
 	payload = whole - headers;
 	if (whole < headers || !ctx->gso_size || payload % ctx->gso_size)

@@ -80,4 +80,11 @@ static __always_inline __u32 frame_bytes(packet_t *ctx, const struct inner *in)
 	return packet_bytes(ctx);
 }
 
+static __always_inline __u32 l4_header_bytes(const struct inner *in)
+{
+	if (in->protocol == IPPROTO_TCP && in->l4 + TCP_BYTES <= in->end)
+		return (AT8(in->l4, TCP_OFFSET) >> 4) * 4;
+	return UDP_BYTES;
+}
+
 #endif

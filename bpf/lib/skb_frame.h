@@ -45,13 +45,6 @@ struct {
 	__type(value, struct scratch);
 } scratch SEC(".maps");
 
-static __always_inline __u32 l4_header_bytes(const struct inner *in)
-{
-	if (in->protocol == IPPROTO_TCP && in->l4 + TCP_BYTES <= in->end)
-		return (AT8(in->l4, TCP_OFFSET) >> 4) * 4;
-	return UDP_BYTES;
-}
-
 /* A segment's, as skb_gso_network_seglen() has it. */
 static __always_inline __u32 wire_l3_bytes(struct __sk_buff *skb, const struct inner *in, __u32 bytes)
 {

@@ -163,7 +163,10 @@ final class RoutedSession: OverlaySession {
       let suffix = options.policy == .connections ? "_connections" : ""
       let names = ["culvert_port\(suffix)", "culvert_uplink\(suffix)"]
       let object: BPFObject
-      do { object = try tables.load(names, uplink: uplinkSlot) } catch where !suffix.isEmpty {
+      do {
+        if !suffix.isEmpty { try ConntrackConnection.load() }
+        object = try tables.load(names, uplink: uplinkSlot)
+      } catch where !suffix.isEmpty {
         throw Failure(
           "follow", "--policy connections",
           advice: "This kernel's programs cannot ask conntrack: \(Engine.oneLine(error)). Without it the kernel "

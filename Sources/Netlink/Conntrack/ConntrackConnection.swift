@@ -2,6 +2,7 @@
 import CLibNL
 import Glibc
 import LinuxSystem
+import PacketHeaders
 import SystemPackage
 
 /// Asks and changes the connection tracking of the namespace of the thread that opened it
@@ -26,6 +27,14 @@ public struct ConntrackConnection: ~Copyable {
     var connection: ConntrackConnection?
     try namespace.run { connection = try ConntrackConnection() }
     return connection.take()!
+  }
+
+  /// Has the kernel load its connection tracking, where that is a module that nothing has asked for yet: until then it
+  /// takes no program that calls it. Nothing is tracked by that.
+  public static func load() throws(Failure) {
+    let nobody = IPAddress.v4(.any)
+    _ = try ConntrackConnection().entry(
+      ConntrackTuple(source: nobody, destination: nobody, protocolNumber: UInt8(IPPROTO_UDP)))
   }
 
   /// Every entry that `selection` leaves, one after the other; where the kernel begins again, `reset` is called.
