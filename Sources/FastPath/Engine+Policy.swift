@@ -33,7 +33,10 @@ extension Engine {
 
   /// Of all that it looks at, the rules that choose a routing table, which are announced.
   func checkRoutingRules() throws {
-    guard place.uplink != nil, let rules = try? place.underlayConnection.value.rules(), rules != facts.rules else { return }
+    guard place.uplink != nil,
+      let rules = try? looks.readRoutingRules(place.underlayIdentity, isIPv6: place.isIPv6, place.underlayConnection),
+      rules != facts.rules
+    else { return }
     facts.rules = rules
     if try judge(by: facts) { try reconcile() }
   }

@@ -12,7 +12,7 @@ struct ErrorMonitor: ~Copyable {
 
   var descriptor: Int32 { socket.raw }
 
-  init(ofIPv6 isIPv6: Bool = false) throws(Failure) {
+  init(ofIPv6 isIPv6: Bool) throws(Failure) {
     socket = try Self.open(isIPv6)
     self.isIPv6 = isIPv6
   }

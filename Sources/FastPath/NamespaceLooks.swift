@@ -70,6 +70,15 @@ final class NamespaceLooks {
     return look
   }
 
+  /// Anew, since they were announced: what was known of them is of before for every overlay.
+  func readRoutingRules(
+    _ namespace: NetworkNamespace.Identity, isIPv6: Bool, _ connection: Box<RouteConnection>
+  ) throws -> [RoutingRule] {
+    let rules = try connection.value.rules(ofIPv6: isIPv6)
+    underlays[UnderlayKey(namespace: namespace, isIPv6: isIPv6)]?.routingRules = rules
+    return rules
+  }
+
   /// Programs that Culvert's processes have attached: no policy of anybody's. Read anew where they do not hold all of
   /// `programs`.
   func livingPrograms(age: UInt64, among programs: Set<UInt32>) -> Set<UInt32> {

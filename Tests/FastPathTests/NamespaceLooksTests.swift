@@ -34,8 +34,8 @@ struct NamespaceLooksTests {
     func ruled(age: UInt64) throws -> Bool {
       try node.run { try looks.look(identity, connection, age: age).rules != Ruleset() }
     }
-    func routed(age: UInt64) throws -> Int {
-      try node.run { try looks.underlayLook(identity, isIPv6: false, connection, age: age).routingRules.count }
+    func routed(age: UInt64, isIPv6: Bool = false) throws -> Int {
+      try node.run { try looks.underlayLook(identity, isIPv6: isIPv6, connection, age: age).routingRules.count }
     }
   }
 
@@ -53,6 +53,18 @@ struct NamespaceLooksTests {
     // What one has seen, all have.
     #expect(try place.shaped(age: Self.hour) == disciplines + 1 && place.ruled(age: Self.hour))
     #expect(try place.routed(age: Self.hour) == rules + 1)
+  }
+
+  /// What was announced is not taken back by a look from before.
+  @Test(arguments: [false, true]) func rulesThatAreReadAnewAreWhatIsKnown(isIPv6: Bool) throws {
+    let place = try Place(NamespaceLooks())
+    let rules = try place.routed(age: 0, isIPv6: isIPv6)
+    try place.node.shell("ip \(isIPv6 ? "-6" : "-4") rule add pref 99 lookup 99")
+    let read = try place.node.run {
+      try place.looks.readRoutingRules(place.identity, isIPv6: isIPv6, place.connection).count
+    }
+    #expect(read == rules + 1)
+    #expect(try place.routed(age: Self.hour, isIPv6: isIPv6) == rules + 1)
   }
 
   @Test func whatIsForgottenIsLookedUpAnew() throws {

@@ -125,7 +125,7 @@ struct TableTests {
         #expect(shown["prefsrc"] as? String == decision.preferredSource?.description)
       }
       #expect(
-        try route.addresses().filter { $0.link == uplink }
+        try route.addresses(ofIPv6: false).filter { $0.link == uplink }
           == [InterfaceAddress(link: uplink, address: ip("198.18.0.1"), prefix: 24)])
     }
   }

@@ -78,7 +78,7 @@ extension RoutedSession {
   func readRoutes(now: UInt64) throws {
     guard routesDue.map({ $0 <= now }) ?? false else { return }
     routesDue = nil
-    routes[.v4] = try connection.value.routes()
+    routes[.v4] = try connection.value.routes(ofIPv6: false)
     routes[.v6] = try connection.value.routes(ofIPv6: true).filter { !$0.destination.address.isLinkLocal }
     // A large table that changes all the time is read a tenth of the time.
     routesNotBefore = now + 10 * (Clock.monotonicNanoseconds - now)

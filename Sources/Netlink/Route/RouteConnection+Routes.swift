@@ -120,7 +120,7 @@ extension RouteConnection {
   public func inputRoute(_ query: RouteQuery) throws(Failure) -> RouteDecision { try route(query, flags: 0) }
 
   /// The rules by which routing tables are chosen (ip-rule(8)), of one IP.
-  public func rules(ofIPv6 isIPv6: Bool = false) throws(Failure) -> [RoutingRule] {
+  public func rules(ofIPv6 isIPv6: Bool) throws(Failure) -> [RoutingRule] {
     var request = try Request(RTM_GETRULE)
     // struct fib_rule_hdr: as long as struct rtmsg, the family first.
     var header = rtmsg()
@@ -132,7 +132,7 @@ extension RouteConnection {
   }
 
   /// Addresses of all interfaces, of one IP.
-  public func addresses(ofIPv6 isIPv6: Bool = false) throws(Failure) -> [InterfaceAddress] {
+  public func addresses(ofIPv6 isIPv6: Bool) throws(Failure) -> [InterfaceAddress] {
     var request = try Request(RTM_GETADDR)
     var header = ifaddrmsg()
     header.ifa_family = UInt8(isIPv6 ? AF_INET6 : AF_INET)
@@ -156,7 +156,7 @@ extension RouteConnection {
   }
 
   /// Unicast routes of one IP, of every table; of IPv4 those with one next hop.
-  public func routes(ofIPv6 isIPv6: Bool = false) throws(Failure) -> [InterfaceRoute] {
+  public func routes(ofIPv6 isIPv6: Bool) throws(Failure) -> [InterfaceRoute] {
     var request = try Request(RTM_GETROUTE)
     var header = rtmsg()
     header.rtm_family = UInt8(isIPv6 ? AF_INET6 : AF_INET)

@@ -66,17 +66,20 @@ struct C05RouteTests {
   }
 
   /// No look-up tells of it: the source port is each flow's own. The rule is announced, and not a packet is to pass it.
-  @Test(arguments: Tier.allCases) func aRuleBySourcePortIsFollowedAtOnce(tier: Tier) throws {
-    let kernel = try sameAsKernel(tier) { side in
-      let overlay = try TestOverlay(ipv6: false)
+  @Test(
+    arguments: Tier.allCases.map { ($0, false) } + [Tier.tc, .xdp].map { ($0, true) })
+  func aRuleBySourcePortIsFollowedAtOnce(tier: Tier, isOverIPv6: Bool) throws {
+    let rule = isOverIPv6 ? "ip -6 rule" : "ip rule"
+    let kernel = try sameAsKernel(tier, isOverIPv6) { side in
+      let overlay = try TestOverlay(ipv6: false, overIPv6: isOverIPv6)
       try overlay.ping("a1", "b1", count: 2)
       let service = try side.start(overlay)
       let before = try overlay.answers("a1", "b1", count: 3)
       let host = overlay.hosts["a"]!
-      try host.shell("ip rule add ipproto udp sport 32768-60999 blackhole")
+      try host.shell("\(rule) add ipproto udp sport 32768-60999 blackhole")
       _ = try service?.status()
       let blocked = try overlay.answers("a1", "b1", count: 3, patience: 0.3)
-      try host.shell("ip rule del ipproto udp sport 32768-60999 blackhole")
+      try host.shell("\(rule) del ipproto udp sport 32768-60999 blackhole")
       let after = try overlay.answers("a1", "b1", count: 3)
       try service?.stop()
       return [before, blocked, after]
