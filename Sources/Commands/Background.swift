@@ -77,18 +77,6 @@ enum Background {
 
   /// In the background process, where another serves what it was asked for.
   static func done() { Terminal.note(doneMark) }
-
-  /// The log goes with a process that ended as it was asked to; a crash leaves it to be read.
-  static func removeLog() { unlink(Owner.logPath(of: getpid())) }
-
-  /// For `culvert status`; the log has the rest.
-  static func keepTrace(of error: any Error, _ status: Status, _ namespace: NetworkNamespace.Identity?) {
-    let reason = (error as? Failure)?.advice ?? "\(error)"
-    let record = EndRecord(
-      overlay: status.bridge, namespace: status.namespace, namespaceInode: namespace?.inode ?? 0,
-      reason: reason)
-    do { try record.write() } catch { Terminal.note("error: \(error)") }
-  }
 }
 
 /// sd_notify(3)'s protocol: a datagram to NOTIFY_SOCKET, where a manager asked for it.

@@ -63,7 +63,7 @@ struct Down: CulvertCommand {
       switch result.state {
       case "ended": "fast path stopped (process \(result.pid)); the kernel forwards everything"
       case "restored": "process \(result.pid) had died; the kernel forwards everything"
-      default: "process \(result.pid) had ended by itself; its log is removed"
+      default: "it had ended by itself (process \(result.pid)); its record is removed"
       }
     return (["\(result.overlay): \(what)"] + result.restored.map { "  \($0)" }).joined(separator: "\n")
   }

@@ -75,7 +75,7 @@ struct StatusCommand: CulvertCommand {
     case "silent": return ["\(name): process \(status.pid) did not answer within 5 s"] + log
     case "ended":
       return [
-        "\(name): process \(status.pid) ended by itself at \(status.time ?? "?"); the kernel forwards everything",
+        "\(name): ended by itself at \(status.time ?? "?") (process \(status.pid)); the kernel forwards everything",
         "  because: \(status.reason ?? "?")",
       ] + log + ["  `culvert up` starts it again; `\(down)` (or `culvert down --all`) removes this record"]
     default:

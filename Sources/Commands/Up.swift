@@ -147,22 +147,14 @@ struct Up: CulvertCommand {
       try? service.waitUntilEnded()
       signals.interrupt()
     }
-    do {
-      if let signal = signals.wait() {
-        Terminal.note("\(signal): stopping the fast path")
-        try service.stop()
-      }
-      ended.join()
-      try service.waitUntilEnded()
-    } catch {
-      // Nobody asked for this end: what is known of it stays, with the log.
-      if background, let status = statuses.last {
-        Background.keepTrace(of: error, status, try? NetworkNamespace.open(netns).identity)
-      }
-      throw error
+    if let signal = signals.wait() {
+      Terminal.note("\(signal): stopping the fast path")
+      try service.stop()
     }
+    ended.join()
+    try service.waitUntilEnded()
     Terminal.note("the kernel forwards \(overlay.isEmpty ? "everything" : overlay.joined(separator: ", "))")
-    if background { Background.removeLog() }
+    if background { EndRecord.removeLog(of: getpid()) }
   }
 
   private func begin() throws -> FastPathService.Begun {
@@ -219,7 +211,7 @@ struct Up: CulvertCommand {
   private var cpuList: [Int] { (cpus ?? "").split(separator: ",").compactMap { Int($0) } }
 
   private var options: AgentOptions {
-    AgentOptions(overlays: overlay.isEmpty ? nil : overlay, allNamespaces: allNamespaces, each: each)
+    AgentOptions(overlays: overlay.isEmpty ? nil : overlay, allNamespaces: allNamespaces, each: each, isDetached: background)
   }
 
   private var each: FastPathOptions {

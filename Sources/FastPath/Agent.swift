@@ -11,6 +11,8 @@ final class Agent {
     let namespace: Box<NetworkNamespace>
     /// Of one that was found.
     let device: Device?
+    /// It was named, by somebody who does not read what is reported here.
+    let leavesRecord: Bool
   }
   private(set) var served: [Served] = []
   var sessions: [any OverlaySession] { served.map(\.session) }
@@ -89,7 +91,9 @@ final class Agent {
     let session = try makeSession(options, underlays) { [report, unowned self] line in
       report(labelsReports ? "\(label): \(line)" : line)
     }
-    return Served(session: session, namespace: namespace, device: device)
+    // What another process has handed over was asked for with --detach.
+    let leavesRecord = device == nil && (each != nil || self.options.isDetached)
+    return Served(session: session, namespace: namespace, device: device, leavesRecord: leavesRecord)
   }
 
   func begin(_ one: Served) throws {
@@ -159,9 +163,12 @@ final class Agent {
 
   /// One that fails goes alone, but for the last of those that were asked for.
   private func lose(_ one: Served, _ error: any Error) throws {
-    if finder == nil, served.count == 1 { throw error }
-    report("\(one.session.name): \(Engine.oneLine(error)); the kernel forwards it")
+    let isLast = finder == nil && served.count == 1
+    let record = one.leavesRecord ? EndRecord(of: one, because: error) : nil
+    if !isLast { report("\(one.session.name): \(Engine.oneLine(error)); the kernel forwards it") }
     _ = remove(one)
+    do { try record?.write() } catch { report("\(error)") }
+    if isLast { throw error }
     // It may be there again under another number.
     finder?.note(now: Clock.monotonicNanoseconds)
   }
@@ -338,5 +345,13 @@ final class Agent {
       Status.Refused(
         overlay: $0.overlay.name, namespace: $0.overlay.reference ?? here, reason: $0.backoff.reason)
     }.sorted { ($0.namespace, $0.overlay) < ($1.namespace, $1.overlay) }
+  }
+}
+
+extension EndRecord {
+  fileprivate init(of one: Agent.Served, because error: any Error) {
+    let identity = one.namespace.value.identity
+    self.init(
+      of: one.session.name, named: one.session.directory.owner?.namespace ?? "\(identity)", in: identity, because: error)
   }
 }

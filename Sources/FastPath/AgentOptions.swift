@@ -9,11 +9,14 @@ public struct AgentOptions: Sendable {
   public var allNamespaces: Bool
   /// What is asked for each. Its `overlay` is not looked at; its `namespace` is where they are, or are looked for first.
   public var each: FastPathOptions
+  /// Nobody reads what is reported: an overlay that was named and ends by itself leaves an `EndRecord`.
+  public var isDetached: Bool
 
-  public init(overlays: [String]?, allNamespaces: Bool = false, each: FastPathOptions) {
+  public init(overlays: [String]?, allNamespaces: Bool = false, each: FastPathOptions, isDetached: Bool = false) {
     self.overlays = overlays
     self.allNamespaces = allNamespaces
     self.each = each
+    self.isDetached = isDetached
   }
 
   func check() throws(Failure) {

@@ -3,8 +3,8 @@ import Foundation
 import Glibc
 import LinuxSystem
 
-/// How a detached fast path ended that nobody had asked to end: kept, beside its log, until the next `up` of the
-/// overlay or `down`.
+/// How an overlay's fast path ended that nobody had asked to end and whose messages nobody reads: kept, beside the log
+/// of its process, until the next `up` of the overlay or `down`. The process may go on with other overlays.
 public struct EndRecord: Codable, Equatable, Sendable {
   public var pid: Int32
   public var overlay: String
@@ -16,25 +16,25 @@ public struct EndRecord: Codable, Equatable, Sendable {
   public var log: String
 
   static let root = "/run/culvert/ended"
-  private static func path(_ pid: Int32) -> String { "\(root)/\(pid).json" }
+  private var path: String { "\(Self.root)/\(pid)-\(namespaceInode)-\(overlay).json" }
 
   /// Of this process.
-  public init(overlay: String, namespace: String, namespaceInode: UInt64, reason: String) {
+  init(of overlay: String, named namespace: String, in identity: NetworkNamespace.Identity, because error: any Error) {
     pid = getpid()
     self.overlay = overlay
     self.namespace = namespace
-    self.namespaceInode = namespaceInode
-    self.reason = reason
+    namespaceInode = identity.inode
+    reason = (error as? Failure)?.advice ?? "\(error)"
     time = ISO8601DateFormatter().string(from: Date())
     log = Owner.logPath(of: getpid())
   }
 
-  public func write() throws {
+  func write() throws {
     for folder in ["/run/culvert", Self.root] { try Folder.make(folder) }
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     try FileText.replace(
-      Self.path(pid), with: String(decoding: encoder.encode(self), as: UTF8.self) + "\n")
+      path, with: String(decoding: encoder.encode(self), as: UTF8.self) + "\n")
   }
 
   public static func all() -> [EndRecord] {
@@ -50,15 +50,20 @@ public struct EndRecord: Codable, Equatable, Sendable {
     clear { $0.overlay == overlay && $0.namespaceInode == namespace.inode }
   }
 
-  /// Removes records with their logs; returns them.
+  /// Removes records, and with the last of a process that is gone its log; returns them.
   @discardableResult
   public static func clear(where isMeant: (EndRecord) -> Bool) -> [EndRecord] {
     let meant = all().filter(isMeant)
-    for record in meant {
-      unlink(record.log)
-      unlink(path(record.pid))
-    }
+    for record in meant { unlink(record.path) }
+    for pid in Set(meant.map(\.pid)) { removeLog(of: pid) }
     return meant
+  }
+
+  /// Unless a record says that it is to be read, or the process still serves something.
+  public static func removeLog(of pid: Int32) {
+    let isRead = all().contains { $0.pid == pid }
+    let isWritten = RuntimeDirectory.all().contains { $0.owner?.pid == pid && $0.isHeld }
+    if !isRead, !isWritten { unlink(Owner.logPath(of: pid)) }
   }
 
   var status: Status {

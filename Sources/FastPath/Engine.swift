@@ -159,8 +159,8 @@ final class Engine {
       for: Owner(
         pid: getpid(), startTime: start, overlay: place.bridge.name,
         namespace: options.namespace ?? "\(place.identity)"))
-    if let predecessor, predecessor.pid != getpid() { unlink(predecessor.logPath) }
     EndRecord.clear(of: place.bridge.name, in: place.identity)
+    if let predecessor, predecessor.pid != getpid() { EndRecord.removeLog(of: predecessor.pid) }
     return lock
   }
 

@@ -77,8 +77,8 @@ extension Overlays {
     let owner = directory.owner
     // A namespace that is gone took its own settings along, and nothing of any other's.
     let outcome = Journal.read(directory)?.restore() ?? (lines: [], owed: Journal())
-    if let owner { unlink(owner.logPath) }
     directory.remove(unlessOwed: outcome.owed)
+    if let owner { EndRecord.removeLog(of: owner.pid) }
     return (DownResult(owner, directory, "restored", outcome.lines), outcome.owed)
   }
 

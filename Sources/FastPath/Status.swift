@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 import DataPlane
+import Netlink
 
 /// What `culvert status --json` prints of one overlay.
 public struct Status: Codable, Sendable {
   public var schema = "culvert.status/1"
   public var pid: Int32
   /// "ready"; "starting" (or ending); "stopped" (SIGSTOP) and "silent" for a process that does not answer; "dead" for
-  /// one that ended without `down`, "ended" for a detached one that ended by itself, and restored what it had changed.
+  /// one that ended without `down`, "ended" for a detached one that ended by itself, and restored what it had changed
+  /// (its process may go on with others).
   /// "looking" is no overlay's, but that of a process which serves every overlay that it finds.
   public var state: String
   public var namespace: String

@@ -234,7 +234,7 @@ struct ProcessTests {
       ip -n culvert-hostA link del $vxlan
       until_ gone $pid
       rc 1 culvert status
-      said "process $pid ended by itself at 20"
+      said "ended by itself at 20.*process $pid"
       said "$vxlan is gone"
       said "log: /run/culvert/log/up-$pid.log"
       grep -q "$vxlan is gone" /run/culvert/log/up-$pid.log
@@ -247,6 +247,37 @@ struct ProcessTests {
       grep -q '"state" : "cleared"' /run/out
       rc 0 culvert status
       test -z "$(find /run/culvert/ended /run/culvert/log -type f)"
+      """)
+  }
+
+  /// Of several: the process goes on, and its log stays for whoever asks what became of the one.
+  @Test func anOverlayThatEndsBesideOthersLeavesATrace() throws {
+    try script(
+      """
+      culvert lab up vxlan
+      ip -n culvert-hostA link add vx1 type vxlan id 77 local 198.18.0.1 remote 198.18.0.2 dstport 4790 dev eth0 noudpcsum
+      ip -n culvert-hostA link add br1 type bridge
+      ip -n culvert-hostA link set vx1 master br1 up
+      ip -n culvert-hostA link set br1 up
+      rc 0 culvert up --overlay br0 --overlay br1 --netns culvert-hostA --detach
+      pid=$(owner || true)
+      ip -n culvert-hostA link del vx1
+      ended() { timeout 10 "$exe" status > /run/ended || true; grep -q 'br1 .*ended by itself' /run/ended; }
+      until_ ended
+      rc 1 culvert status
+      said 'serving 1 of 1 port'
+      said 'br1 in culvert-hostA: ended by itself'
+      said 'vx1 is gone'
+      said "log: /run/culvert/log/up-$pid.log"
+      grep -q 'vx1 is gone' /run/culvert/log/up-$pid.log
+      kill -TERM $pid
+      until_ gone $pid
+      rc 1 culvert status
+      said "log: /run/culvert/log/up-$pid.log"
+      rc 0 culvert down --netns culvert-hostA
+      said 'br1: it had ended by itself'
+      rc 0 culvert status
+      test -z "$(find /run/culvert/overlays /run/culvert/ended /run/culvert/log -type f)"
       """)
   }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import Glibc
 import LinuxSystem
 import Synchronization
 import TestSupport
@@ -60,6 +61,67 @@ struct AgentTests {
     // The last ends the process.
     try overlay.hosts["a"]!.shell("ip link del vx0")
     #expect(throws: Failure.self) { try service.waitUntilEnded() }
+  }
+
+  /// Each of its own, and whoever is left goes on; nobody reads what is reported.
+  @Test func whatEndsByItselfLeavesARecord() throws {
+    let overlay = try Self.two()
+    let host = overlay.hosts["a"]!
+    var named = options(overlay, ["br0", "br1"])
+    named.isDetached = true
+    let service = try FastPathService.start(named)
+    func ended() throws -> [EndRecord] {
+      try Overlays.ended(namespace: host.path, all: false).sorted { $0.overlay < $1.overlay }
+    }
+    let isNamed = try service.statuses()[1].namespace
+    try host.shell("ip link del vx1")
+    #expect(try eventually { try ended().map(\.overlay) == ["br1"] })
+    let record = try #require(try ended().first)
+    #expect(record.reason.contains("vx1 is gone") && record.namespace == isNamed && record.pid == getpid())
+    #expect(try carried(service) == ["br0"])
+    try host.shell("ip link del vx0")
+    #expect(throws: Failure.self) { try service.waitUntilEnded() }
+    #expect(try ended().map(\.overlay) == ["br0", "br1"])
+    // One that is served again has no end.
+    try host.shell("ip link add vx0 type vxlan id 42 local 198.18.0.1 remote 198.18.0.2 dev eth0 dstport 4789")
+    try host.shell("ip link set vx0 master br0 up")
+    let again = try FastPathService.start(options(overlay, ["br0"]))
+    #expect(try ended().map(\.overlay) == ["br1"])
+    try again.stop()
+    EndRecord.clear { $0.namespaceInode == record.namespaceInode }
+  }
+
+  /// With --detach, so that nobody reads the reports of the process that has it: also where that is in the foreground,
+  /// and in another namespace than its own.
+  @Test func whatWasHandedOverLeavesARecordToo() throws {
+    let overlay = try TestOverlay(ipv6: false)
+    let (host, elsewhere) = (overlay.hosts["a"]!, try TestNode())
+    try host.ip(
+      "link add vx1 type vxlan id 43 local 198.18.0.1 remote 198.18.0.2 dev eth0 dstport 4789 noudpcsum",
+      "link set vx1 netns \(elsewhere.path)")
+    try elsewhere.ip("link add br1 type bridge", "link set vx1 master br1 up", "link set br1 up")
+    let service = try FastPathService.start(options(overlay, ["br0"]))
+    let directory = try #require(try Overlays.directories(namespace: host.path, all: false).first)
+    var each = overlay.options("a") { $0.tier = .tc }
+    each.namespace = elsewhere.path
+    let request = ServeRequest(overlays: ["br1"], path: elsewhere.path, namespace: elsewhere.path, options: each)
+    guard case .answered(let statuses) = try ask(directory, .serve(request), as: [Status].self, milliseconds: 30_000)
+    else {
+      Issue.record("it was not taken")
+      return
+    }
+    #expect(statuses.map(\.bridge) == ["br1"])
+    func ended(_ node: TestNode) throws -> [String] {
+      try Overlays.ended(namespace: node.path, all: false).map(\.overlay)
+    }
+    try elsewhere.shell("ip link del vx1")
+    #expect(try eventually { try ended(elsewhere) == ["br1"] })
+    #expect(try carried(service) == ["br0"])
+    try host.shell("ip link del vx0")
+    #expect(throws: Failure.self) { try service.waitUntilEnded() }
+    #expect(try ended(host).isEmpty, "whoever started it has read why")
+    let inode = try NetworkNamespace.open(elsewhere.path).identity.inode
+    EndRecord.clear { $0.namespaceInode == inode }
   }
 
   @Test func overlaysComeAndGo() throws {
