@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
+import Glibc
 import LinuxSystem
 import SystemPackage
 
@@ -16,6 +17,13 @@ enum ControlProtocol {
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     let data = (try? encoder.encode(value)) ?? Data("{}".utf8)
     return [UInt8](data) + [UInt8(ascii: "\n")]
+  }
+
+  /// Why overlays are not handed over to a process of another version, and what to do instead.
+  static func differentVersions(of pid: Int32?, _ version: String, _ asking: String) -> String {
+    let own = pid.map { "`/proc/\($0)/exe up --detach` with the same options hands over with its own binary; or e" } ?? "E"
+    return "It is culvert \(version), asked by culvert \(asking): options could be lost between them. "
+      + "\(own)nd it by `culvert down`, and start all overlays anew by one version."
   }
 
   /// What a line says of its sender; nil where it is no JSON object at all.
@@ -57,6 +65,14 @@ public enum ControlRequest: Sendable {
     }
   }
 
+  /// What asks it anew, of another binary.
+  var command: String {
+    switch self {
+    case .status, .stats, .down: name
+    case .serve: "up --detach"
+    }
+  }
+
   var line: [UInt8] {
     guard case .serve(let serve) = self else { return ControlProtocol.line(Line(request: name)) }
     return ControlProtocol.line(Line(request: name, serve: serve))
@@ -91,6 +107,10 @@ public enum ControlRequest: Sendable {
     }
     guard let request = ControlRequest(asked.request, asked.serve) else {
       return .failure(ControlRefusal(.unknownRequest, "It knows no request \"\(asked.request.prefix(40))\"."))
+    }
+    // Its options may be others than those that are known here, and whoever decodes them leaves out what it does not know.
+    if case .serve = request, asked.culvert != Build.version {
+      return .failure(ControlRefusal(.version, ControlProtocol.differentVersions(of: getpid(), Build.version, asked.culvert)))
     }
     return .success(request)
   }

@@ -45,14 +45,26 @@ enum ControlOutcome<Body> {
 func ask<Body: Codable>(
   _ directory: RuntimeDirectory, _ request: ControlRequest, as: Body.Type, milliseconds: Int
 ) throws(Failure) -> ControlOutcome<Body> {
+  // What is handed over is not to lose what another version does not know of.
+  if case .serve = request { try checkVersion(of: directory, milliseconds: milliseconds) }
   guard let client = try ControlClient.connect(path: directory.socketPath) else { return .notListening }
-  let line: [UInt8]
   switch client.exchange(request.line, milliseconds: milliseconds) {
-  case .line(let bytes): line = bytes
+  case .line(let line): return try understand(line, request, from: directory.owner)
   case .closed: return .ending
   case .silent: return .silent
   }
-  return try understand(line, request, from: directory.owner)
+}
+
+/// An older process decodes what it knows, and refuses nothing: it is asked who it is first.
+private func checkVersion(of directory: RuntimeDirectory, milliseconds: Int) throws(Failure) {
+  guard let client = try ControlClient.connect(path: directory.socketPath),
+    case .line(let line) = client.exchange(ControlRequest.status.line, milliseconds: milliseconds),
+    let version = ControlProtocol.head(line)?.culvert, version != Build.version
+  else { return }
+  let pid = directory.owner?.pid
+  throw Failure(
+    "hand over to", pid.map { "process \($0)" } ?? "the process",
+    advice: ControlProtocol.differentVersions(of: pid, version, Build.version))
 }
 
 func understand<Body: Codable>(
@@ -61,7 +73,7 @@ func understand<Body: Codable>(
   let process = owner.map { "process \($0.pid)" } ?? "the process"
   let head = ControlProtocol.head(line)
   let way =
-    owner.map { "`/proc/\($0.pid)/exe \(request.name)` asks with its own binary, `kill \($0.pid)` ends it." } ?? ""
+    owner.map { "`/proc/\($0.pid)/exe \(request.command)` asks with its own binary, `kill \($0.pid)` ends it." } ?? ""
   guard let schema = head?.schema, schema.hasPrefix("culvert.control/") else {
     let isOld = head != nil
     let start = String(decoding: line.prefix(60), as: UTF8.self)

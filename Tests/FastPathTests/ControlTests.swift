@@ -2,6 +2,7 @@
 import Foundation
 import Glibc
 import LinuxSystem
+import Synchronization
 import Testing
 
 @testable import FastPath
@@ -98,6 +99,40 @@ struct ControlTests {
     #expect(reply.error?.kind.rawValue == kind)
     #expect(reply.error?.text.contains(text) == true, "\(reply.error?.text ?? "nothing")")
     #expect(try server.ask() == "status", "and others are served")
+  }
+
+  private static let request = ServeRequest(
+    overlays: ["br1"], path: "/proc/1/ns/net", namespace: nil, options: FastPathOptions(overlay: "br1"))
+
+  /// By either side: the older one would leave out the options that it does not know, and say nothing.
+  @Test func nothingIsHandedOverBetweenVersions() throws {
+    let server = try Server()
+    #expect(try server.ask(.serve(Self.request)) == "serve")
+    let asked = String(decoding: ControlRequest.serve(Self.request).line.dropLast(), as: UTF8.self)
+    let older = asked.replacingOccurrences(of: "\"culvert\":\"\(Build.version)\"", with: "\"culvert\":\"0.0.9\"")
+    #expect(older != asked)
+    let answer = try server.answer(to: older)
+    let reply = try JSONDecoder().decode(ControlReply<String>.self, from: Data(answer.utf8))
+    #expect(reply.body == nil && reply.error?.kind == .version)
+    for words in ["culvert \(Build.version)", "culvert 0.0.9", "/proc/\(getpid())/exe up --detach", "culvert down"] {
+      #expect(reply.error?.text.contains(words) == true, "\(words): \(reply.error?.text ?? "nothing")")
+    }
+    // What only reads is answered.
+    #expect(try server.answer(to: older.replacingOccurrences(of: "\"serve\"", with: "\"status\"")).contains("\"body\""))
+  }
+
+  @Test func nothingIsHandedOverToAnotherVersion() throws {
+    let asked = Mutex<[String]>([])
+    let server = try Server { _, request, reply in
+      asked.withLock { $0.append(request.name) }
+      let line = String(decoding: ControlProtocol.line(ControlReply(.success(request.name))), as: UTF8.self)
+      reply(Array(line.replacingOccurrences(of: Build.version, with: "0.0.9").utf8))
+    }
+    let failure = #expect(throws: Failure.self) { try server.ask(.serve(Self.request)) }
+    let text = failure.map { "\($0)" } ?? ""
+    #expect(text.contains("culvert 0.0.9") && text.contains("culvert \(Build.version)") && text.contains("culvert down"), "\(text)")
+    #expect(asked.withLock { $0 } == ["status"], "and it has not seen what would be lost")
+    #expect(try server.ask(.status) == "status")
   }
 
   /// Neither those that say nothing nor one that says it byte by byte.
