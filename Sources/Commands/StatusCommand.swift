@@ -102,6 +102,13 @@ struct StatusCommand: CulvertCommand {
     for (ip, reason) in (status.left ?? [:]).sorted(by: { $0.key < $1.key }) {
       lines.append("  \(ip) inside is left to the kernel: \(reason)")
     }
+    switch status.segmentChecksum {
+    case "zero":
+      lines.append(
+        "  TCP segments leave with a zero outer checksum (RFC 7348 section 5); `up --outer-checksum exact` leaves them to the kernel")
+    case "kernel": lines.append("  TCP segments are left to the kernel, for their outer checksum (--outer-checksum exact)")
+    default: break
+    }
     let entries = status.entries
     lines.append(
       "  forwarding entries: \(entries.local) local, \(entries.remote) remote"

@@ -31,7 +31,8 @@ extension Engine {
       vni: place.vxlan?.vxlan?.vni ?? 0, uplink: place.uplink?.name ?? "", tier: tier.tier.rawValue,
       mode: tier.mode, strict: options.strict, ports: ports, entries: entries,
       tunnels: tunnels, changes: journal.journal.summary,
-      outerChecksum: options.outerChecksum.rawValue)
+      outerChecksum: options.outerChecksum.rawValue,
+      segmentChecksum: Status.segmentChecksum(options, tier.tier, overlay.vxlan?.vxlan))
   }
 
   private func status(_ uplink: Uplink) -> Status.Port {

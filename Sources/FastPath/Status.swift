@@ -33,6 +33,8 @@ public struct Status: Codable, Sendable {
   public var time: String?
   /// Of segments: "auto" is zero, "exact" leaves them to the kernel where the device is set to send one.
   public var outerChecksum: String?
+  /// What becomes of segments on a VXLAN device that sends checksums: "zero", or "kernel" for those that are left to it.
+  public var segmentChecksum: String?
   /// Of a routed overlay: "kernel" or "connections".
   public var policy: String?
   /// With policy by connections, while there are any to follow.
@@ -70,6 +72,12 @@ public struct Status: Codable, Sendable {
     public var overlay: String
     public var namespace: String
     public var reason: String
+  }
+
+  /// Over IPv6 segments carry the checksum that the device is set to send, and other tiers send none.
+  static func segmentChecksum(_ options: FastPathOptions, _ tier: Tier, _ device: VXLANAttributes?) -> String? {
+    guard tier == .tc, let device, device.udpChecksum, !device.isIPv6 else { return nil }
+    return options.outerChecksum == .exact ? "kernel" : "zero"
   }
 
   public struct Port: Codable, Sendable {

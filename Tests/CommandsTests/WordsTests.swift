@@ -35,6 +35,14 @@ struct WordsTests {
   ])
   func scaled(value: Double, text: String) { #expect(StatsTable.scaled(value, "/s") == text) }
 
+  @Test(arguments: [(nil, nil), ("zero", "zero outer checksum"), ("kernel", "left to the kernel")] as [(String?, String?)])
+  func statusSaysWhatSegmentsLeaveWith(checksum: String?, words: String?) {
+    var status = Status.known(pid: 1, state: "ready", overlay: "br0", namespace: "ns")
+    status.segmentChecksum = checksum
+    let lines = StatusCommand.render(status).split(separator: "\n").filter { $0.contains("TCP segments") }
+    #expect(lines.count == (words == nil ? 0 : 1) && lines.allSatisfy { $0.contains(words ?? "") }, "\(lines)")
+  }
+
   @Test func numbersAndTheirNouns() {
     #expect(counted(1, "entry", "entries") == "1 entry")
     #expect(counted(0, "entry", "entries") == "0 entries")

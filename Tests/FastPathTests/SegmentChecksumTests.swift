@@ -16,7 +16,9 @@ struct SegmentChecksumTests {
       $0.outerChecksum = checksum
     }
     defer { try? service.stop() }
-    #expect(try service.status().outerChecksum == checksum.rawValue)
+    let status = try service.status()
+    #expect(status.outerChecksum == checksum.rawValue)
+    #expect(status.segmentChecksum == (checksum == .auto ? "zero" : "kernel"))
     let bytes = 40 << 20
     let (a1, b1) = (overlay.containers["a1"]!, overlay.containers["b1"]!)
     #expect(try Transfer(from: a1, to: b1, bytes: bytes).finish() == .intact)
@@ -24,6 +26,16 @@ struct SegmentChecksumTests {
     let forwarded = port.forwarded["encapsulated"]?.bytes ?? 0
     // A port that carries little of what it sends is given back.
     #expect(checksum == .exact ? forwarded < UInt64(bytes) / 10 : forwarded > UInt64(bytes) * 9 / 10, "\(port)")
+  }
+
+  /// Where the device sends no checksum, or the tier no segment, or over IPv6 none without, there is nothing to say.
+  @Test func onlyWhatDiffersFromTheDeviceIsSaid() throws {
+    for (device, tier, isOverIPv6) in [("noudpcsum", Tier.tc, false), ("udpcsum", .xdp, false), ("udpcsum", .tc, true)] {
+      let overlay = try TestOverlay(vxlan: device, ipv6: false, overIPv6: isOverIPv6)
+      let service = try overlay.start("a") { $0.tier = tier }
+      #expect(try service.status().segmentChecksum == nil, "\(device) \(tier)")
+      try service.stop()
+    }
   }
 
   /// Single segments whose checksum the container has made already, with their payload in fragments: offloads off.

@@ -328,7 +328,7 @@ final class RoutedSession: OverlaySession {
       pid: getpid(), state: "ready", namespace: directory.owner?.namespace ?? "", overlay: name, bridge: name,
       vxlan: name, vni: vxlan.vxlan?.vni ?? 0, uplink: uplink.name, tier: "tc", mode: "tcx", strict: false,
       ports: all, entries: counts, tunnels: tunnels, changes: [], outerChecksum: options.outerChecksum.rawValue,
-      policy: options.policy.rawValue,
+      segmentChecksum: Status.segmentChecksum(options, .tc, vxlan.vxlan), policy: options.policy.rawValue,
       connections: Status.Connections(InnerIP.allCases.compactMap { connections[$0]?.counters }), left: leftInside)
   }
 
