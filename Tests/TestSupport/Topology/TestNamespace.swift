@@ -109,6 +109,14 @@ public struct TestNode: Sendable {
     return String(text.split(separator: " ").drop { $0 != "link/ether" }.dropFirst().first!)
   }
 
+  public func mtu(of device: String) throws -> Int {
+    let words = try shell("ip -o link show dev \(device)").split(separator: " ")
+    guard let mtu = words.drop(while: { $0 != "mtu" }).dropFirst().first.flatMap({ Int($0) }) else {
+      throw Failure("find the MTU of", device)
+    }
+    return mtu
+  }
+
   public func has(_ device: String) throws -> Bool {
     do { return try !shell("ip -o link show dev \(device)").isEmpty } catch is ShellFailure { return false }
   }
