@@ -112,6 +112,47 @@ struct WorkerTests {
     for service in services { try service.stop() }
   }
 
+  /// Each worker hashes what its own queue brings: a flow that comes by several is still one to whoever spreads flows.
+  @Test(.enabled(if: CPU.count > 1)) func aFlowHasOneSourcePortWhicheverWorkerSendsIt() throws {
+    let overlay = try TestOverlay(queues: 2, ipv6: false)
+    try overlay.hosts["a"]!.shell("ethtool -K va1 gro on")
+    try overlay.ping("a1", "b1")
+    let service = try overlay.start("a") {
+      $0.tier = .afxdp
+      $0.workers = 2
+    }
+    try overlay.ping("a1", "b1", count: 2)
+    func sent() throws -> [UInt64] { try #require(try service.stats().workers).map(\.packets) }
+    let before = try sent()
+    let (a1, b1) = (overlay.containers["a1"]!, overlay.containers["b1"]!)
+    let wire = Box(try overlay.hosts["b"]!.open { try PacketSocket(interface: "eth0") })
+    var outer: [UInt16: Set<UInt16>] = [:]
+    for port in 2000..<2008 as Range<UInt16> {
+      let generator = try FrameGenerator(
+        .udp(
+          from: FlowEnd(mac: MACAddress(a1.mac)!, ipv4: IPv4Address(a1.ipv4)!, port: port),
+          to: FlowEnd(mac: MACAddress(b1.mac)!, ipv4: IPv4Address(b1.ipv4)!, port: 9), size: 64))
+      for cpu in 0..<2 {
+        // Of a veth's queues, that of the sender's CPU is taken.
+        try DedicatedThread.run {
+          try CPU.pin(to: cpu)
+          try a1.node.run {
+            try generator.run(
+              ingress: if_nametoindex("eth0"), rate: 20_000, until: Clock.monotonicNanoseconds + 50_000_000,
+              stampOffset: FrameTemplate.headerBytes)
+          }
+        }
+        while let frame = wire.value.receive(milliseconds: 50, where: { $0.count == 64 + 50 }) {
+          outer[UInt16(frame[84]) << 8 | UInt16(frame[85]), default: []].insert(UInt16(frame[34]) << 8 | UInt16(frame[35]))
+        }
+      }
+    }
+    #expect(outer.count == 8 && outer.values.allSatisfy { $0.count == 1 }, "\(outer)")
+    #expect(Set(outer.values).count > 1, "flows are spread")
+    #expect(try zip(before, sent()).allSatisfy { $0 + 100 < $1 }, "both workers have sent of them")
+    try service.stop()
+  }
+
   /// Where frames could be longer than a live frame's copy, all of them leave by the sockets, in their order.
   @Test func longFramesLeaveByTheSockets() throws {
     let overlay = try TestOverlay()
