@@ -15,7 +15,8 @@ import Testing
 struct PolicyPlacesTests {
   struct Place: Sendable, CustomStringConvertible {
     var name: String
-    /// Run on host A.
+    /// Run on host A: where its uplink is, or where bridge and VXLAN device are.
+    var isInUnderlay = true
     var add: [[String]]
     var remove: [[String]]
     /// In the reason, and of which port.
@@ -38,13 +39,19 @@ struct PolicyPlacesTests {
     let ends = direction == "out" ? ["198.18.0.1/32", "198.18.0.2/32"] : ["198.18.0.2/32", "198.18.0.1/32"]
     return ["ip", "xfrm", "policy", verb, "src", ends[0], "dst", ends[1], "dir", direction] + rest
   }
+  static func encrypted(_ verb: String) -> [String] {
+    [
+      "ip", "xfrm", "policy", verb, "src", "198.18.0.1/32", "dst", "198.18.0.2/32", "proto", "udp", "dport", "4789", "dir",
+      "out", "mark", "0xd0c4e3", "mask", "0xffffffff",
+    ]
+  }
   static let esp = ["tmpl", "proto", "esp", "mode", "transport"]
 
   static let places: [Place] =
     [("netdev", "ingress"), ("inet", "ingress"), ("netdev", "egress")].flatMap { family, hook in
       [("eth0", "eth0"), ("vx0", "eth0"), ("va1", "va1")].map { device, port in
         Place(
-          name: "\(family) \(hook) on \(device)", add: chain(family, hook, device),
+          name: "\(family) \(hook) on \(device)", isInUnderlay: device == "eth0", add: chain(family, hook, device),
           remove: [["nft", "delete", "table", family, "t"]],
           words: "chain \(family) t c\(hook) is bound to \(device == port && port == "va1" ? "it" : device)",
           port: port)
@@ -61,6 +68,16 @@ struct PolicyPlacesTests {
           ],
         ],
         remove: [["tc", "qdisc", "del", "dev", "eth0", "root"]], words: "qdisc tbf below another"),
+      Place(
+        name: "shaping of the VXLAN device", isInUnderlay: false,
+        add: [["tc", "qdisc", "add", "dev", "vx0", "root", "tbf", "rate", "4mbit", "burst", "5k", "latency", "50ms"]],
+        remove: [["tc", "qdisc", "del", "dev", "vx0", "root"]], words: "vx0 has qdisc tbf"),
+      Place(
+        name: "IPsec of what is marked, as of Docker's encrypted networks",
+        add: [
+          encrypted("add") + ["tmpl", "src", "198.18.0.1", "dst", "198.18.0.2", "proto", "esp", "spi", "0x77", "mode", "transport"]
+        ],
+        remove: [encrypted("del")], words: "IPsec protects the overlay's packets", canBeBypassed: false),
       Place(
         name: "IPsec, sending", add: [policy("add", "out", esp)], remove: [policy("del", "out")],
         words: "IPsec protects the overlay's packets", canBeBypassed: false),
@@ -98,10 +115,12 @@ struct PolicyPlacesTests {
   private struct Served {
     let overlay: TestOverlay
     let service: FastPathService
+    let bypassing: Bool
     let lines = Lines()
 
-    init(bypassing: Bool) throws {
-      overlay = try TestOverlay(queues: 2, ipv6: false)
+    init(bypassing: Bool, _ layout: TestOverlay.Layout) throws {
+      self.bypassing = bypassing
+      overlay = try TestOverlay(queues: 2, ipv6: false, layout: layout)
       try overlay.ping("a1", "b1")
       let lines = lines
       service = try FastPathService.start(
@@ -116,35 +135,39 @@ struct PolicyPlacesTests {
     func reasons() throws -> [String: String] {
       try service.status().ports.reduce(into: [:]) { $0[$1.name] = $1.reason }
     }
-    func run(_ commands: [[String]]) throws {
-      for command in commands { try overlay.hosts["a"]!.run { try shell(command) } }
+    func run(_ commands: [[String]], of place: Place) throws {
+      let node = (place.isInUnderlay ? overlay.underlays : overlay.hosts)["a"]!
+      for command in commands { try node.run { try shell(command) } }
     }
   }
 
-  /// One after the other: each is gone, and all is carried again, before the next comes. With and without
-  /// `--bypass-policy` at once: most are looked for each second.
+  /// One after the other: each is gone, and all is carried again, before the next comes. In either layout, with and
+  /// without `--bypass-policy` at once: most are looked for each second.
   @Test func isFoundAndNamed() throws {
-    let (bound, bypassing) = (try Served(bypassing: false), try Served(bypassing: true))
+    let all = try [TestOverlay.Layout.together, .split].flatMap { layout in
+      try [false, true].map { try Served(bypassing: $0, layout) }
+    }
     for place in Self.places {
-      for served in [bound, bypassing] {
+      for served in all {
         #expect(try eventually { try served.reasons().isEmpty }, "before \(place)")
         served.lines.forget()
-        try served.run(place.add)
+        try served.run(place.add, of: place)
       }
-      #expect(try eventually { try bound.reasons()[place.port]?.contains(place.words) == true }, "\(place)")
-      if place.canBeBypassed {
-        let isSaid = eventually {
-          bypassing.lines.contain("--bypass-policy overrides") && bypassing.lines.contain(place.words)
+      for served in all {
+        let what = "\(place), \(served.overlay.layout)\(served.bypassing ? ", --bypass-policy" : "")"
+        if served.bypassing, place.canBeBypassed {
+          let isSaid = eventually {
+            served.lines.contain("--bypass-policy overrides") && served.lines.contain(place.words)
+          }
+          #expect(isSaid, "\(what)")
+          #expect(try served.reasons().isEmpty, "\(what)")
+        } else {
+          #expect(try eventually { try served.reasons()[place.port]?.contains(place.words) == true }, "\(what)")
         }
-        #expect(isSaid, "\(place)")
-        #expect(try bypassing.reasons().isEmpty, "\(place)")
-      } else {
-        let isNamed = try eventually { try bypassing.reasons()[place.port]?.contains(place.words) == true }
-        #expect(isNamed, "\(place), --bypass-policy")
       }
-      for served in [bound, bypassing] { try served.run(place.remove) }
+      for served in all { try served.run(place.remove, of: place) }
     }
-    for served in [bound, bypassing] {
+    for served in all {
       #expect(try eventually { try served.reasons().isEmpty })
       try served.service.stop()
     }
@@ -180,17 +203,20 @@ struct PolicyPlacesTests {
 
 extension PolicyPlacesTests {
   /// Attached without an announcement, soon or long after it was loaded.
-  @Test(.enabled(if: TCXLink.isSupported(), "this kernel has no tcx"), arguments: [Tier.xdp, .tc])
-  func tcxProgramsOfOthers(tier: Tier) throws {
-    let overlay = try TestOverlay(ipv6: false)
+  @Test(
+    .enabled(if: TCXLink.isSupported(), "this kernel has no tcx"), arguments: [Tier.xdp, .tc],
+    [TestOverlay.Layout.together, .split])
+  func tcxProgramsOfOthers(tier: Tier, layout: TestOverlay.Layout) throws {
+    let overlay = try TestOverlay(ipv6: false, layout: layout)
     try overlay.ping("a1", "b1")
     let service = try overlay.start("a") { $0.tier = tier }
     func reason(_ port: String) throws -> String? { try service.status().ports.first { $0.name == port }?.reason }
     #expect(try eventually { try reason("va1") == nil && reason("eth0") == nil })
     let foreign = Box(try Foreign())
-    for port in ["va1", "eth0", "va1"] {
-      let link = Box(try overlay.hosts["a"]!.open { try foreign.value.attached(to: port) })
-      #expect(try eventually { try reason(port)?.contains("a tcx ingress program") == true }, "\(port)")
+    for (device, port) in [("va1", "va1"), ("eth0", "eth0"), ("vx0", "eth0"), ("va1", "va1")] {
+      let node = (device == "eth0" ? overlay.underlays : overlay.hosts)["a"]!
+      let link = Box(try node.open { try foreign.value.attached(to: device) })
+      #expect(try eventually { try reason(port)?.contains("a tcx ingress program") == true }, "\(device)")
       withExtendedLifetime(link) {}
     }
     #expect(try eventually { try reason("va1") == nil && reason("eth0") == nil })

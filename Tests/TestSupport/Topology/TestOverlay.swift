@@ -69,7 +69,7 @@ public final class TestOverlay {
   let ipv6: Bool
   /// Of each end of the wire and of each container's veth.
   let queues: Int
-  let layout: Layout
+  public let layout: Layout
   let wire: Wire
   let mtu: Int
   let isRouted: Bool
