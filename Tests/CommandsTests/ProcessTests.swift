@@ -140,34 +140,36 @@ struct ProcessTests {
       """)
   }
 
-  /// Docker's layout: bridge and VXLAN device in a namespace that goes while its fast path is dead. The uplink, in
-  /// another one, is still owed its far end's settings.
+  /// Docker's layout: bridge and VXLAN device in a namespace of their own (sandbox), with a container (inside), without
+  /// which nothing need be changed at the uplink, and a destination, without which nothing need be served.
+  private static let sandbox = """
+    ip netns add sandbox
+    ip -n culvert-hostA link add vx1 type vxlan id 77 local 198.18.0.1 remote 198.18.0.2 dstport 4790 dev eth0 noudpcsum
+    ip -n culvert-hostA link set vx1 netns sandbox
+    ip -n sandbox link add br1 type bridge
+    ip -n sandbox link set vx1 master br1 up
+    ip -n sandbox link set br1 up
+    for family in ip ip6 arp; do
+      ip netns exec sandbox sh -c "echo 0 > /proc/sys/net/bridge/bridge-nf-call-${family}tables"
+    done
+    ip netns add inside
+    ip -n sandbox link add p0 mtu 1450 type veth peer name eth0 mtu 1450 netns inside
+    ip -n sandbox link set p0 master br1 up; ip -n inside link set eth0 up
+    mac=$(ip -n inside -o link show eth0 | sed 's/.*ether \\([0-9a-f:]*\\).*/\\1/')
+    bridge -n sandbox fdb replace $mac dev p0 master static
+    bridge -n sandbox fdb replace 02:00:5e:00:00:99 dev vx1 master static
+    bridge -n sandbox fdb append 02:00:5e:00:00:99 dev vx1 dst 198.18.0.2 self
+    """
+
+  /// The sandbox's namespace goes while its fast path is dead. The uplink, in another one, is
+  /// still owed its far end's settings.
   @Test func whatIsOwedOutsideOfAVanishedNamespaceIsRestored() throws {
     try script(
       """
       culvert lab up vxlan
       far() { "$exe" lab exec hostB -- ethtool -k eth0 | grep 'tx-checksum-ip-generic\\|generic-receive-offload'; }
       far > /run/before
-      ip netns add sandbox
-      ip -n culvert-hostA link add br1 type bridge
-      ip -n culvert-hostA link add vx1 type vxlan id 77 local 198.18.0.1 remote 198.18.0.2 dstport 4790 dev eth0 noudpcsum
-      ip -n culvert-hostA link set vx1 netns sandbox
-      ip -n culvert-hostA link del br1
-      ip -n sandbox link add br1 type bridge
-      ip -n sandbox link set vx1 master br1 up
-      ip -n sandbox link set br1 up
-      for family in ip ip6 arp; do
-        ip netns exec sandbox sh -c "echo 0 > /proc/sys/net/bridge/bridge-nf-call-${family}tables"
-      done
-      # A container, without which nothing need be changed at the uplink either.
-      ip netns add inside
-      ip -n sandbox link add p0 mtu 1450 type veth peer name eth0 mtu 1450 netns inside
-      ip -n sandbox link set p0 master br1 up; ip -n inside link set eth0 up
-      # Without a destination nothing need be served.
-      mac=$(ip -n inside -o link show eth0 | sed 's/.*ether \\([0-9a-f:]*\\).*/\\1/')
-      bridge -n sandbox fdb replace $mac dev p0 master static
-      bridge -n sandbox fdb replace 02:00:5e:00:00:99 dev vx1 master static
-      bridge -n sandbox fdb append 02:00:5e:00:00:99 dev vx1 dst 198.18.0.2 self
+      \(Self.sandbox)
       culvert up --overlay br1 --netns sandbox --tier xdp --detach --wait-for-traffic
       far > /run/during
       if cmp -s /run/before /run/during; then echo 'nothing was changed at the far end'; exit 9; fi
@@ -188,19 +190,7 @@ struct ProcessTests {
     try script(
       """
       culvert lab up vxlan
-      ip netns add sandbox
-      ip -n culvert-hostA link add vx1 type vxlan id 77 local 198.18.0.1 remote 198.18.0.2 dstport 4790 dev eth0 noudpcsum
-      ip -n culvert-hostA link set vx1 netns sandbox
-      ip -n sandbox link add br1 type bridge
-      ip -n sandbox link set vx1 master br1 up
-      ip -n sandbox link set br1 up
-      ip netns add inside
-      ip -n sandbox link add p0 mtu 1450 type veth peer name eth0 mtu 1450 netns inside
-      ip -n sandbox link set p0 master br1 up; ip -n inside link set eth0 up
-      mac=$(ip -n inside -o link show eth0 | sed 's/.*ether \\([0-9a-f:]*\\).*/\\1/')
-      bridge -n sandbox fdb replace $mac dev p0 master static
-      bridge -n sandbox fdb replace 02:00:5e:00:00:99 dev vx1 master static
-      bridge -n sandbox fdb append 02:00:5e:00:00:99 dev vx1 dst 198.18.0.2 self
+      \(Self.sandbox)
       relay() { ip -n culvert-hostA -o link show type veth | grep -c ': cv' || true; }
       serve() { culvert up --overlay br1 --netns sandbox --tier tc --detach --wait-for-traffic; }
       killed() { pid=$(owner); kill -9 $pid; until_ gone $pid; test "$(relay)" = 1; }

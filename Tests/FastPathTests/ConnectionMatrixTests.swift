@@ -17,24 +17,15 @@ import Testing
 @Suite(.enabled(if: mayUseKernel, Comment(rawValue: needsRoot)), .serialized)
 struct ConnectionMatrixTests {
   private struct Hosts {
-    let client = try! TestNode()
-    let router = try! TestNode()
-    let server = try! TestNode()
-    static let clientAddress = "198.18.1.2"
-    static let serverAddress = "198.18.2.2"
+    private let overlay: TestOverlay
+    let (client, router, server): (TestNode, TestNode, TestNode)
+    static let clientAddress = "198.18.1.1"
+    static let serverAddress = "198.18.2.1"
     static let serviceAddress = "198.18.9.9"
 
     init() throws {
-      for (node, name, number) in [(client, "c", 1), (server, "s", 2)] {
-        try router.shell("ip link add \(name) type veth peer name eth0 netns \(node.namespace.name)")
-        try router.shell("ip addr add 198.18.\(number).1/24 dev \(name)")
-        try router.shell("ip link set \(name) up")
-        try node.shell("ip addr add 198.18.\(number).2/24 dev eth0")
-        try node.shell("ip link set lo up")
-        try node.shell("ip link set eth0 up")
-        try node.shell("ip route add default via 198.18.\(number).1")
-      }
-      try router.set("net/ipv4/ip_forward", "1")
+      overlay = try TestOverlay(containers: [], wire: .partialChecksums, ipv6: false, routed: true)
+      (client, router, server) = (overlay.underlays["a"]!, overlay.router!, overlay.underlays["b"]!)
       try nft(
         """
         table ip t {
@@ -48,7 +39,7 @@ struct ConnectionMatrixTests {
           }
         }
         """)
-      for (node, name) in [(router, "c"), (router, "s"), (client, "eth0"), (server, "eth0")] {
+      for (node, name) in [(router, "a"), (router, "b"), (client, "eth0"), (server, "eth0")] {
         try node.waitUntilUp(name)
       }
     }
