@@ -18,12 +18,13 @@ extension Engine {
     let ports =
       (uplink.map { [status($0)] } ?? [])
       + ports.values.sorted { $0.link.index < $1.link.index }.map { status($0, role: "container") }
+    let behind = table.entriesByTunnel
     let tunnels = table.tunnels.sorted { ($0.key.remote, $0.key.vni) < ($1.key.remote, $1.key.vni) }.map {
       key, tunnel in
       var reason: String?
       if case .kernel(_, let why) = tunnel.resolution { reason = why }
       return Status.Tunnel(
-        remote: "\(key.remote)", port: key.port, vni: key.vni, entries: tunnel.users, reason: reason)
+        remote: "\(key.remote)", port: key.port, vni: key.vni, entries: behind[tunnel.slot] ?? 0, reason: reason)
     }
     return Status(
       pid: getpid(), state: "ready", namespace: options.namespace ?? "\(place.identity)",

@@ -29,6 +29,13 @@ final class ForwardingTable {
     var resolution: TunnelResolution
   }
 
+  /// Entries by the slot of the tunnel that they name: of what the sink took, not of what the kernel has.
+  var entriesByTunnel: [UInt32: Int] {
+    entries.values.reduce(into: [:]) { count, entry in
+      if case .remote(let slot) = entry.target { count[slot, default: 0] += 1 }
+    }
+  }
+
   private let sink: any TableSink
   private let pool: SlotPool
   private let clock: () -> UInt64

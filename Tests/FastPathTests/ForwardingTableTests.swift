@@ -272,10 +272,13 @@ extension FDBEntry {
     try world.learnNear()
     try world.learnFar()
     #expect(world.table.refused == [world.far])
+    // What did not fit counts nowhere else.
+    #expect(world.table.tunnels.count == 1 && world.table.entriesByTunnel.isEmpty)
     #expect(world.sink.entries[world.far] == nil)
     world.sink.capacity = 2
     try world.table.updateAll(overlay: world.overlay, underlay: &world.underlay, context: world.context)
     #expect(world.table.refused.isEmpty)
+    #expect(world.table.entriesByTunnel.values.map { $0 } == [1])
     #expect(world.sink.entries[world.far] != nil)
   }
 
