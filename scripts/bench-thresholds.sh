@@ -49,6 +49,7 @@ if [ $only_quick = no ]; then
   hold vxlan+xdp tcp-stream 1.0 --sizes 65536 --offloads off --ends sender
   hold vxlan+tc tcp-stream 1.0 --sizes 1400 --offloads both
   hold vxlan+afxdp udp-rr 0.83 --placement one-core
+  run --networks vxlan+afxdp --workloads packet-rate:decap "${options[@]}" --fail-below vxlan+afxdp:overload:decap:0.9
   docker=(--as-shipped --baseline bridge --placement one-core)
   hold bridge+tc udp-rr 1.22 "${docker[@]}"
   hold bridge+tc tcp-rr 1.22 "${docker[@]}"

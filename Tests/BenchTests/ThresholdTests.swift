@@ -77,6 +77,42 @@ struct ThresholdTests {
     #expect(try misses("0.99").count == 1)
   }
 
+  /// Every trial counts, not the median: a path that collapses at times is in its slow state at others' cost.
+  @Test func underOverloadNoTrialIsFarBelowTheLossFreeRate() throws {
+    var report = try report(cell(.packetRate(.decap)))
+    report.results += try self.report(cell(.noDropRate(.decap))).results
+    func misses(_ words: String) throws -> [String] {
+      try threshold("vxlan+xdp:overload\(words)").misses(in: report)
+    }
+    let rate = try #require(report.results.firstIndex { $0.network == "vxlan+xdp" && $0.metric == "packets_per_second" })
+    let free = try #require(report.results.firstIndex { $0.network == "vxlan+xdp" && $0.metric == "ndr_packets_per_second" })
+    report.results[free].median = 3.82e6
+    report.results[rate].samples = [4.07e6, 3.56e6, 3.5e6, 3.7e6, 3.44e6, 3.9e6]
+    #expect(try misses(":0.9") == [])
+    #expect(try misses(":decap:0.9") == [])
+    #expect(try misses(":decap:0.95").first?.contains("3 of 6 trials below 0.95× the loss-free rate of 3.82 M/s") == true)
+    report.results[rate].samples[2] = 1.2e6
+    let one = try misses(":decap:0.9")
+    #expect(one.count == 1 && one[0].contains("1 of 6 trials") && one[0].contains("the least 1.20 M/s"))
+    #expect(try misses(":encap:0.9") == [], "another direction")
+    report.results[free].median = nil
+    #expect(try misses(":0.9").first?.contains("no loss-free rate") == true)
+    report.results[free].failed = "broke"
+    #expect(try misses(":0.9") == [], "another error")
+  }
+
+  @Test func overloadNeedsTheLossFreeRate() throws {
+    var request = Plan.Request()
+    request.quick = true
+    let quick = try Plan(request, tiers: ["xdp"])
+    let failure = #expect(throws: Failure.self) { try Threshold(parsing: "vxlan+xdp:overload:0.9", plan: quick) }
+    #expect(failure?.status == .usage)
+    request = Plan.Request()
+    request.workloads = ["udp-rr"]
+    let other = try Plan(request, tiers: ["xdp"])
+    #expect(throws: Failure.self) { try Threshold(parsing: "vxlan+xdp:overload:0.9", plan: other) }
+  }
+
   @Test func allIsEveryRow() throws {
     let report = try report(cell(.packetRate(.encap)))
     #expect(try threshold("vxlan+xdp:all:2.9").misses(in: report) == [])
@@ -98,7 +134,7 @@ struct ThresholdTests {
 
   @Test(arguments: [
     "vxlan+xdp", "vxlan+xdp:udp-rr", "vxlan+xdp:udp-rr:fast", "vxlan+xdp:udp-rr:0", "vxlan+xdp:udp-rr:-1",
-    "vxlan+xdp:udp-rr:inf", "nat:udp-rr:1", "vxlan:udp-rr:1", "vxlan+xdp:udp:1", "vxlan+xdp:launch:1", "::1",
+    "vxlan+xdp:udp-rr:inf", "vxlan+xdp:overload:sideways:0.9", "nat:udp-rr:1", "vxlan:udp-rr:1", "vxlan+xdp:udp:1", "vxlan+xdp:launch:1", "::1",
   ])
   func whatCannotBeMissedIsAUsageError(text: String) {
     let failure = #expect(throws: Failure.self) { try threshold(text) }

@@ -8,6 +8,9 @@ import LinuxSystem
 /// the baseline's.
 ///
 /// A row misses it where the whole 95 % interval is below, and by more than the baseline differs from itself.
+///
+/// NETWORK:overload:RATIO, or overload:encap and overload:decap, is about every trial of packet-rate, which offers more than
+/// the path takes, beside the network's own loss-free rate: overload may cost a path no more than what it loses.
 public struct Threshold: Sendable, Equatable, CustomStringConvertible {
   public var network: String
   /// As in the options: "packet-rate" is both directions, "all" is every row of the network.
@@ -37,18 +40,59 @@ public struct Threshold: Sendable, Equatable, CustomStringConvertible {
         status: .usage)
     }
     let wanted = self
+    if wanted.overload != nil {
+      let measures = plan.cells.map(\.measure).filter { wanted.covers($0.workload) }
+      guard measures.contains(where: \.isSearch), !measures.allSatisfy(\.isSearch) else {
+        throw Failure(
+          "read --fail-below", text,
+          advice: "overload needs packet-rate with its loss-free rate: --workloads packet-rate, without --quick.",
+          status: .usage)
+      }
+      return
+    }
     guard plan.cells.contains(where: { wanted.covers($0.measure.workload) }) else {
       throw Failure("read --fail-below", text, advice: "\(workload) is not measured here.", status: .usage)
     }
   }
 
   private func covers(_ name: String) -> Bool {
-    workload == "all" || name == workload || name.hasPrefix(workload + ":")
+    let workload = overload ?? workload
+    return workload == "all" || name == workload || name.hasPrefix(workload + ":")
+  }
+
+  /// The workload whose trials are held against the loss-free rate; nil: not asked for.
+  private var overload: String? {
+    guard workload == "overload" || workload.hasPrefix("overload:") else { return nil }
+    return "packet-rate" + workload.dropFirst("overload".count)
   }
 
   /// The comparisons that miss it, and rows it was set for that gave none, a line each; what failed or was
   /// interrupted is not among them: that is another error.
   public func misses(in report: ABReport) -> [String] {
+    overload == nil ? slower(in: report) : collapses(in: report)
+  }
+
+  private func collapses(in report: ABReport) -> [String] {
+    report.results.compactMap { result in
+      guard result.network == network, covers(result.workload), result.metric == Measure.packetRate(.encap).metric,
+        result.failed == nil, result.interrupted != true
+      else { return nil }
+      let what = "\(network) \(result.row)"
+      var row = result.row
+      row.metric = Measure.noDropRate(.encap).metric
+      let free = report.results.first { $0.network == network && $0.row == row }
+      guard free?.failed == nil, free?.interrupted != true else { return nil }
+      guard let lossFree = free?.median, let least = result.samples.min() else {
+        return "\(what): \(result.skipped ?? free?.skipped ?? "no loss-free rate to compare with")"
+      }
+      let below = result.samples.count { $0 < ratio * lossFree }
+      guard below > 0 else { return nil }
+      return "\(what): \(below) of \(result.samples.count) trials below \(ratio)× the loss-free rate of "
+        + "\(Quantity.text(lossFree, unit: result.unit)), the least \(Quantity.text(least, unit: result.unit))"
+    }
+  }
+
+  private func slower(in report: ABReport) -> [String] {
     var misses: [String] = []
     for result in report.results where result.network == network && covers(result.workload) {
       let what = "\(network) \(result.row)"
