@@ -110,6 +110,7 @@ struct ABFootnotes {
           + "--policy connections.")
     }
     if let note = report.unsettledNote { remarks.append(note) }
+    if let note = report.modesNote { remarks.append(note) }
     let changed = report.results.contains {
       ($0.cpuNsPerPacket ?? $0.cpuNsPerByte) != nil && abs(($0.cpuCheckRatio ?? 1) - 1) > 0.1
     }

@@ -147,11 +147,33 @@ extension ABReport {
       text({ $0.isLossTold ? $0.lostFraction : nil }) { "lost \(Quantity.percent($0))" },
       text(\.retransmittedFraction) { "retransmitted \(Quantity.percent($0))" },
       text(\.skbBytes) { "GRO \(Quantity.long($0)) B/skb" },
+      hasSecondCPU(result) ? "a worker on a second CPU" : nil,
+      result.modes.map { $0.words(unit: result.unit) },
+      baseline?.modes.map { "\(name): \($0.words(unit: result.unit))" },
     ].compactMap { $0 }
+  }
+
+  /// Of frames that the generator makes on the row's one core, where the tier works on them elsewhere.
+  private func hasSecondCPU(_ result: Result) -> Bool {
+    guard result.workload.hasPrefix("packet-rate"), let tier = result.tier, tier.obtained.hasPrefix("afxdp"),
+      let cpus = settings.pinning["packet-rate"]
+    else { return false }
+    return cpus["generator"] != cpus["worker"]
+  }
+
+  /// What `Modes.words` mean, where they are used.
+  var modesNote: String? {
+    results.contains { $0.modes != nil }
+      ? "two modes: the trials fall into two groups far apart, as of a network in two states; the median is neither "
+        + "group's figure, and the interval may miss either. Repeat the row (--repeats) before believing it."
+      : nil
   }
 }
 
 extension ABReport.Result {
+  /// Of its trials; nil where they have one.
+  var modes: Modes? { Modes(samples) }
+
   /// The search for the loss-free rate has its loss in its name.
   var isLossTold: Bool { metric != "ndr_packets_per_second" }
 }
