@@ -58,14 +58,15 @@ struct Journal: Codable, Equatable {
 }
 
 extension Journal {
-  /// What is in force, a line a change.
+  /// What is in force, a line a setting.
   var summary: [String] {
     (filters ?? []).map { "\($0.name): a tc filter that does nothing by itself" }
       + (relays ?? []).map { "\($0.name): a veth pair of Culvert's own" }
-      + changes.map { change in
-        let settings = change.features.sorted { $0.key < $1.key }
-          .map { "\($0.key) \($0.value ? "off (was on)" : "on (was off)")" }.joined(separator: ", ")
-        return "\(change.peerName), veth peer of \(change.portName), \(change.place): \(settings)"
+      + changes.flatMap { change in
+        change.features.sorted { $0.key < $1.key }.map {
+          "\(change.peerName), veth peer of \(change.portName), \(change.place): \($0.key) "
+            + ($0.value ? "off (was on)" : "on (was off)")
+        }
       }
   }
 

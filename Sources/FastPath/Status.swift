@@ -14,12 +14,12 @@ public struct Status: Codable, Sendable {
   public var namespace: String
   public var overlay: String
   public var bridge: String
-  public var vxlan: String
-  public var vni: UInt32
-  public var uplink: String
-  public var tier: String
+  @LeftOutIfEmpty public var vxlan: String
+  @LeftOutIfEmpty public var vni: UInt32
+  @LeftOutIfEmpty public var uplink: String
+  @LeftOutIfEmpty public var tier: String
   /// "native" or "generic": what was obtained on every attached port.
-  public var mode: String
+  @LeftOutIfEmpty public var mode: String
   public var strict: Bool
   public var ports: [Port]
   public var entries: Entries
@@ -123,6 +123,16 @@ public struct Stats: Codable, Sendable {
   public struct Count: Codable, Sendable, Equatable {
     public var packets: UInt64 = 0
     public var bytes: UInt64 = 0
+    /// Since the reading before, where it is read again and again.
+    public var packetsPerSecond: Double?
+    public var bitsPerSecond: Double?
+
+    enum CodingKeys: String, CodingKey {
+      case packets, bytes
+      case packetsPerSecond = "packets_per_second"
+      case bitsPerSecond = "bits_per_second"
+    }
+
     public init(packets: UInt64 = 0, bytes: UInt64 = 0) {
       self.packets = packets
       self.bytes = bytes
