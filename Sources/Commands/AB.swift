@@ -19,15 +19,13 @@ struct AB: CulvertCommand {
   @Option(
     help:
       "Comma-separated, or all: bare, host, container, bridge, nat, none, vxlan, vxlan@as-shipped, flannel, calico; vxlan, flannel and calico also with +TIER, bridge with +tc (default: bare, vxlan and every tier on it).",
-    completion: .list(["bare", "bridge", "vxlan", "vxlan+xdp", "vxlan+afxdp", "vxlan+tc", "flannel", "calico"])
+    completion: .list(["all"] + Network.all(tiers: Self.tiers))
   )
   var networks: String?
   @Option(
     help:
       "Comma-separated: packet-rate, packet-rate:encap, packet-rate:decap, udp-rr, tcp-rr, tcp-crr, udp-stream, udp-stream:batches, tcp-stream, tcp-stream:host; bulk, all-to-all and launch, where named; to a service's address on flannel and calico udp-rr:service, tcp-rr:service, tcp-crr:service, udp-stream:service, tcp-stream:service (default: all).",
-    completion: .list([
-      "packet-rate", "udp-rr", "tcp-rr", "tcp-crr", "udp-stream", "tcp-stream", "bulk", "all-to-all", "launch",
-    ])
+    completion: .list(["packet-rate"] + Measure.workloads + Measure.furtherWorkloads)
   )
   var workloads: String?
   @Option(help: "Comma-separated bytes: UDP payload, TCP write, inner frame (default: by workload).")
@@ -76,7 +74,7 @@ struct AB: CulvertCommand {
     help: ArgumentHelp(
       "Exit with status 2 if a row of NETWORK and WORKLOAD falls below RATIO times the baseline's speed, with all of its 95 % interval and by more than the noise floor; repeatable.",
       discussion:
-        "A ratio of speeds, so more is better of every workload: of latency it is the baseline's over the network's. vxlan+tc:udp-rr:1.33 asks for round trips of at most 1/1.33 of the baseline's; WORKLOAD all is every row.",
+        "A ratio of speeds, so more is better of every workload: of latency it is the baseline's over the network's. vxlan+tc:udp-rr:1.33 asks for round trips of at most 1/1.33 of the baseline's; WORKLOAD all is every row. vxlan+afxdp:overload:0.9 asks that no trial of packet-rate, which offers more than a path takes, fall below 0.9 of the network's own loss-free rate.",
       valueName: "network:workload:ratio"))
   var failBelow: [String] = []
   @Option(help: "Write the result there as JSON, after each comparison and at the end.")
@@ -85,9 +83,11 @@ struct AB: CulvertCommand {
   @Flag(help: "Keep the rows that are whole in the file of --json, and measure the others.")
   var resume = false
 
+  private static let tiers = Tier.allCases.map(\.rawValue) + [Network.automatic]
+
   func execute() throws {
     let request = try self.request()
-    let plan = try Plan(request, tiers: Tier.allCases.map(\.rawValue) + [Network.automatic])
+    let plan = try Plan(request, tiers: Self.tiers)
     let thresholds = try failBelow.map { try Threshold(parsing: $0, plan: plan) }
     var report = ABReport(
       environment: .init(asShipped: asShipped, outerChecksum: request.outerChecksum),

@@ -37,7 +37,9 @@ struct CostLadder: CulvertCommand {
   var rounds: Int?
   @Flag(help: "Fewer rounds; part path without loss-free rates, delays and CPU time.")
   var quick = false
-  @Option(help: "Comma-separated: of part path, only these and vxlan, with which all are compared.")
+  @Option(
+    help: "Comma-separated: of part path, only these and vxlan, with which all are compared.",
+    completion: .list(CostPath.names))
   var networks: String?
   @Option(help: "Measure another forwarder beside the tiers (part path): testpmd, of DPDK, where installed.")
   var peer: String?

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import ArgumentParser
+import Foundation
 import LinuxSystem
 
 public struct Culvert: ParsableCommand {
@@ -27,10 +28,32 @@ public struct Culvert: ParsableCommand {
   }
 
   public static func start() {
-    if let text = unknownCommand(Array(CommandLine.arguments.dropFirst())) {
-      Terminal.note("Error: \(text)")
-      exit(withError: ExitCode(ExitStatus.usage.rawValue))
+    let arguments = Array(CommandLine.arguments.dropFirst())
+    if let text = unknownCommand(arguments) { end(usage: text, next: "culvert --help") }
+    do {
+      var command = try parseAsRoot(arguments)
+      try command.run()
+    } catch {
+      guard exitCode(for: error).rawValue == ExitStatus.usage.rawValue, !(error is ExitCode) else { exit(withError: error) }
+      end(usage: message(for: error), next: help(in: fullMessage(for: error)))
     }
-    main()
+  }
+
+  /// One form for every bad input, whoever found it.
+  static func usageError(_ text: String, next: String) -> String {
+    let lines = text.split(separator: "\n").map { $0.trimmingCharacters(in: .whitespaces) }
+    let first = lines.first ?? "the arguments do not fit"
+    return (["error: \(first)"] + lines.dropFirst().map { "  \($0)" } + ["  See `\(next)`."]).joined(separator: "\n")
+  }
+
+  private static func end(usage text: String, next: String) -> Never {
+    Terminal.note(usageError(text, next: next))
+    exit(withError: ExitCode(ExitStatus.usage.rawValue))
+  }
+
+  /// The command whose help is named in what the parser says.
+  static func help(in message: String) -> String {
+    let named = message.split(separator: "\n").last { $0.contains("See '") }
+    return named?.split(separator: "'").dropFirst().first.map(String.init) ?? "culvert --help"
   }
 }

@@ -12,7 +12,7 @@ extension CulvertCommand {
     do {
       try execute()
     } catch let failure as Failure {
-      Terminal.note("error: \(failure)")
+      Terminal.error(failure)
       throw ExitCode(failure.status.rawValue)
     }
   }

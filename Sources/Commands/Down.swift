@@ -16,7 +16,8 @@ struct Down: CulvertCommand {
     help: "Network namespace of the overlay: a name, a path or a PID (default: this one).",
     completion: .namespaces)
   var netns: String?
-  @Option(help: "Only this overlay, by its bridge or its VXLAN device; may be repeated.")
+  @Option(
+    help: "Only this overlay, by its bridge or its VXLAN device; may be repeated.", completion: .servedOverlays)
   var overlay: [String] = []
   @Flag(help: "In every namespace.")
   var all = false
@@ -42,7 +43,7 @@ struct Down: CulvertCommand {
     }
     ended += EndRecord.clear { records.contains($0) }.map(DownResult.init(clearing:))
     Overlays.restoreOrphans { Terminal.note($0) }
-    defer { for failure in failures.dropLast() { Terminal.note("error: \(failure)") } }
+    defer { for failure in failures.dropLast() { Terminal.error(failure) } }
     if json {
       try Terminal.json(Answer(ended: ended))
     } else {

@@ -14,12 +14,18 @@ struct LabTier {
   /// As `culvert up` is given it.
   private let overlay: String
 
+  private static let known = ["auto"] + Tier.allCases.map(\.rawValue)
+
+  /// Those that a network of this name can have.
+  static func names(on network: String) -> [String] {
+    LabSpec.Network(rawValue: network)?.served == nil ? [] : known
+  }
+
   /// Fails before anything is built where there is no such tier for the network.
   init(_ name: String, on network: LabSpec.Network) throws(Failure) {
-    let known = ["auto"] + Tier.allCases.map(\.rawValue)
-    guard known.contains(name) else {
+    guard Self.known.contains(name) else {
       throw Failure(
-        "use", "tier \(name)", advice: "Give one of \(known.joined(separator: ", ")).", status: .usage)
+        "use", "tier \(name)", advice: "There are \(Self.known.joined(separator: ", ")).", status: .usage)
     }
     guard let overlay = network.served else {
       throw Failure(

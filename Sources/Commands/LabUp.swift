@@ -8,7 +8,7 @@ struct LabUp: CulvertCommand {
     commandName: "up", abstract: "Build a lab; one that is there already is left as it is.")
 
   @Argument(help: "bare, none, host, container, bridge, nat, vxlan, flannel or calico; the last three optionally with +TIER.",
-    completion: .list(LabSpec.Network.allCases.map(\.rawValue)))
+    completion: .networks(LabSpec.Network.allCases.map(\.rawValue)) { LabTier.names(on: $0) })
   var network: String
   @Option(help: "Containers per host (default: 1; on bridge and container, which are of one host, 2).")
   var containers: Int?

@@ -10,13 +10,14 @@ struct StatsCommand: CulvertCommand {
     commandName: "stats", abstract: "Per port: in = forwarded + passed to the kernel + dropped, by reason.",
     discussion: """
       Changes nothing. Shares are of what came in. With --watch and --json a line of JSON is printed every second, \
-      with its time.
+      with its time, and rates since the line before.
       """)
 
   @Option(
     help: "Only the overlays of this namespace: a name, a path or a PID.", completion: .namespaces)
   var netns: String?
-  @Option(help: "Only this overlay, by its bridge or its VXLAN device; may be repeated.")
+  @Option(
+    help: "Only this overlay, by its bridge or its VXLAN device; may be repeated.", completion: .servedOverlays)
   var overlay: [String] = []
   @Flag(help: "Print JSON.")
   var json = false
@@ -25,19 +26,22 @@ struct StatsCommand: CulvertCommand {
 
   func execute() throws {
     let screen = Screen()
+    var watches: [RuntimeDirectory: StatsWatch] = [:]
     var before: [RuntimeDirectory: Stats] = [:]
     var last = Clock.monotonicNanoseconds
     while true {
       let (now, failures) = try read()
       let seconds = before.isEmpty ? nil : Double(Clock.monotonicNanoseconds - last) / 1e9
       last = Clock.monotonicNanoseconds
-      if json {
-        try watch ? printLine(now.map(\.stats)) : Terminal.json(now.map(\.stats))
-      } else {
-        let tables = now.map { StatsTable($0.stats, before: before[$0.directory], seconds: seconds).text }
-        try watch ? screen.show(tables.joined(separator: "\n")) : tables.forEach(Terminal.result)
+      switch (json, watch) {
+      case (true, true): try printLine(now.map { $0.stats.rated(since: before[$0.directory], seconds: seconds) })
+      case (true, false): try Terminal.json(now.map(\.stats))
+      case (false, true):
+        let tables = now.map { watches[$0.directory, default: StatsWatch()].text($0.stats, seconds: seconds) }
+        try screen.show(tables.joined(separator: "\n"))
+      case (false, false): for one in now { try Terminal.result(StatsTable(one.stats).text) }
       }
-      for failure in failures.dropLast() { Terminal.note("error: \(failure)") }
+      for failure in failures.dropLast() { Terminal.error(failure) }
       if let failure = failures.last { throw failure }
       if now.isEmpty { return try sayNothingIsThere() }
       guard watch else { return }

@@ -3,61 +3,56 @@ import DataPlane
 import FastPath
 import Foundation
 
-/// The counters of one overlay: a line a port and reason, with its share of what came in; with an earlier reading,
-/// the rates and shares since then.
+/// The counters of one overlay: a line a port with the share of it that was forwarded, a line a reason with its share of
+/// what came in, and the total.
 struct StatsTable {
   private let stats: Stats
-  private let before: Stats?
-  private let seconds: Double?
 
-  init(_ stats: Stats, before: Stats? = nil, seconds: Double? = nil) {
-    self.stats = stats
-    self.before = before
-    self.seconds = before == nil ? nil : seconds
-  }
+  init(_ stats: Stats) { self.stats = stats }
 
   var text: String {
-    (["\(stats.overlay) in \(stats.namespace)"] + stats.ports.flatMap(lines) + workers).joined(
-      separator: "\n")
+    (["\(stats.overlay) in \(stats.namespace)"] + stats.ports.flatMap(lines) + total + workers)
+      .joined(separator: "\n")
   }
 
   private func lines(_ port: Stats.Port) -> [String] {
-    let old = before?.ports.first { $0.index == port.index }
-    let all = since(port.received, old?.received)
-    var lines = [row("  \(port.name) in", port.received, all, of: nil)]
-    let groups = [
-      ("forwarded", port.forwarded, old?.forwarded), ("passed", port.passed, old?.passed),
-      ("dropped", port.dropped, old?.dropped),
-    ]
-    for (label, counts, earlier) in groups {
+    let all = port.received.packets
+    var lines = [row("  \(port.name) in", port.received) + Self.forwarded(port.allForwarded.packets, of: all)]
+    for (label, counts) in port.classes {
       for (reason, count) in counts.sorted(by: { $0.key < $1.key }) {
-        lines.append(row("    \(label) \(reason)", count, since(count, earlier?[reason]), of: all.packets))
+        lines.append(row("    \(label) \(reason)", count) + Self.share(count.packets, of: all))
       }
     }
-    let lost = [("not sent by this device", port.notSent), ("not redirected to any device", port.notRedirected)]
-    for case (let what, let count?) in lost where count > 0 {
-      lines.append("    forwarded, then \(what): \(count)")
-    }
-    return lines
+    return lines + Self.lost(port)
   }
 
-  /// What was added; all of it where there is no earlier reading, or where a port's counters began again.
-  private func since(_ count: Stats.Count, _ earlier: Stats.Count?) -> Stats.Count {
-    guard let earlier, count.packets >= earlier.packets, count.bytes >= earlier.bytes else { return count }
-    return Stats.Count(packets: count.packets - earlier.packets, bytes: count.bytes - earlier.bytes)
+  private var total: [String] {
+    guard stats.ports.count > 1 else { return [] }
+    let all = stats.ports.reduce(Stats.Count()) { $0 + $1.received }
+    let forwarded = stats.ports.reduce(0) { $0 + $1.allForwarded.packets }
+    return [row("  all ports in", all) + Self.forwarded(forwarded, of: all.packets)]
   }
 
-  private func row(_ label: String, _ count: Stats.Count, _ added: Stats.Count, of all: UInt64?) -> String {
-    var text =
-      label.padded(31) + String(count.packets).paddedLeft(14) + "\(count.bytes) B".paddedLeft(19)
-    if let seconds, seconds > 0 {
-      text += Self.scaled(Double(added.packets) / seconds, "/s").paddedLeft(12)
-      text += Self.scaled(Double(added.bytes) * 8 / seconds, "b/s").paddedLeft(13)
-    }
-    if let all, all > 0 {
-      text += String(format: "%.1f %%", 100 * Double(added.packets) / Double(all)).paddedLeft(9)
-    }
-    return text
+  private func row(_ label: String, _ count: Stats.Count) -> String {
+    label.padded(31) + String(count.packets).paddedLeft(14) + "\(count.bytes) B".paddedLeft(19)
+  }
+
+  // MARK: - Shared with what is shown again and again
+
+  static func share(_ part: UInt64, of all: UInt64) -> String {
+    all == 0 ? "" : String(format: "%.1f %%", 100 * Double(part) / Double(all)).paddedLeft(9)
+  }
+
+  static func forwarded(_ part: UInt64, of all: UInt64) -> String {
+    all == 0 ? "" : share(part, of: all) + " forwarded"
+  }
+
+  /// What no share is of: it was forwarded, and then lost.
+  static func lost(_ port: Stats.Port) -> [String] {
+    [("not sent by this device", port.notSent), ("not redirected to any device", port.notRedirected)]
+      .compactMap { what, count in
+        count.flatMap { $0 > 0 ? "    \(port.name) forwarded, then \(what): \($0)" : nil }
+      }
   }
 
   /// As in "98.7 k/s".

@@ -14,7 +14,8 @@ struct StatusCommand: CulvertCommand {
   @Option(
     help: "Only the overlays of this namespace: a name, a path or a PID.", completion: .namespaces)
   var netns: String?
-  @Option(help: "Only this overlay, by its bridge or its VXLAN device; may be repeated.")
+  @Option(
+    help: "Only this overlay, by its bridge or its VXLAN device; may be repeated.", completion: .servedOverlays)
   var overlay: [String] = []
   @Flag(help: "Print JSON.")
   var json = false
@@ -37,7 +38,7 @@ struct StatusCommand: CulvertCommand {
       for status in all { try Terminal.result(Self.render(status)) }
     }
     // One that cannot be asked does not hide the others.
-    for failure in failures.dropLast() { Terminal.note("error: \(failure)") }
+    for failure in failures.dropLast() { Terminal.error(failure) }
     if let last = failures.last { throw last }
     let health = Self.health(of: all)
     if health != .done { throw ExitCode(health.rawValue) }

@@ -7,6 +7,10 @@ import LinuxSystem
 enum Terminal {
   /// Lost where nobody takes it.
   static func note(_ line: String) { StandardStream.message(line + "\n") }
+  static func error(_ failure: Failure) {
+    // What the kernel refused says so itself.
+    note("error: \(failure.errno == nil ? "cannot " : "")\(failure)")
+  }
   static func result(_ text: String) throws(Failure) { try StandardStream.result(text + "\n") }
 
   static func json(_ value: some Encodable) throws {

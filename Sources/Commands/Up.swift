@@ -16,7 +16,8 @@ struct Up: CulvertCommand {
 
   @Option(
     help:
-      "A bridge, the VXLAN device that is a port of it (tc serves a bridge alone too), or a VXLAN device that is routed to (flannel, Calico); may be repeated (default: every overlay that is found, now and later)."
+      "A bridge, the VXLAN device that is a port of it (tc serves a bridge alone too), or a VXLAN device that is routed to (flannel, Calico); may be repeated (default: every overlay that is found, now and later).",
+    completion: .overlays
   )
   var overlay: [String] = []
   @Option(help: "Network namespace of the overlays: a name, a path or a PID.", completion: .namespaces)

@@ -343,6 +343,38 @@ struct ProcessTests {
       """)
   }
 
+  /// Whoever finds it, the parser or the command: an `error:` line, what to do next, and status 64.
+  @Test func badInputIsToldInOneForm() throws {
+    try script(
+      """
+      bad() { rc 64 culvert "$@"
+        grep -q '^error: ' /run/err || { echo "$*: no error line"; cat /run/err; exit 9; }
+        test "$(grep -c '^[^ ]' /run/err)" = 1 || { echo "$*: more than one line"; cat /run/err; exit 9; }
+        test "$(wc -l < /run/err)" -ge 2 || { echo "$*: no next step"; cat /run/err; exit 9; }
+        test ! -s /run/out; }
+      bad lab up vxlan+foo
+      bad lab up foo
+      bad cost --parts foo
+      bad cost --rounds 0
+      bad cost table --entries 0
+      bad ab --networks foo
+      bad ab --workloads foo
+      bad ab --sizes foo
+      bad ab --fail-below foo
+      bad ab --placement foo
+      bad paper foo
+      bad up --wait foo
+      bad up --tier foo
+      bad up --nonsense
+      bad up extra
+      bad stat
+      bad report
+      rc 0 culvert --help
+      rc 0 culvert up --help
+      rc 0 culvert --version
+      """)
+  }
+
   /// As ip(8): what only reads is for everybody.
   @Test func readingNeedsNoPrivileges() throws {
     try script(

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import Foundation
 import Testing
 
 @testable import Commands
@@ -14,20 +15,81 @@ struct WordsTests {
     return Stats(overlay: "br0", namespace: "ns", ports: [port])
   }
 
+  private func two(_ packets: UInt64, passed: UInt64, more: [String: Stats.Count] = [:]) -> Stats {
+    var both = stats(packets, passed: passed)
+    both.ports[0].passed.merge(more) { $1 }
+    both.ports[0].received.packets += more.values.reduce(0) { $0 + $1.packets }
+    var other = stats(packets, passed: 0).ports[0]
+    (other.name, other.index) = ("eth0", 3)
+    both.ports.append(other)
+    return both
+  }
+
   @Test func sharesAreOfWhatCameIn() {
     let text = StatsTable(stats(75, passed: 25)).text
     #expect(text.contains("75.0 %") && text.contains("25.0 %") && !text.contains("/s"))
+    #expect(!text.contains("all ports"), "there is one")
+  }
+
+  @Test func theTotalSaysWhatPartWasForwarded() {
+    let lines = StatsTable(two(75, passed: 25)).text.split(separator: "\n")
+    #expect(lines.contains { $0.hasPrefix("  va1 in ") && $0.hasSuffix("75.0 % forwarded") })
+    #expect(lines.contains { $0.hasPrefix("  all ports in ") && $0.contains(" 175 ") && $0.hasSuffix("85.7 % forwarded") })
   }
 
   @Test func ratesAndSharesAreSinceTheEarlierReading() {
-    let text = StatsTable(stats(3075, passed: 1025), before: stats(75, passed: 25), seconds: 2).text
-    #expect(text.contains("1.50 k/s") && text.contains("1.20 Mb/s") && text.contains("75.0 %"))
+    var watch = StatsWatch()
+    #expect(!watch.text(stats(75, passed: 25), seconds: nil).contains("/s"))
+    let text = watch.text(stats(3075, passed: 1025), seconds: 2)
+    #expect(text.contains("1.50 k/s") && text.contains("1.20 Mb/s") && text.contains("75.0 % forwarded"))
+    for line in text.split(separator: "\n") { #expect(line.count <= 80, "\(line)") }
+  }
+
+  /// A reason that occurs for the first time comes last, and moves no line.
+  @Test func aNewReasonMovesNoRow() {
+    var watch = StatsWatch()
+    let first = watch.text(two(75, passed: 25), seconds: nil).split(separator: "\n").map { $0.prefix(30) }
+    let then = watch.text(two(75, passed: 25, more: ["arp": .init(packets: 5)]), seconds: 1).split(separator: "\n")
+    #expect(then.count == first.count + 1)
+    #expect(then.dropLast().map { $0.prefix(30) } == first)
+    #expect(then.last?.contains("va1 passed arp") == true)
   }
 
   /// A port that came again counts from nothing: never a rate below zero.
   @Test func countersThatBeganAgainAreCountedFromThere() {
-    let text = StatsTable(stats(10, passed: 0), before: stats(75, passed: 25), seconds: 1).text
+    var watch = StatsWatch()
+    _ = watch.text(stats(75, passed: 25), seconds: nil)
+    let text = watch.text(stats(10, passed: 0), seconds: 1)
     #expect(text.contains("10 /s") && !text.contains("-"))
+  }
+
+  @Test func linesOfJSONHaveRates() throws {
+    let rated = stats(3075, passed: 1025).rated(since: stats(75, passed: 25), seconds: 2)
+    let json = String(decoding: try JSONEncoder().encode(rated), as: UTF8.self)
+    #expect(json.contains("\"packets_per_second\":1500") && json.contains("\"bits_per_second\":1200000"))
+    let first = stats(3075, passed: 1025).rated(since: nil, seconds: nil)
+    #expect(!String(decoding: try JSONEncoder().encode(first), as: UTF8.self).contains("per_second"))
+  }
+
+  /// What is unknown of one that died is not there, instead of empty.
+  @Test func whatIsUnknownIsNotInTheJSON() throws {
+    let dead = Status.known(pid: 7, state: "dead", overlay: "br0", namespace: "ns")
+    let data = try JSONEncoder().encode(dead)
+    let json = String(decoding: data, as: UTF8.self)
+    for key in ["vxlan", "vni", "uplink", "tier", "mode"] { #expect(!json.contains("\"\(key)\""), "\(key)") }
+    #expect(!json.contains("\"\"") && json.contains("\"overlay\":\"br0\""))
+    #expect(try JSONDecoder().decode(Status.self, from: data).vxlan == "")
+    var known = dead
+    (known.vxlan, known.vni, known.tier) = ("vx0", 42, "tc")
+    let again = try JSONDecoder().decode(Status.self, from: JSONEncoder().encode(known))
+    #expect((again.vxlan, again.vni, again.tier, again.mode) == ("vx0", 42, "tc", ""))
+  }
+
+  @Test func usageErrorsHaveOneForm() {
+    #expect(Culvert.usageError("--wait foo: no.\nThere are:\n  - busy", next: "culvert up --help")
+      == "error: --wait foo: no.\n  There are:\n  - busy\n  See `culvert up --help`.")
+    #expect(Culvert.help(in: "Error: x\nUsage: y\n  See 'culvert up --help' for more information.") == "culvert up --help")
+    #expect(Culvert.help(in: "nothing") == "culvert --help")
   }
 
   @Test(arguments: [
