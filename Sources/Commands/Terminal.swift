@@ -19,6 +19,13 @@ enum Terminal {
     try result(String(decoding: try encoder.encode(value), as: UTF8.self))
   }
 
+  /// Of the terminal that standard output is; nil where it is none.
+  static var columns: Int? {
+    var size = winsize()
+    guard ioctl(1, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return nil }
+    return Int(size.ws_col)
+  }
+
   /// Standard output is a terminal that knows colours, and nobody objects (no-color.org).
   static var isColoured: Bool {
     let environment = ProcessInfo.processInfo.environment

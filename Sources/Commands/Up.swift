@@ -72,7 +72,7 @@ struct Up: CulvertCommand {
   var keepOffloads = false
   @Flag(
     help:
-      "Tiers xdp and afxdp: carry bulk TCP too, which the kernel forwards faster, in segments; otherwise such a port is given back."
+      "Tiers xdp and afxdp: forward bulk TCP too, which the kernel forwards faster, in segments; otherwise such a port is left to the kernel."
   )
   var carryBulk = false
   @Flag(

@@ -86,6 +86,25 @@ struct ReportTests {
     }
   }
 
+  /// A terminal with room for it has rows and verdicts in full; one with less has what a file has.
+  @Test func aWiderTableNamesRowsInFull() {
+    let cells = [Ends.both, .sender].map {
+      Cell(measure: .tcpStream, size: 65536, offloads: .off, placement: .twoCore, ends: $0)
+    }
+    let report = streams(cells)
+    let narrow = ABTable(report, coloured: false).text
+    #expect(narrow.contains("tcp-stream 64 KiB off 2-core send "))
+    #expect(ABTable(report, coloured: false, width: 40).text == narrow)
+    let rows = { (text: String) in text.split(separator: "\n").filter { $0.hasPrefix("tcp-stream") }.prefix(2) }
+    #expect(rows(ABTable(report, coloured: false, width: 100).text) == rows(narrow), "not enough for all")
+    let wide = ABTable(report, coloured: false, width: 130).text
+    #expect(wide.contains("tcp-stream 64 KiB, offloads off, two core, tier on the sender only "))
+    #expect(wide.split(separator: "\n").allSatisfy { $0.count <= 130 })
+    #expect(wide.split(separator: "\n").contains { $0.count > 80 })
+    // The words under a row are not said twice.
+    #expect(!wide.contains("  tier on the sender only"))
+  }
+
   @Test func tableSaysWhatQualifiesTheFigures() {
     let cell = Cell(measure: .udpStream, size: 64, offloads: .on, placement: .twoCore)
     var report = ABReport.extreme(3, cell)

@@ -106,7 +106,7 @@ public struct Network: Hashable, Sendable, CustomStringConvertible {
     }
     switch base {
     case "none": return measure == .launch ? nil : "loopback alone leads nowhere: none is for launch"
-    case _ where !measure.isLiveFrames: return isRelay ? "a relay carries live frames only" : nil
+    case _ where !measure.isLiveFrames: return isRelay ? "a relay forwards live frames only" : nil
     case "host": return "no container's port is on the way: that is bare"
     case "container": return "loopback takes no live frames"
     case "nat": return "a translation begins with a socket's packets and needs the answers too"

@@ -3,10 +3,11 @@
 /// What qualifies the figures: losses, tails, CPU time, the noise floor, what was dropped, what failed.
 struct ABFootnotes {
   var report: ABReport
+  var width = ABTable.width
 
   var lines: [String] {
     blocks.flatMap { block("\($0.title):", $0.entries) }
-      + remarks.flatMap { [""] + $0.wrapped(ABTable.width) }
+      + remarks.flatMap { [""] + $0.wrapped(width) }
   }
 
   /// What failed alone.
@@ -29,7 +30,7 @@ struct ABFootnotes {
   }
 
   private func block(_ title: String, _ entries: [String]) -> [String] {
-    entries.isEmpty ? [] : ["", title] + entries.flatMap { ("  " + $0).wrappedEntry() }
+    entries.isEmpty ? [] : ["", title] + entries.flatMap { ("  " + $0).wrappedEntry(width) }
   }
 
   /// One entry per row, its networks side by side.
@@ -79,7 +80,7 @@ struct ABFootnotes {
       var text = "\(result.network): requested \(tier.requested), obtained \(tier.obtained)"
       // Of what goes to the container's own host nothing is the overlay's.
       if let share = tier.share, share < TierCount.leastShare, result.workload != "tcp-stream:host" {
-        text += "; in \(ABTable.label(result.row)) it carried \(Quantity.percent(share)) of what it saw"
+        text += "; in \(ABTable.label(result.row)) it forwarded \(Quantity.percent(share)) of what it saw"
       }
       if !seen.contains(text) { seen.append(text) }
     }
@@ -101,7 +102,7 @@ struct ABFootnotes {
     let dropped = report.comparisons.map(\.droppedPairs).reduce(0, +)
     if dropped > 0 {
       remarks.append(
-        "Pairs dropped and repeated because the machine changed state between their trials: \(dropped).")
+        "Pairs dropped and repeated because the VM's CPUs moved between their trials: \(dropped).")
     }
     if report.settings.networks.contains(where: { $0.hasPrefix("flannel") || $0.hasPrefix("calico") }) {
       remarks.append(
@@ -132,8 +133,8 @@ struct ABFootnotes {
     }
     if report.settings.bypassPolicy {
       remarks.append(
-        "As shipped, netfilter sees bridged packets; without rules it decides nothing, and what `culvert up` forwards "
-          + "passes it by.")
+        "As shipped, netfilter sees bridged packets; here it has no rules, and packets that `culvert up` forwards do not pass "
+          + "through it.")
     }
     if !report.complete { remarks.append("INTERRUPTED: what is missing was not measured.") }
     return remarks
@@ -142,9 +143,9 @@ struct ABFootnotes {
 
 extension String {
   /// A footnote's entry: wrapped under itself.
-  fileprivate func wrappedEntry() -> [String] {
+  fileprivate func wrappedEntry(_ width: Int) -> [String] {
     let indent = prefix { $0 == " " }.count
-    return dropFirst(indent).description.wrapped(ABTable.width - indent, indent: 2)
+    return dropFirst(indent).description.wrapped(width - indent, indent: 2)
       .map { String(repeating: " ", count: indent) + $0 }
   }
 }

@@ -16,13 +16,7 @@ public struct ABMarkdown {
         + Self.cell(report.environment.culvert))
     if let note = report.rawFramesNote { lines += ["", note] }
     if report.environment.debugBuild { lines += ["", "**Debug build: these timings say little.**"] }
-    let others = report.settings.networks.filter { network in
-      network != baseline && report.results.contains { $0.network == network }
-    }
-    // What is on trial first, the kernel's other networks after it.
-    for network in others.filter({ $0.contains("+") }) + others.filter({ !$0.contains("+") }) {
-      lines += headline(network) + section(network)
-    }
+    for network in report.others { lines += headline(network) + section(network) }
     lines += ABFootnotes(report: report).markdown
     return lines.joined(separator: "\n") + "\n"
   }

@@ -87,7 +87,7 @@ extension Row {
       "packets/s at most, as raw frames from driver to driver without any socket, counted at the far side"
     case "round_trip_p50_us": "median round trip; lower is better"
     case "bytes_per_second" where workload == "tcp-stream:host":
-      "from a container to its own host, which no overlay carries; received, bits/s"
+      "from a container to its own host, which is no overlay's; received, bits/s"
     case "bytes_per_second" where workload == "memory": "STREAM's triad, read and written"
     case "steps_per_second": "steps of a loop in registers, per second"
     case "bytes_per_second_up", "bytes_per_second_down": "received, bits/s, while the other way is loaded too"
@@ -199,7 +199,7 @@ extension ABReport {
   /// What the mark of `ratioText` means, where it is used.
   var unsettledNote: String? {
     comparisons.contains { $0.unsettledPairs != nil }
-      ? "~: the machine kept changing its state; pairs across a change count too, and widen the interval."
+      ? "~: the VM's CPUs moved during the row, and pairs across such a change count too: the interval is wider, trust it less."
       : nil
   }
 }

@@ -44,7 +44,7 @@ public struct TierCount: Sendable, Equatable {
       reasons.isEmpty ? "it saw no packets" : "left to the kernel: \(reasons.joined(separator: ", "))"
     throw Failure(
       "measure", "\(network)",
-      advice: "On \(host) the tier carried \(Int(share * 100)) % of its packets in a trial, and "
+      advice: "On \(host) the tier forwarded \(Int(share * 100)) % of its packets in a trial, and "
         + "\(Int(Self.leastShare * 100)) % make a result of it; \(left).")
   }
 }
