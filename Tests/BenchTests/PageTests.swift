@@ -33,6 +33,8 @@ final class Outline: NSObject, XMLParserDelegate {
   var elements: [String: Int] = [:]
   var text = ""
   var addresses: [String] = []
+  /// What an address within the page can lead to.
+  var names: Set<String> = []
   var failure: (any Error)?
 
   init(_ page: Data) {
@@ -47,6 +49,7 @@ final class Outline: NSObject, XMLParserDelegate {
     attributes: [String: String]
   ) {
     elements[name, default: 0] += 1
+    if let name = attributes["id"] { names.insert(name) }
     addresses += ["src", "href", "data", "action", "srcset", "poster"].compactMap { attributes[$0] }
   }
   func parser(_ parser: XMLParser, foundCharacters characters: String) { text += characters }
@@ -73,7 +76,9 @@ struct PageTests {
     let page = try ABPage(.varied()).encoded()
     let outline = Outline(page)
     #expect(!outline.addresses.isEmpty)
-    for address in outline.addresses { #expect(address.hasPrefix("data:"), "\(address)") }
+    for address in outline.addresses {
+      #expect(address.hasPrefix("data:") || outline.names.contains(String(address.dropFirst())), "\(address)")
+    }
     let source = String(decoding: page, as: UTF8.self)
       .replacing("http://www.w3.org/1999/xhtml", with: "").replacing("http://www.w3.org/2000/svg", with: "")
     for word in ["http:", "https:", "url(", "@import"] { #expect(!source.contains(word), "\(word)") }
@@ -85,6 +90,80 @@ struct PageTests {
     let link = try #require(outline.addresses.first { $0.hasPrefix("data:application/json;base64,") })
     let json = try #require(Data(base64Encoded: String(link.drop { $0 != "," }.dropFirst())))
     #expect(try ABReport.decoded(json) == report)
+  }
+
+  /// The result is the first thing that is read, and what it is about can be looked up in the page.
+  @Test func theTitleIsTheResult() throws {
+    var report = ABReport.varied()
+    #expect(report.sentence == "vxlan+xdp against vxlan: too few pairs for a result")
+    for index in report.comparisons.indices { report.comparisons[index].pairs = 6 }
+    (report.comparisons[0].ratio, report.comparisons[1].ratio) = (0.4, 9)
+    let latency = try #require(report.comparisons.firstIndex { $0.better == .lower })
+    for index in report.comparisons.indices.dropFirst(2) { report.comparisons[index].ratio = 1 }
+    #expect(report.sentence == "vxlan+xdp is 0.40 to 9.00 times as fast as vxlan, row by row")
+    // A round trip of a twentieth of the time.
+    report.comparisons[latency].ratio = 0.05
+    #expect(report.sentence.contains("0.40 to 20.0 times"))
+    let page = try ABPage(report).html()
+    #expect(page.contains("<h1>vxlan+xdp is 0.40 to 20.0 times as fast as vxlan, row by row</h1>"))
+    #expect(page.contains("<b>20.0×</b>"), "the summary has speeds")
+    #expect(!page.contains("weakest row"))
+    for network in ["vxlan", "vxlan-xdp"] {
+      #expect(page.contains("href=\"#network-\(network)\"") && page.contains("id=\"network-\(network)\""))
+    }
+  }
+
+  /// A slow round trip has no longer bar than a fast one has: both are drawn from the baseline's, to either side.
+  @Test func latencyIsDrawnFromTheBaselines() throws {
+    let cell = Cell(measure: .udpRoundTrip, size: 64, offloads: .on, placement: .oneCore)
+    var report = ABReport.extreme(1, cell)
+    func bar(_ ratio: Double) throws -> (left: Double, width: Double) {
+      report.comparisons[0].ratio = ratio
+      report.comparisons[0].ci95 = [0.5, 2]
+      let source = RatioBars(page: ABPage(report), row: cell.row).markup.source
+      let match = try #require(source.firstMatch(of: /bar n0" style="left:([0-9.]+)%;width:([0-9.]+)%/))
+      return (try #require(Double(match.1)), try #require(Double(match.2)))
+    }
+    let (fast, slow) = (try bar(0.6), try bar(1.4))
+    #expect(abs(fast.left + fast.width - slow.left) < 0.2, "one ends where the other begins")
+    #expect(abs(fast.width - slow.width) < 0.2)
+    #expect(try bar(1).width == 0)
+  }
+
+  /// Red is for what is worse: neither a machine that was not quiet nor a run that was cut short is.
+  @Test func warningsAreNotRed() {
+    let rule = PageStyle.sheet.split(separator: "}").first { $0.contains(".warn{") }
+    #expect(rule?.contains("--base") == true && rule?.contains("--bad") == false)
+  }
+
+  @Test(arguments: [
+    ("8.00 µs", "8 µs"), ("0.50×", "0.5×"), ("16.0 µs", "16 µs"), ("0.00 ns", "0 ns"), ("200 k/s", "200 k/s"), ("2.50 M/s", "2.5 M/s"),
+  ])
+  func anAxisIsExact(text: String, tick: String) { #expect(Quantity.tick(text) == tick) }
+
+  @Test(arguments: [
+    (12, 480, [10, 20, 50, 100, 200, 500]), (4, 5100, [1, 10, 100, 1000, 10_000]), (7, 7, [5, 10]), (0.02, 90_000, []),
+  ])
+  func logarithmicScalesHaveRoundValues(least: Double, most: Double, ticks: [Double]) {
+    let made = Axes.logTicks(least, most)
+    #expect(made.first! <= least && made.last! >= most && made.count > 1)
+    if !ticks.isEmpty { #expect(zip(made, ticks).allSatisfy { abs($0 - $1) < 1e-6 * $1 } && made.count == ticks.count) }
+    for tick in made { #expect(["1", "2", "3", "5"].contains(String(format: "%.0e", tick).prefix(1))) }
+  }
+
+  /// The page says of a network what the documents say.
+  @Test func networksAreExplainedAsInTheDocuments() throws {
+    let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+      .deletingLastPathComponent()
+    let text = try String(contentsOf: folder.appendingPathComponent("docs/measuring.md"), encoding: .utf8)
+      .replacing("`", with: "")
+    for (network, explanation) in Network.kernelExplanations {
+      #expect(text.contains("| \(network) | \(explanation)"), "\(network)")
+    }
+    for (tier, explanation) in Network.tierExplanations {
+      #expect(text.contains("| vxlan+\(tier) | \(explanation)"), "\(tier)")
+    }
+    for name in Network.bases { #expect(Network.kernelExplanations[name] != nil, "\(name)") }
   }
 
   @Test func saysWhatWeakensIt() throws {
@@ -122,12 +201,13 @@ struct BrowserTests {
     var requests: Int
     var curves: Int
     var bars: Int
+    var cells: Int
     var inkIsDark: Bool
     var covered: Int
   }
 
-  /// What a reader would see, as figures: whether it is wider than the window, what it asked of a network, curves
-  /// and bars with an extent, the ink's brightness, labels of a drawing that cover each other
+  /// What a reader would see, as figures: whether it is wider than the window, what it asked of a network, curves,
+  /// bars and cells of the summary with an extent, the ink's brightness, labels of a drawing that cover each other
   /// or are cut.
   private static let probe = """
     <script>addEventListener('load', () => {
@@ -144,18 +224,17 @@ struct BrowserTests {
         requests: performance.getEntriesByType('resource').length,
         curves: boxes('.curve').filter(b => b.width > 50).length,
         bars: boxes('.bar').filter(b => b.width > 0 && b.height > 8).length,
+        cells: boxes('.heat td').filter(b => b.width > 20 && b.height > 8).length,
         inkIsDark: ink[0] + ink[1] + ink[2] < 300, covered}));
     })</script></body>
     """
 
-  @Test(arguments: [1280, 500], [false, true])
-  func isReadable(width: Int, dark: Bool) throws {
+  private func layout(of html: String, width: Int, dark: Bool) throws -> Layout {
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent("culvert-page-\(UUID())")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(at: folder) }
     let page = folder.appendingPathComponent("page.html")
-    try ABPage(.varied()).html().replacing("</body>", with: Self.probe)
-      .write(to: page, atomically: true, encoding: .utf8)
+    try html.replacing("</body>", with: Self.probe).write(to: page, atomically: true, encoding: .utf8)
     let seen = try shell(
       [
         "unshare", "--net", "timeout", "60", "chromium", "--headless", "--no-sandbox", "--disable-gpu",
@@ -163,13 +242,32 @@ struct BrowserTests {
       ]
         + (dark ? ["--blink-settings=preferredColorScheme=0"] : []) + ["--dump-dom", "file://\(page.path)"])
     let attribute = try #require(seen.firstMatch(of: /data-seen="([^"]*)"/)?.1)
-    let layout = try JSONDecoder().decode(
-      Layout.self, from: Data(attribute.replacing("&quot;", with: "\"").utf8))
+    return try JSONDecoder().decode(Layout.self, from: Data(attribute.replacing("&quot;", with: "\"").utf8))
+  }
+
+  @Test(arguments: [1280, 500], [false, true])
+  func isReadable(width: Int, dark: Bool) throws {
+    var report = ABReport.varied()
+    for index in report.comparisons.indices { report.comparisons[index].ratio = index % 2 == 0 ? 0.5 : 2 }
+    let layout = try layout(of: ABPage(report).html(), width: width, dark: dark)
     #expect(layout.overflow == 0)
     #expect(layout.requests == 0)
     #expect(layout.curves == 6)
-    #expect(layout.bars == 12)
+    // A network's in six rows, and the baseline's in the four of them that are no latencies.
+    #expect(layout.bars == 10)
+    // Every row and network, on a phone too.
+    #expect(layout.cells == 6)
     #expect(layout.inkIsDark == !dark)
+    #expect(layout.covered == 0)
+  }
+
+  @Test(arguments: [1280, 500])
+  func costsAreReadable(width: Int) throws {
+    let layout = try layout(of: CostPage(.sample()).html(), width: width, dark: false)
+    #expect(layout.overflow == 0)
+    #expect(layout.requests == 0)
+    #expect(layout.curves > 3)
+    #expect(layout.bars > 6)
     #expect(layout.covered == 0)
   }
 }

@@ -21,18 +21,17 @@ public struct PaperPage {
 
   private var header: Markup {
     let (environment, settings) = (report.measurements.environment, report.measurements.settings)
-    let warnings: [Markup] = [
-      environment.debugBuild ? "<p class=\"warn\">Debug build: these timings say little.</p>" : nil,
-      report.complete ? nil : "<p class=\"warn\">Interrupted: what is missing was not measured.</p>",
-    ].compactMap { $0 }
-    return """
-      <header><h1>\(report.sentence)</h1>\
-      <p class="soft">“An Analysis and Empirical Study of Container Networks” (Suo, Zhao, Chen, Rao; INFOCOM 2018), measured again on \
+    return .header(
+      report.sentence,
+      """
+      “An Analysis and Empirical Study of Container Networks” (Suo, Zhao, Chen, Rao; INFOCOM 2018), measured again on \
       \(environment.cpu), \(environment.cpus) CPUs, Linux \(environment.kernel)\(environment.virtualised ? ", virtualised" : ""); \
       \(settings.repeats) pairs of \(Quantity.number(settings.durationS)) s a row, interleaved; culvert \(environment.culvert). A finding is a \
-      direction or a rank, and is judged by 95 % intervals.</p>\(warnings)</header>
-
-      """
+      direction or a rank, and is judged by 95 % intervals.
+      """,
+      warnings: [
+        environment.debugBuild ? Markup.debugWarning : nil, report.complete ? nil : Markup.interruptedWarning,
+      ])
   }
 
   private var summary: Markup {
@@ -75,7 +74,7 @@ public struct PaperPage {
   }
 
   private func key(_ network: String) -> Markup {
-    "<span class=\"key \(palette.style(of: network))\"></span>\(network)"
+    .key(network, palette.style(of: network))
   }
 
   // MARK: - One experiment
@@ -118,16 +117,9 @@ public struct PaperPage {
   // MARK: - What stands behind it
 
   private func appendix(_ json: Data) -> Markup {
-    let samples = report.measurements.results.filter { !$0.samples.isEmpty }.map { result -> Markup in
-      """
-      <p class="samples"><b>\(result.network)</b> \(result.row.title), \(result.row.conditions), \(result.unit): \
-      \(result.samples.map { Quantity.plain($0) }.joined(separator: " "))</p>
-
-      """
-    }
     return """
       <section><h2>Raw</h2>\(PageAppendix(page: ABPage(report.measurements)).environment)\
-      <details><summary>Every sample</summary>\(samples)</details>\
+      \(Markup.samples(report.measurements.results))\
       \(Markup.download(json, as: "culvert-paper.json", schema: report.schema))</section>
 
       """
@@ -173,7 +165,7 @@ struct PaperBars {
 
   private func line(_ figure: PaperReport.Figure) -> Markup {
     let style = palette.style(of: figure.network)
-    let key: Markup = "<span class=\"key \(style)\"></span>\(figure.network)"
+    let key = Markup.key(figure.network, style)
     if figure.median == nil, let reason = figure.skipped ?? figure.failed {
       let word = figure.failed == nil ? "skipped" : "failed"
       return """
@@ -254,7 +246,7 @@ struct PaperLines {
       <h3>\(block.title): ratio to bare, by \(block.isByContainers ? "containers" : "size")</h3><p class="soft">\(block.meaning)</p>
       \(axes.draw(
         xTicks: block.sizes.map { (log2(Double($0)), block.isByContainers ? "\($0)" : Quantity.bytes($0)) },
-        yTicks: Axes.ticks(upTo: most).map { ($0, Quantity.number($0) + "×") }, drawn + marks + names))\(note)
+        yTicks: Axes.ticks(upTo: most).map { ($0, Quantity.tick(Quantity.number($0) + "×")) }, drawn + marks + names))\(note)
       """
   }
 }

@@ -14,6 +14,16 @@ enum Quantity {
     }
   }
 
+  /// A figure on an axis, which is exact: "8 µs", "0.5×", "2.5 M/s".
+  static func tick(_ text: String) -> String {
+    let end = text.firstIndex { !$0.isNumber && $0 != "." } ?? text.endIndex
+    guard text[..<end].contains(".") else { return text }
+    var number = text[..<end]
+    while number.last == "0" { number.removeLast() }
+    if number.last == "." { number.removeLast() }
+    return String(number + text[end...])
+  }
+
   private static func scaled(_ value: Double, small: [String] = []) -> String {
     if value < 1, let prefix = small.first, value > 0 { return number(value * 1000) + " " + prefix }
     var value = value

@@ -8,10 +8,10 @@ struct Axes {
   var x: ClosedRange<Double>
   var y: ClosedRange<Double>
 
-  static let width = 520.0
+  static let width = 600.0
   static let height = 230.0
   private let left = 58.0
-  private let right = 118.0
+  private let right = 124.0
   private let top = 12.0
   private let bottom = 30.0
 
@@ -54,9 +54,10 @@ struct Axes {
   }
 
   /// Names at the ends of curves, moved apart where they would cover each other, and up where they would
-  /// leave the drawing.
-  func names(_ ends: [(name: String, style: String, y: Double)]) -> [Markup] {
-    let ends = ends.sorted { py($0.y) < py($1.y) }
+  /// leave the drawing; a line leads from the curve's end, at `xs`, to a name that is not beside it.
+  func names(_ curves: [(name: String, style: String, y: Double)], at xs: [Double]? = nil) -> [Markup] {
+    let ends = curves.enumerated().map { (name: $0.element.name, style: $0.element.style, y: $0.element.y, x: xs?[$0.offset] ?? x.upperBound) }
+      .sorted { py($0.y) < py($1.y) }
     let lowest = Self.height - bottom + 4
     let distance = min(14, (lowest - top) / Double(max(1, ends.count - 1)))
     var places: [Double] = []
@@ -66,14 +67,36 @@ struct Axes {
       places[index] = min(places[index], limit)
       limit = places[index] - distance
     }
-    return zip(ends, places).map { end, y in
-      """
-      <text class="name \(end.style)" x="\(Self.width - right + 8)" y="\(Self.short(y))">\(end.name)</text>
-      """
+    return zip(ends, places).map { end, y -> Markup in
+      // A label that was moved is led to its curve.
+      let leader: Markup? =
+        abs(y - 4 - py(end.y)) < 3 && px(end.x) > Self.width - right - 3
+        ? nil
+        : """
+        <line class="leader \(end.style)" x1="\(Self.short(px(end.x)))" y1="\(Self.short(py(end.y)))" \
+        x2="\(Self.width - right + 10)" y2="\(Self.short(y - 4))"/>
+        """
+      return """
+        \(leader)<text class="name \(end.style)" x="\(Self.width - right + 12)" y="\(Self.short(y))">\(end.name)</text>
+        """
     }
   }
 
   private static func short(_ value: Double) -> String { String(format: "%.1f", value) }
+
+  /// Round values, at most seven where decades allow it, from the last at or below `least` to the first at or above `most`.
+  static func logTicks(_ least: Double, _ most: Double) -> [Double] {
+    let decades = Int(log10(least).rounded(.down))...max(Int(log10(least).rounded(.down)), Int(log10(most).rounded(.up)))
+    let sets: [[Double]] = [[1, 2, 5], [1, 3], [1]]
+    let scales = sets.map { steps -> [Double] in
+      let all = decades.flatMap { decade in steps.map { $0 * pow(10, Double(decade)) } }
+      let first = all.lastIndex { $0 <= least * 1.0001 } ?? 0
+      let last = all.firstIndex { $0 >= most * 0.9999 } ?? all.count - 1
+      return Array(all[first...max(first, last)])
+    }
+    let ticks = scales.first { $0.count <= 7 } ?? scales.last!
+    return ticks.count > 1 ? ticks : [ticks[0], ticks[0] * 10]
+  }
 
   /// Round values, three to six of them, that cover 0 … `most`.
   static func ticks(upTo most: Double) -> [Double] {

@@ -9,7 +9,7 @@ struct PageAppendix {
   func markup(_ json: Data) -> Markup {
     """
     <section><h2>What qualifies this</h2>\(costs)\(noise)\(gates)\(environment)</section>
-    <section><h2>Raw</h2>\(samples)\
+    <section><h2>Raw</h2>\(Markup.samples(report.results))\
     \(Markup.download(json, as: "culvert-ab.json", schema: report.schema))</section>
 
     """
@@ -44,15 +44,23 @@ struct PageAppendix {
   }
 
   private var gates: Markup {
-    .table(
-      "Correctness before timing: ping, UDP and checked TCP in both directions, sizes around the MTU",
-      ["network", "offloads", "tier on", "outcome"],
-      report.gates.map { gate in
-        [
-          page.key(gate.network), "\(gate.offloads)", "\(gate.hosts.isEmpty ? "–" : gate.hosts)",
-          gate.passed ? "passed" : "<span class=\"bad\">\(gate.summary)</span>",
-        ]
-      })
+    let failed = report.gates.filter { !$0.passed }
+    let count = report.gates.count - failed.count
+    let what = "ping, UDP and checked TCP in both directions, at sizes around the MTU"
+    let passed: Markup? =
+      count == 0
+      ? nil
+      : "<p>Before any timing, \(Set(report.gates.filter(\.passed).map(\.network)).count) networks passed \(count) checks of correctness: \(what).</p>"
+    return """
+      \(passed)\(Markup.table(
+        "Failed before timing: \(what)", ["network", "offloads", "tier on", "why"],
+        failed.map { gate in
+          [
+            page.key(gate.network), "\(gate.offloads)", "\(gate.hosts.isEmpty ? "–" : gate.hosts)",
+            "<span class=\"bad\">\(gate.summary)</span>",
+          ]
+        }))
+      """
   }
 
   var environment: Markup {
@@ -68,7 +76,7 @@ struct PageAppendix {
     }
     if let distance = environment.cpuDistanceNs {
       let range = environment.cpuDistanceRangeNs?.map(Quantity.number).joined(separator: "–") ?? ""
-      rows.append(["round trip of a cache line between CPUs", "\(Quantity.number(distance)) ns (\(range))"])
+      rows.append(["cache-line round trip between the CPUs", "\(Quantity.number(distance)) ns (\(range))"])
     }
     for (name, value) in environment.mitigations.sorted(by: { $0.key < $1.key }) {
       rows.append(["\(name)", "\(value)"])
@@ -80,16 +88,5 @@ struct PageAppendix {
     }
     return
       "<details><summary>Environment and settings</summary>\(Markup.table("", ["what", "value"], rows))</details>"
-  }
-
-  private var samples: Markup {
-    let blocks = report.results.filter { !$0.samples.isEmpty }.map { result -> Markup in
-      """
-      <p class="samples"><b>\(result.network)</b> \(result.row.title), \(result.row.conditions), \(result.unit): \
-      \(result.samples.map { Quantity.plain($0) }.joined(separator: " "))</p>
-
-      """
-    }
-    return "<details><summary>Every sample</summary>\(blocks)</details>"
   }
 }

@@ -28,7 +28,7 @@ enum PageStyle {
     .wide{overflow-x:auto}
     .key{display:inline-block;width:.7em;height:.7em;border-radius:2px;background:var(--c);margin-right:.45em}
     .good{color:var(--good)}.bad{color:var(--bad)}
-    .bars{table-layout:fixed}.bars th:first-child{width:9.5rem}.bars .head{width:10rem}
+    .bars{table-layout:fixed}.bars th:first-child{width:12rem}.bars .head{width:15rem}
     .bars .beside td{padding-top:0}.bars th{white-space:nowrap;overflow:hidden;text-overflow:ellipsis}
     .track{position:relative;height:1.15rem;background:var(--fill);border-radius:3px}
     .bar{position:absolute;inset:0 auto 0 0;background:var(--c);border-radius:3px;opacity:.88}
@@ -40,7 +40,7 @@ enum PageStyle {
     border-radius:50%;background:var(--ground)}
     .outcome{min-width:7.5rem}
     .ring{fill:none;stroke:var(--c);stroke-width:2}
-    svg{display:block;width:100%;max-width:44rem;height:auto;margin:.4rem 0}
+    svg{display:block;width:100%;max-width:52rem;height:auto;margin:.4rem 0}
     svg text{fill:var(--soft);font:12px system-ui,sans-serif}
     .grid{stroke:var(--line);stroke-width:1}
     .curve{fill:none;stroke:var(--c);stroke-width:2;stroke-linejoin:round}
@@ -50,10 +50,24 @@ enum PageStyle {
     .legend{display:flex;flex-wrap:wrap;gap:.2rem 1.1rem;font-size:.875rem;margin:.4rem 0}
     details{margin:.6rem 0}summary{cursor:pointer}
     .samples{font-size:.8rem;color:var(--soft);overflow-wrap:anywhere}
-    .warn{border-left:3px solid var(--bad);padding-left:.7rem}
+    .warn{border-left:3px solid var(--base);padding-left:.7rem}
+    .group{padding-top:1rem;font-weight:600}
+    .terms{display:grid;grid-template-columns:max-content 1fr;gap:.3rem 1.2rem;font-size:.9rem;margin:.4rem 0}
+    .terms dd{margin:0}
+    .heat{table-layout:auto;margin:.6rem 0}.heat td{text-align:right;white-space:nowrap;padding:.3rem .5rem}
+    .heat thead th{text-align:right;white-space:nowrap;font-size:.8rem;vertical-align:bottom;padding:.3rem .5rem}
+    .heat thead th:first-child{text-align:left}.heat td,.heat th{border-bottom:1px solid var(--line)}
+    .heat .isgood{background:color-mix(in srgb,var(--good) 14%,transparent)}
+    .heat .isbad{background:color-mix(in srgb,var(--bad) 16%,transparent)}
+    .heat .lost{display:block;font-size:.75rem;color:var(--soft)}.heat .of{display:none}
+    .leader{stroke:var(--c);stroke-width:1;opacity:.6}
     @media (max-width:34rem){main{padding:1.5rem 1rem 3rem}h1{font-size:1.4rem}
     .bars tr{display:grid;grid-template-columns:1fr auto;border-bottom:1px solid var(--line);padding:.35rem 0}
     .bars th,.bars td{padding:0;width:auto!important}.bars td.graph{grid-column:1/3;grid-row:2;padding-top:.25rem}
+    .terms{grid-template-columns:1fr;gap:0}.terms dd{margin-bottom:.6rem}
+    .heat thead{display:none}.heat tr{display:block;border-bottom:1px solid var(--line);padding:.4rem 0}
+    .heat th,.heat td{display:block;border:0!important;padding:.1rem .3rem;text-align:left}
+    .heat .none{display:none}.heat .of{display:inline}.heat .lost{display:inline;margin-left:.5rem}
     .hide{display:none}}
     @media print{main{max-width:none;padding:0}details{display:none}h2{break-after:avoid}\
     table,svg{break-inside:avoid}.bar,.key,.track{print-color-adjust:exact;-webkit-print-color-adjust:exact}}

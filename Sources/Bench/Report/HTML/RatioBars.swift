@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// One row: each network's ratio to the baseline as a bar, its interval, the line at 1, and the figure itself.
+/// One row: each network's ratio to the baseline as a bar, its interval, the line at 1, and the figure itself. A rate's
+/// bar begins at nothing; a latency's at 1, to the left where it is shorter, so that no bar is long for being slow.
 struct RatioBars {
   var page: ABPage
   var row: Row
@@ -21,12 +22,13 @@ struct RatioBars {
   }
 
   var markup: Markup {
-    """
-    <h3>\(row.conditions)</h3><table class="bars"><thead class="hide"><tr><th scope="col">network</th>\
-    <th scope="col">against \(page.baseline)</th><th scope="col" class="num head">ratio, median</th></tr></thead><tbody>
-    \(results.map(line))</tbody></table>
+    let against = row.isLatency ? "← shorter than \(page.baseline)'s · longer →" : "against \(page.baseline)"
+    return """
+      <h3>\(row.conditions)</h3><table class="bars"><thead class="hide"><tr><th scope="col">network</th>\
+      <th scope="col">\(against)</th><th scope="col" class="num head">ratio, verdict, median</th></tr></thead><tbody>
+      \(results.map(line))</tbody></table>
 
-    """
+      """
   }
 
   private func line(_ result: ABReport.Result) -> Markup {
@@ -40,26 +42,29 @@ struct RatioBars {
     let median = result.median.map { Quantity.text($0, unit: result.unit) } ?? "–"
     let isBaseline = result.network == page.baseline
     guard let one = comparison(result.network) else {
-      let width = isBaseline ? 100 / largest : 0
+      let width = isBaseline && !row.isLatency ? 100 / largest : 0
       return """
-        <tr><th scope="row">\(page.key(result.network))</th><td class="graph">\(track(result.network, width, nil))</td>\
+        <tr><th scope="row">\(page.key(result.network))</th><td class="graph">\(track(result.network, 0, width, nil))</td>\
         <td class="num value">\(isBaseline ? "1" : "no pair") <span class="soft">\(median)</span></td></tr>\(beside(result))
 
         """
     }
-    let verdict =
+    let (style, word) =
       switch one.outcome {
-      case .better: "good"
-      case .worse: "bad"
-      case .noDifference, .tooFewPairs: "soft"
+      case .better: ("good", "better")
+      case .worse: ("bad", "worse")
+      case .noDifference: ("soft", "no diff")
+      case .tooFewPairs: ("soft", "too few pairs")
       }
     let low = one.ci95.first ?? one.ratio
     let high = one.ci95.last ?? one.ratio
+    let start = row.isLatency ? min(1, one.ratio) : 0
+    let width = row.isLatency ? abs(one.ratio - 1) : one.ratio
     return """
       <tr><th scope="row">\(page.key(result.network))</th>\
-      <td class="graph">\(track(result.network, 100 * one.ratio / largest, (100 * low / largest, 100 * high / largest)))</td>\
+      <td class="graph">\(track(result.network, 100 * start / largest, 100 * width / largest, (100 * low / largest, 100 * high / largest)))</td>\
       <td class="num value" title="95 % interval \(one.intervalText), \(one.pairs) pairs: \(one.outcome.rawValue)">\
-      <b class="\(verdict)">\(one.ratioText)</b> <span class="soft">\(median)</span></td></tr>\(beside(result))
+      <b>\(one.ratioText)</b> <span class="\(style)">\(word)</span> <span class="soft">\(median)</span></td></tr>\(beside(result))
 
       """
   }
@@ -71,14 +76,16 @@ struct RatioBars {
     return "<tr class=\"beside\"><th></th><td class=\"graph soft\" colspan=\"2\">\(words)</td></tr>"
   }
 
-  private func track(_ network: String, _ width: Double, _ span: (Double, Double)?) -> Markup {
-    RatioTrack(style: page.palette.style(of: network), width: width, span: span, one: 100 / largest).markup
+  private func track(_ network: String, _ start: Double, _ width: Double, _ span: (Double, Double)?) -> Markup {
+    RatioTrack(style: page.palette.style(of: network), start: start, width: width, span: span, one: 100 / largest)
+      .markup
   }
 }
 
 /// A bar with its interval and the line at 1, in percent of the room that there is.
 struct RatioTrack {
   var style: String
+  var start = 0.0
   var width: Double
   var span: (Double, Double)?
   /// nil: 1 means nothing here.
@@ -93,7 +100,7 @@ struct RatioTrack {
     let other: Markup? = mark.map { "<span class=\"mark\" style=\"left:\($0)%\"></span>" }
     let line: Markup? = one.map { "<span class=\"one\" style=\"left:\($0)%\"></span>" }
     return """
-      <div class="track"><span class="bar \(style)" style="width:\(width)%"></span>\(interval)\(line)\(other)</div>
+      <div class="track"><span class="bar \(style)" style="left:\(start)%;width:\(width)%"></span>\(interval)\(line)\(other)</div>
       """
   }
 }

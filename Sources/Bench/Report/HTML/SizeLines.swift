@@ -44,7 +44,7 @@ struct SizeLines {
       <h3>By size: \(rows[0].conditions.split(separator: ", ").dropFirst().joined(separator: ", "))</h3>
       \(axes.draw(
         xTicks: rows.map { (log2(Double($0.size)), Quantity.bytes($0.size)) },
-        yTicks: Axes.ticks(upTo: most).map { ($0, Quantity.text($0, unit: unit)) }, drawn + names))
+        yTicks: Axes.ticks(upTo: most).map { ($0, Quantity.tick(Quantity.text($0, unit: unit))) }, drawn + names))
       """
   }
 }

@@ -26,7 +26,7 @@ struct WorkloadSections {
     let sizes = SizeLines.groups(of: rows).map { SizeLines(page: page, rows: $0).markup }
     let latencies = rows.filter(\.isLatency).compactMap { LatencyPlot(page: page, row: $0).markup }
     return """
-      <section><h2>\(kind.title)</h2><p class="soft">\(rows[0].figure)</p>
+      <section><h2>\(kind.title)</h2><p class="soft">\(rows[0].figure)\(rows[0].isLatency ? ": a bar to the left of the line is a shorter time" : "")</p>
       \(bars)\(sizes)\(latencies)</section>
 
       """
