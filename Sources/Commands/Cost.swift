@@ -45,8 +45,7 @@ struct CostLadder: CulvertCommand {
   var peer: String?
   @Option(help: "Write the result there as JSON.")
   var json: String?
-  @Option(help: "Write it there as one self-contained HTML page; - is standard output.")
-  var html: String?
+  @OptionGroup var forms: ReportForms
   @Option(help: "Say which steps got slower or faster since this result of `culvert cost --json`.")
   var compare: String?
   @Option(
@@ -71,8 +70,8 @@ struct CostLadder: CulvertCommand {
       throw ValidationError("--fail-above needs --compare OLD.json or --against PATH.")
     }
     if blocks < 1 { throw ValidationError("--blocks must be positive.") }
-    if against != nil && (compare != nil || json != nil || html != nil) {
-      throw ValidationError("--against compares two builds and has no --compare, --json or --html.")
+    if against != nil && (compare != nil || json != nil || !forms.isEmpty) {
+      throw ValidationError("--against compares two builds and has no --compare, --json, --html or --markdown.")
     }
     if !chosenParts.split(separator: ",").contains("path") {
       for (option, value) in [("--peer", peer), ("--networks", networks)] where value != nil {
@@ -143,7 +142,8 @@ struct CostLadder: CulvertCommand {
         "measure", "steps", errno: .notPermitted,
         advice: "Run as root: it loads BPF programs into a namespace.")
     }
-    for path in [json, html].compactMap({ $0 }) { try ResultFile.check(path) }
+    if let json { try ResultFile.check(json) }
+    try forms.check()
     let interruption = try Interruption()
     if let against { return try compare(with: against, interruption) }
     suite.isInterrupted = { interruption.happened }
@@ -152,7 +152,7 @@ struct CostLadder: CulvertCommand {
       throw Failure("measure", "steps", errno: .interrupted, advice: "Nothing was written.")
     }
     if let json { try ResultFile.write(report.encoded(), to: json) }
-    if let html { try ResultFile.write(CostPage(report).encoded(), to: html) }
+    try forms.write(report)
     try StandardStream.result(CostText(report).text)
     if let older { try compare(older, report) }
     if report.failures != nil { throw ExitCode(ExitStatus.failed.rawValue) }

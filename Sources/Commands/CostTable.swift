@@ -17,6 +17,7 @@ struct CostTable: CulvertCommand {
   var changes = 1_000
   @Option(help: "Write the result there as JSON.")
   var json: String?
+  @OptionGroup var forms: ReportForms
 
   func validate() throws {
     guard entries > 0, changes > 0 else { throw ValidationError("--entries and --changes must be positive.") }
@@ -27,9 +28,11 @@ struct CostTable: CulvertCommand {
       Terminal.note("warning: a debug build; its timings say nothing")
     #endif
     if let json { try ResultFile.check(json) }
+    try forms.check()
     let result = try TableCost(entries: entries, changes: changes).run()
     try Terminal.result(result.text)
     if let json { try ResultFile.write(result.encoded(), to: json) }
+    try forms.write(result)
     guard result.missed == 0 else {
       throw Failure("follow", "\(result.missed) of \(3 * changes) changes within a second")
     }

@@ -11,7 +11,7 @@ struct Report: CulvertCommand {
     abstract: "Draw a result of `culvert ab`, `paper` or `cost` again: as a table, a page or Markdown.",
     discussion: """
       Reads what `culvert ab --json` or `culvert paper --json` wrote, also of a run that was interrupted, \
-      `culvert cost --json` and `culvert cost table --json` (text only).
+      `culvert cost --json` and `culvert cost table --json`.
       """)
 
   @Argument(help: "The JSON that one of them wrote; - is standard input.")
@@ -21,10 +21,14 @@ struct Report: CulvertCommand {
   func execute() throws {
     let data = try ResultFile.read(file, of: Self.origin)
     if let cost = try? CostReport.decoded(data), cost.schema == CostReport.schemaName {
-      return try write(cost)
+      try forms.write(cost)
+      if forms.isEmpty { try StandardStream.result(CostText(cost).text) }
+      return
     }
     if let table = try? TableCost.Result.decoded(data), table.schema == TableCost.Result.schemaName {
-      return try write(table)
+      try forms.write(table)
+      if forms.isEmpty { try Terminal.result(table.text) }
+      return
     }
     if let paper = try? PaperReport.decoded(data), paper.schema == PaperReport.schemaName {
       try forms.write(paper)
@@ -43,21 +47,6 @@ struct Report: CulvertCommand {
   }
 
   private static let origin = "--json of `culvert ab`, `paper`, `cost` or `cost table`"
-
-  private func write(_ table: TableCost.Result) throws {
-    if let path = forms.html ?? forms.markdown {
-      throw Failure("write", path, advice: "Results of `culvert cost table` are text only.", status: .usage)
-    }
-    try Terminal.result(table.text)
-  }
-
-  private func write(_ cost: CostReport) throws {
-    if let html = forms.html { try ResultFile.write(CostPage(cost).encoded(), to: html) }
-    if let markdown = forms.markdown {
-      try ResultFile.write(Data(CostMarkdown(cost).text.utf8), to: markdown)
-    }
-    if forms.isEmpty { try StandardStream.result(CostText(cost).text) }
-  }
 }
 
 /// The forms of a report besides the table.
@@ -76,20 +65,28 @@ struct ReportForms: ParsableArguments {
   }
 
   func write(_ report: ABReport) throws {
-    if let html { try ResultFile.write(ABPage(report).encoded(), to: html) }
-    if let markdown { try ResultFile.write(Data(ABMarkdown(report).text.utf8), to: markdown) }
+    try write(html: ABPage(report).encoded, markdown: ABMarkdown(report).text)
+  }
+  func write(_ report: PaperReport) throws {
+    try write(html: PaperPage(report).encoded, markdown: PaperMarkdown(report).text)
+  }
+  func write(_ report: CostReport) throws {
+    try write(html: CostPage(report).encoded, markdown: CostMarkdown(report).text)
+  }
+  func write(_ result: TableCost.Result) throws {
+    try write(html: TableCostPage(result).encoded, markdown: TableCostMarkdown(result).text)
   }
 
-  func write(_ report: PaperReport) throws {
-    if let html { try ResultFile.write(PaperPage(report).encoded(), to: html) }
-    if let markdown { try ResultFile.write(Data(PaperMarkdown(report).text.utf8), to: markdown) }
+  private func write(html page: () throws -> Data, markdown text: @autoclosure () -> String) throws {
+    if let html { try ResultFile.write(page(), to: html) }
+    if let markdown { try ResultFile.write(Data(text().utf8), to: markdown) }
   }
 }
 
 extension Terminal {
   /// On standard output, coloured where that is a terminal and nobody objects.
   static func table(_ report: ABReport) throws(Failure) {
-    try StandardStream.result(ABTable(report, coloured: isColoured).text)
+    try StandardStream.result(ABTable(report, coloured: isColoured, width: columns ?? ABTable.width).text)
   }
 
   static func table(_ report: PaperReport) throws(Failure) {

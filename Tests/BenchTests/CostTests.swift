@@ -200,7 +200,63 @@ struct CostReportTests {
     // By entries, by burst size and by load.
     #expect(outline.elements["svg"] == 3)
     #expect(outline.elements["script"] == nil)
-    for address in outline.addresses { #expect(address.hasPrefix("data:"), "\(address)") }
+    for address in outline.addresses {
+      #expect(address.hasPrefix("data:") || outline.names.contains(String(address.dropFirst())), "\(address)")
+    }
+  }
+
+  /// What a packet costs is the first thing that is read; each bar has its interval, and each step's name leads to what it is.
+  @Test func thePageBeginsWithTheResult() throws {
+    let report = CostReport.sample()
+    #expect(report.sentence == "A packet costs 40.0 ns in tier xdp's program, 9.00 ns in tier afxdp's forwarder, 310 ns of a whole host by xdp")
+    #expect(report.highlights.map(\.step.step) == ["encapsulate", "whole", "encap"])
+    #expect(report.highlights.last?.beside == "7.20× the kernel's rate")
+    let page = try CostPage(report).html()
+    #expect(page.contains("<h1>\(Markup.escaped(report.sentence))</h1>"))
+    let outline = Outline(Data(page.utf8))
+    for name in ["step-parse", "step-encapsulate", "step-whole", "step-kernel"] { #expect(outline.names.contains(name), "\(name)") }
+    #expect(page.contains("to encapsulate: IPv4, 64 B") && page.contains("to whole: IPv4, 64 B, burst of 64"))
+    let bars = CostBars(report: report).markup.source
+    #expect(bars.components(separatedBy: "class=\"bar ").count > 6)
+    #expect(
+      bars.components(separatedBy: "class=\"bar ").count == bars.components(separatedBy: "class=\"span\"").count)
+    var nothing = report
+    nothing.steps = []
+    #expect(nothing.sentence == "What a packet costs, step by step")
+  }
+
+  @Test func everyStepIsExplained() {
+    let names: [(CostReport.Part, String)] =
+      [
+        "parse", "hit, remembered", "hit, looked up", "encapsulate", "encapsulate, looked up", "outer headers", "decapsulate",
+        "decapsulate, looked up", "kernel: mtu (port)",
+      ].map { (.bpf, $0) } + (BurstInMemory.Step.allCases.map(\.rawValue) + ["rings"]).map { (.swift, $0) }
+    for (part, name) in names {
+      let step = CostReport.Step(
+        part: part, tier: "", step: name, conditions: .init(), nsPerPacket: CostReport.Figure([1])!, packets: 1, samples: [1])
+      #expect(step.explanation != nil, "\(name)")
+    }
+  }
+
+  /// A change's time from the kernel to the map, in the forms that other results have.
+  @Test func theTablesResultHasAPageAndMarkdown() throws {
+    var result = TableCost.Result(entries: 10_000, start: 0.25, bytesPerEntry: 96)
+    result.changeToMap = (1...100).map(Double.init)
+    result.insertToMap = (1...100).map { Double($0) * 2 }
+    result.missed = 2
+    let outline = Outline(try TableCostPage(result).encoded())
+    #expect(outline.failure == nil && outline.elements["svg"] == 1 && outline.elements["script"] == nil)
+    let markdown = TableCostMarkdown(result).text
+    for text in [outline.text, markdown] {
+      for words in ["is in the BPF map after 50.0 µs, 99 of 100 within 99.0 µs, among 10k entries", "2 of 302", "200 µs"] {
+        #expect(text.contains(words), "\(words)")
+      }
+    }
+    #expect(markdown.contains("| moved | 50.0 µs | 99.0 µs | 100 µs |") && markdown.contains("| deleted | – | – | – |"))
+    // Where nothing was seen there is nothing to draw.
+    result.changeToMap = []
+    result.insertToMap = []
+    #expect(Outline(try TableCostPage(result).encoded()).elements["svg"] == nil)
   }
 
   /// A comparison of hosts as the steps of the ladder: who is compared with whom, and what with several containers.

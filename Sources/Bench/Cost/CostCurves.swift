@@ -70,10 +70,19 @@ struct CostCurves {
   /// Room for a name is short at the end of a curve.
   private static func short(_ step: String) -> String { step.replacing("capsulate", with: "cap") }
 
+  /// Where some are many times the others, on a logarithmic scale, which presses none into the axis.
   private func plot(_ title: String, _ lines: [Line]) -> Markup {
-    draw(
-      title, "Nanoseconds per packet; one line per step", lines,
-      xLabel: { Quantity.count(Int(pow(2, $0).rounded())) }, yLabel: { "\(Quantity.nanoseconds($0)) ns" })
+    let description = "Nanoseconds per packet; one line per step"
+    func xLabel(_ x: Double) -> String { Quantity.count(Int(pow(2, x).rounded())) }
+    let all = lines.flatMap(\.points).map(\.y)
+    guard let least = all.min(), let most = all.max(), least > 0, most > 20 * least else {
+      return draw(title, description, lines, xLabel: xLabel, yLabel: { Quantity.tick("\(Quantity.nanoseconds($0)) ns") })
+    }
+    let ticks = Axes.logTicks(least, most).map { log2($0) }
+    return draw(
+      title, description, lines.map { Line(name: $0.name, points: $0.points.map { ($0.x, log2($0.y)) }) },
+      y: ticks.first!...ticks.last!, yTicks: ticks, xLabel: xLabel,
+      yLabel: { Quantity.tick("\(Quantity.nanoseconds(pow(2, $0))) ns") })
   }
 
   /// The median; times spread over decades, so that the scale is logarithmic.
@@ -85,11 +94,12 @@ struct CostCurves {
       }
     }
     let all = lines.flatMap(\.points).map(\.y)
-    guard let low = all.min()?.rounded(.down), let high = all.max()?.rounded(.up) else { return "" }
+    guard let least = all.min(), let most = all.max() else { return "" }
+    let ticks = Axes.logTicks(pow(2, least), pow(2, most)).map { log2($0) }
     return draw(
       "Median, \(direction)", "Microseconds by percent of the loss-free rate; one line per network", lines,
-      y: low...max(high, low + 1), yTicks: Array(stride(from: low, through: high, by: 1)),
-      xLabel: { "\(Int($0)) %" }, yLabel: { Quantity.text(pow(2, $0), unit: "us") })
+      y: ticks.first!...ticks.last!, yTicks: ticks,
+      xLabel: { "\(Int($0)) %" }, yLabel: { Quantity.tick(Quantity.text(pow(2, $0), unit: "us")) })
   }
 
   private func draw(

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
 
-/// The ladder as one HTML page that needs nothing else: the steps as waterfalls, cost by table, packet and
-/// burst size as curves, every figure below.
+/// The ladder as one HTML page that needs nothing else: the result in short, the steps as waterfalls, cost by table,
+/// packet and burst size as curves, every figure below.
 public struct CostPage {
   public var report: CostReport
 
@@ -12,24 +12,22 @@ public struct CostPage {
 
   func html() throws -> String {
     let parts: [Markup?] = [
-      header, failures, ladders, CostCurves(report: report).markup, figures,
+      header, failures, summary, CostBars(report: report).markup, CostCurves(report: report).markup, steps, figures,
       "<section><h2>Raw</h2>\(environment)\(Markup.download(try report.encoded(), as: "culvert-cost.json", schema: report.schema))</section>",
     ]
-    return Markup.page("Culvert: what a packet costs", parts.compactMap(\.self)).source
+    return Markup.page("Culvert: \(report.sentence)", parts.compactMap(\.self)).source
   }
 
   private var header: Markup {
     let environment = report.environment
     let virtual = environment.virtualised ? ", virtualised" : ""
-    let warning: Markup? =
-      environment.debugBuild ? "<p class=\"warn\">Debug build: these timings say little.</p>" : nil
-    return """
-      <header><h1>What a packet costs, step by step</h1>\
-      <p class="soft">\(environment.cpu), \(environment.cpus) CPUs, Linux \(environment.kernel)\(virtual). \
-      Medians of \(environment.rounds) rounds in which the steps take turns, with 95 % intervals; \
-      culvert \(environment.culvert).</p>\(warning)</header>
-
+    return .header(
+      report.sentence,
       """
+      \(environment.cpu), \(environment.cpus) CPUs, Linux \(environment.kernel)\(virtual). \
+      Medians of \(environment.rounds) rounds in which the steps take turns, with 95 % intervals; culvert \(environment.culvert).
+      """,
+      warnings: [environment.debugBuild ? Markup.debugWarning : nil])
   }
 
   private var failures: Markup? {
@@ -40,119 +38,71 @@ public struct CostPage {
     }
   }
 
-  // MARK: - Waterfalls
-
-  private struct Chain {
-    var title: String
-    var steps: [CostReport.Step]
-  }
-
-  /// Steps that stand on one another, under what most of the ladder is measured under.
-  private var chains: [Chain] {
-    var chains: [Chain] = []
-    for step in report.steps where step.part != .path && isUsual(step.conditions) && step.adds == nil {
-      var steps = [step]
-      while let next = report.steps.first(where: { next in
-        next.part == step.part && next.conditions == step.conditions && next.above == steps.last!.step
-          && !next.step.hasSuffix("looked up")
-      }) {
-        steps.append(next)
-      }
-      if steps.count > 1 {
-        chains.append(Chain(title: "\(step.part.title): \(step.conditions.words)", steps: steps))
-      }
+  private var summary: Markup {
+    let rows = report.highlights.map { line -> [Markup] in
+      [
+        "\(line.what)", "<b>\(Quantity.nanoseconds(line.step.nsPerPacket.median)) ns</b>",
+        "\(Self.interval(line.step.nsPerPacket))", "\(line.beside ?? "")",
+      ]
     }
-    return chains
-  }
-
-  private func isUsual(_ conditions: CostReport.Conditions) -> Bool {
-    conditions.ipVersion == 4 && conditions.bytes == 64 && conditions.destinations != "all"
-      && [nil, 64].contains(conditions.burst)
-  }
-
-  /// What hosts were measured under alike.
-  private struct HostKind: Equatable {
-    var step: String
-    var conditions: CostReport.Conditions
-    init(_ step: CostReport.Step) {
-      self.step = step.step
-      conditions = step.conditions
-    }
-    var name: String { "\(step), \(conditions.words)" }
-  }
-
-  private var ladders: Markup {
-    let hosts = report.steps.filter { $0.part == .path }
-    let kinds = hosts.map(HostKind.init).reduce(into: [HostKind]()) { if !$0.contains($1) { $0.append($1) } }
-    let paths = kinds.map { kind -> Markup in
-      let steps = hosts.filter { HostKind($0) == kind }
-      let most = steps.map(\.nsPerPacket.median).max() ?? 1
-      let bars = steps.map {
-        bar(
-          $0.tier, from: 0, to: $0.nsPerPacket.median, of: most, $0.tier.contains("+") ? "n0" : "base",
-          "\($0.packetsPerSecond.map { Quantity.text($0, unit: "1/s") } ?? "")")
-      }
-      return """
-        <h3>One host under test, \(kind.name)</h3><table class="bars"><tbody>\(bars)</tbody></table>
-
-        """
-    }
-    let falls = chains.map { chain -> Markup in
-      let most = chain.steps.map(\.nsPerPacket.median).max() ?? 1
-      var before = 0.0
-      let bars = chain.steps.map { step -> Markup in
-        defer { before = step.nsPerPacket.median }
-        return bar(
-          step.step, from: before, to: step.nsPerPacket.median, of: most, "n0",
-          step.nsPerPacket.isHidden
-            ? "spread hides it" : step.adds.map { "+\(Quantity.nanoseconds($0.median))" } ?? "")
-      }
-      return "<h3>\(chain.title)</h3><table class=\"bars\"><tbody>\(bars)</tbody></table>\n"
-    }
+    guard !rows.isEmpty else { return "" }
     return """
-      <section><h2>The ladder</h2><p class="soft">Nanoseconds per packet: each bar begins where the step below ends.</p>\(falls)\(paths)</section>
+      <section><h2>In short</h2>\(Markup.table("Nanoseconds per packet of 64 B", ["what", "median", "95 %", "beside"], rows))</section>
 
       """
   }
 
-  private func bar(
-    _ name: String, from: Double, to: Double, of most: Double, _ style: String, _ note: String
-  ) -> Markup {
-    let left = max(0, 100 * min(from, to) / most)
-    let width = max(0.4, 100 * abs(to - from) / most)
-    return """
-      <tr><th scope="row">\(name)</th><td class="graph"><div class="track">\
-      <span class="bar \(style)" style="left:\(left)%;width:\(width)%"></span></div></td>\
-      <td class="num value head"><b>\(Quantity.nanoseconds(to)) ns</b> <span class="soft">\(note)</span></td></tr>
+  static func interval(_ figure: CostReport.Figure) -> String {
+    figure.ci95.map(Quantity.nanoseconds).joined(separator: "–")
+  }
 
-      """
+  // MARK: - What the steps are
+
+  private var steps: Markup {
+    var seen: Set<String> = []
+    let terms = report.steps.compactMap { step -> (id: String, term: Markup, text: Markup)? in
+      guard !step.step.hasPrefix("kernel: "), let text = step.explanation, seen.insert(step.step).inserted else { return nil }
+      return (step.anchor, "\(step.step)", "\(text)")
+    }
+    let ways: [(id: String, term: Markup, text: Markup)] =
+      report.steps.contains { $0.step.hasPrefix("kernel: ") }
+      ? [("step-kernel", "kernel: …", "a packet that is left to the kernel for this reason, up to that decision")] : []
+    return .glossary("The steps", id: "steps", terms + ways)
   }
 
   // MARK: - Every figure
 
   private var figures: Markup {
     let counts = report.steps.contains { $0.instructionsPerPacket != nil }
-    let rows = report.steps.map { step -> [Markup] in
-      [
-        "\(step.tier) \(step.step) <span class=\"soft\">\(step.conditions.words)</span>",
-        step.nsPerPacket.isHidden
-          ? "<span class=\"soft\">spread hides it</span>"
-          : "\(Quantity.nanoseconds(step.nsPerPacket.median))",
-        "\(step.nsPerPacket.ci95.map(Quantity.nanoseconds).joined(separator: "–"))",
-        "\(step.adds.map { Quantity.nanoseconds($0.median) } ?? "")",
-        "\(step.referenceRatio.map { Quantity.number($0.median) + "×" } ?? "")",
-      ]
-        + (counts
-          ? [
-            "\(step.instructionsPerPacket.map { Quantity.nanoseconds($0.median) } ?? "")",
-            "\(step.cyclesPerPacket.map { Quantity.nanoseconds($0.median) } ?? "")",
-          ] : [])
+    var groups: [(name: String, rows: [[Markup]])] = []
+    for step in report.steps {
+      let name = [step.part.title, step.conditions.words].filter { !$0.isEmpty }.joined(separator: ": ")
+      if groups.last?.name != name { groups.append((name, [])) }
+      groups[groups.count - 1].rows.append(row(step, counts))
     }
+    let head = ["step", "median", "95 %", "adds", "of C's"] + (counts ? ["instructions", "cycles"] : [])
     return """
-      <section><h2>Every step</h2>\
-      \(Markup.table("Nanoseconds per packet", ["step", "median", "95 %", "adds", "of C's"] + (counts ? ["instructions", "cycles"] : []), rows))</section>
+      <section><h2>Every step</h2><details><summary>\(report.steps.count) steps under \(groups.count) conditions</summary>\
+      \(Markup.table("Nanoseconds per packet; each line is cumulative, adds is the difference to the line above", head, groups: groups))</details></section>
 
       """
+  }
+
+  private func row(_ step: CostReport.Step, _ counts: Bool) -> [Markup] {
+    let name = step.part == .path ? "\(step.tier) \(step.step)" : step.step
+    return [
+      "\(name)",
+      step.nsPerPacket.isHidden
+        ? "<span class=\"soft\">spread hides it</span>" : "\(Quantity.nanoseconds(step.nsPerPacket.median))",
+      "\(Self.interval(step.nsPerPacket))",
+      "\(step.adds.map { Quantity.nanoseconds($0.median) } ?? "")",
+      "\(step.referenceRatio.map { Quantity.number($0.median) + "×" } ?? "")",
+    ]
+      + (counts
+        ? [
+          "\(step.instructionsPerPacket.map { Quantity.nanoseconds($0.median) } ?? "")",
+          "\(step.cyclesPerPacket.map { Quantity.nanoseconds($0.median) } ?? "")",
+        ] : [])
   }
 
   private var environment: Markup {
