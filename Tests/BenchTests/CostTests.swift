@@ -215,7 +215,7 @@ struct CostReportTests {
     #expect(page.contains("<h1>\(Markup.escaped(report.sentence))</h1>"))
     let outline = Outline(Data(page.utf8))
     for name in ["step-parse", "step-encapsulate", "step-whole", "step-kernel"] { #expect(outline.names.contains(name), "\(name)") }
-    #expect(page.contains("to encapsulate: IPv4, 64 B") && page.contains("to whole: IPv4, 64 B, burst of 64"))
+    #expect(page.contains("to encapsulate: IPv4, 64 B") && page.contains("all of it: IPv4, 64 B, burst of 64"))
     let bars = CostBars(report: report).markup.source
     #expect(bars.components(separatedBy: "class=\"bar ").count > 6)
     #expect(

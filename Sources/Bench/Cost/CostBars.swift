@@ -22,7 +22,8 @@ struct CostBars {
         steps.append(next)
       }
       if steps.count > 1 {
-        chains.append(Chain(title: "\(part.title), to \(steps.last!.step): \(step.conditions.words)", steps: steps))
+        let what = steps.last!.step == "whole" ? "all of it" : "to \(steps.last!.step)"
+        chains.append(Chain(title: "\(part.title), \(what): \(step.conditions.words)", steps: steps))
       }
     }
     return chains

@@ -18,13 +18,14 @@ struct ABSummary {
 
       """
     }
-    let notes = [report.rawFramesNote, report.unsettledNote, report.modesNote].compactMap(\.self).map {
+    let raw: Markup? = report.rawFramesNote.map { "<p class=\"soft\">\($0)</p>" }
+    let notes = [report.unsettledNote, report.modesNote].compactMap(\.self).map {
       note -> Markup in "<p class=\"soft\">\(note)</p>"
     }
     return """
       <section><h2>In short</h2><p class="soft">How many times as fast as \(page.baseline), in every row: more is better, also of latency. \
       <span class="good">Better</span> and <span class="bad">worse</span> only where the 95 % interval of the paired ratios leaves out 1 and is not \
-      within the noise floor.</p>
+      within the noise floor.</p>\(raw)
       <table class="heat"><thead><tr><th scope="col">row</th>\(head)</tr></thead><tbody>
       \(lines)</tbody></table>\(notes)</section>
 
