@@ -2,70 +2,14 @@
 /*
  * Tier `afxdp`: decides as tier `xdp` does, and hands what may be forwarded to
  * the forwarder in user space, which encapsulates and sends. What it could not
- * serve never gets there: from user space nothing can be given back.
+ * serve never gets there: from user space nothing can be given back. Few packets
+ * are not worth waking it: those are forwarded here where that can be.
  */
-#include <linux/futex.h>
-#include "abi/afxdp.h"
-#include "lib/xdp_frame.h"
+#include "lib/worker.h"
+#include "lib/xdp_rewrite.h"
 
 /* Frames longer than this do not fit into the forwarder's memory. */
 const volatile __u32 frame_limit = 1792;
-
-struct {
-	__uint(type, BPF_MAP_TYPE_XSKMAP);
-	__uint(max_entries, CULVERT_QUEUES);
-	__type(key, __u32);
-	__type(value, __u32);
-} sockets SEC(".maps");
-
-/* A device's queues are dealt out among so many workers. */
-const volatile __u32 workers = 1;
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(map_flags, BPF_F_MMAPABLE);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct culvert_pulse);
-} pulses SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct culvert_watch);
-} watches SEC(".maps");
-
-/* Whether the queue's worker has not looked since it was given something, for long enough. Asked right before it is
- * given more; a CPU looks once a jiffy. */
-static __always_inline int is_stalled(__u32 queue)
-{
-	__u32 worker = queue % workers;
-	struct culvert_watch *watch = bpf_map_lookup_elem(&watches, &worker);
-	struct culvert_pulse *pulse;
-	__u64 jiffy = bpf_jiffies64(), turns, now;
-
-	if (!watch)
-		return 0;
-	if (watch->jiffy == jiffy)
-		return watch->stalled;
-	pulse = bpf_map_lookup_elem(&pulses, &worker);
-	if (!pulse)
-		return 0;
-	turns = *(volatile __u64 *)&pulse->turns;
-	now = bpf_ktime_get_coarse_ns();
-	watch->jiffy = jiffy;
-	if (*(volatile __u32 *)pulse->life & FUTEX_OWNER_DIED) {
-		watch->stalled = 1;
-	} else if (!turns || turns != watch->turns) {
-		watch->turns = turns;
-		watch->since = now;
-		watch->stalled = 0;
-	} else {
-		watch->stalled = now - watch->since > CULVERT_STALL_NS;
-	}
-	return watch->stalled;
-}
 
 static __always_inline __u32 check_shape(struct xdp_md *ctx, const struct culvert_port *port, __u32 bytes)
 {
@@ -103,8 +47,26 @@ static __always_inline __u32 partial(const struct decision *decision)
 }
 
 struct tx {
+	struct culvert_rx_queue *queue; /* 0: nothing is forwarded here */
+	int is_direct;
+	struct outer out;
 	struct culvert_metadata metadata;
 };
+
+/* Whether it need not be handed over: where the egress device takes redirected frames (map `devices`), it is not. */
+static __always_inline int may_be_direct(struct xdp_md *ctx, const struct decision *decision, struct tx *tx)
+{
+	tx->out = (struct outer){}; /* or the compiler spills what it finds in a register */
+	tx->queue = few ? rx_queue(decision->slot * CULVERT_QUEUES + ctx->rx_queue_index) : 0;
+	return tx->queue && is_quiet(tx->queue) && !partial(decision);
+}
+
+static __always_inline __u32 commit_direct(const struct tx *tx, __u32 verdict)
+{
+	if (tx->queue && verdict != CULVERT_PASS_HEADROOM)
+		tx->queue->direct++;
+	return verdict;
+}
 
 /* To the socket of the queue that the frame came by, with what to do. */
 static __always_inline __u32 prepare(struct xdp_md *ctx, const struct inner *in, const struct decision *decision,
@@ -137,41 +99,46 @@ static __always_inline __u32 commit(struct xdp_md *ctx, const struct tx *tx)
 	if ((void *)(metadata + 1) > (void *)(long)ctx->data) /* the verifier's case, never so */
 		return CULVERT_PASS_HEADROOM;
 	*metadata = tx->metadata;
+	if (tx->queue)
+		tx->queue->handed++;
 	return tx->metadata.verdict & ~CULVERT_METADATA_PARTIAL;
 }
 
 static __always_inline __u32 prepare_encap(struct xdp_md *ctx, const struct inner *in, struct decision *decision,
 					   struct packet_context *packet, struct culvert_tunnel *tunnel, struct tx *tx)
 {
-	return prepare(ctx, in, decision, CULVERT_FORWARDED_ENCAP, 1, tx);
+	tx->is_direct = may_be_direct(ctx, decision, tx) && !prepare_rewrite(ctx, &tx->out, in, packet, tunnel);
+	return tx->is_direct ? 0 : prepare(ctx, in, decision, CULVERT_FORWARDED_ENCAP, 1, tx);
 }
 
 static __always_inline __u32 commit_encap(struct xdp_md *ctx, const struct inner *in, struct culvert_tunnel *tunnel,
 					  struct tx *tx)
 {
-	return commit(ctx, tx);
+	return tx->is_direct ? commit_direct(tx, push_outer(ctx, &tx->out, tunnel)) : commit(ctx, tx);
 }
 
 static __always_inline __u32 prepare_decap(struct xdp_md *ctx, const struct inner *in, struct decision *decision,
 					   __u8 outer_tos, struct tx *tx)
 {
-	return prepare(ctx, in, decision, CULVERT_FORWARDED_DECAP, 0, tx);
+	tx->is_direct = may_be_direct(ctx, decision, tx) && !redirect(decision->target);
+	return tx->is_direct ? 0 : prepare(ctx, in, decision, CULVERT_FORWARDED_DECAP, 0, tx);
 }
 
 static __always_inline __u32 commit_decap(struct xdp_md *ctx, const struct inner *in, __u8 outer_tos, struct tx *tx)
 {
-	return commit(ctx, tx);
+	return tx->is_direct ? commit_direct(tx, pull_outer(ctx, outer_tos)) : commit(ctx, tx);
 }
 
 static __always_inline __u32 prepare_local(struct xdp_md *ctx, const struct inner *in, struct decision *decision,
 					   struct tx *tx)
 {
-	return prepare(ctx, in, decision, CULVERT_FORWARDED_LOCAL, 1, tx);
+	tx->is_direct = may_be_direct(ctx, decision, tx) && !redirect(decision->target);
+	return tx->is_direct ? 0 : prepare(ctx, in, decision, CULVERT_FORWARDED_LOCAL, 1, tx);
 }
 
 static __always_inline __u32 commit_local(struct xdp_md *ctx, struct tx *tx)
 {
-	return commit(ctx, tx);
+	return tx->is_direct ? commit_direct(tx, CULVERT_FORWARDED_LOCAL) : commit(ctx, tx);
 }
 
 #include "lib/datapath.h"

@@ -70,7 +70,8 @@ int BPF_PROG(culvert_redirect, const struct net_device *from, const void *progra
 {
 	struct culvert_xmit_drops *count = drops_of(from, from->ifindex);
 
-	if (count)
+	/* A socket counts by itself what it did not take. */
+	if (count && map_type != BPF_MAP_TYPE_XSKMAP)
 		count->not_redirected++;
 	count = drops_of(from, place | CULVERT_EGRESS);
 	if (count)

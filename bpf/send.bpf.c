@@ -62,7 +62,8 @@ static __always_inline int fetch(struct xdp_md *ctx, const struct culvert_send *
 	return bpf_xdp_store_bytes(ctx, 0, frame + from, bytes);
 }
 
-SEC("xdp") int culvert_send(struct xdp_md *ctx)
+/* As the tier's programs are (frags): a map of devices takes one kind alone. */
+SEC("xdp.frags") int culvert_send(struct xdp_md *ctx)
 {
 	struct culvert_sending *state;
 	struct culvert_send *send;

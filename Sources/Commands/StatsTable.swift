@@ -68,13 +68,15 @@ struct StatsTable {
 
   private var workers: [String] {
     (stats.workers ?? []).enumerated().flatMap { index, work -> [String] in
-      guard let burst = work.packetsPerBurst, let calls = work.callsPerPacket else { return [] }
+      let direct =
+        (work.direct ?? 0) == 0 ? [] : ["    few at a time, forwarded without a worker: \(work.direct!) packets"]
+      guard let burst = work.packetsPerBurst, let calls = work.callsPerPacket else { return direct }
       let backoffs =
         work.backoffs == 0
         ? "" : "; too slow \(counted(Int(work.backoffs), "time", "times")), the sockets then sent for a second"
       return [
         String(format: "  worker %d: %.1f packets a burst, %.3f system calls a packet", index, burst, calls)
-      ] + (work.redirected > 0 ? ["    sent by redirection: \(work.redirected) packets\(backoffs)"] : [])
+      ] + (work.redirected > 0 ? ["    sent by redirection: \(work.redirected) packets\(backoffs)"] : []) + direct
     }
   }
 }

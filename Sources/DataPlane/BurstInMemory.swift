@@ -26,7 +26,7 @@ public final class BurstInMemory {
   public let unfinished: UInt16
   public let tunnels: UnsafeMutableBufferPointer<culvert_tunnel>
   public static let seed: UInt64 = 1
-  private let identifications = Identifications(IdentificationBlocks(first: 0))
+  private let identifications = Identifications(IdentificationBlocks())
   /// The same state for the same steps in another language, which begins alike.
   public let nextBlock = UnsafeMutablePointer<UInt32>.allocate(capacity: 1)
   public let nextNumbers = UnsafeMutablePointer<UInt16>.allocate(capacity: Int(CULVERT_ID_FLOWS))

@@ -50,6 +50,7 @@ struct Forwarder: ~Copyable {
   private var gathered = 0
   private var gatheredTurns = 0
   private(set) var behindCount = 0
+  private var hasUnpublished = false
 
   /// - Parameter queues: sockets at most; `slots`: ports at most, uplinks included.
   init(
@@ -91,10 +92,10 @@ struct Forwarder: ~Copyable {
   }
 
   /// Takes a bound socket in. The first of a slot is the one that frames for it leave by.
-  mutating func add(_ socket: consuming XDPSocket, slot: UInt32, isUplink: Bool) {
+  mutating func add(_ socket: consuming XDPSocket, _ state: ReceiveQueue, slot: UInt32, isUplink: Bool) {
     let index = isFree.firstIndex(of: true)!
     isFree[index] = false
-    (queues + index).initialize(to: PortQueue(socket: socket, slot: slot, isUplink: isUplink))
+    (queues + index).initialize(to: PortQueue(socket: socket, state: state, slot: slot, isUplink: isUplink))
     active[activeCount] = UInt16(index)
     activeCount += 1
     if queueOfSlot[Int(slot)] == PortQueue.none { queueOfSlot[Int(slot)] = UInt16(index) }
@@ -201,6 +202,7 @@ struct Forwarder: ~Copyable {
         forward(index, count, snapshot)
         packets &+= Int(count)
         bursts &+= 1
+        queues[index].received &+= UInt64(count)
         queues[index].offered &-= count
         if !isUplink(index) { shares.held &-= count }
       }
@@ -208,7 +210,10 @@ struct Forwarder: ~Copyable {
     }
     gathered &+= packets
     gatheredTurns &+= 1
-    if bursts > 0 { work.add(packets: packets, bursts: bursts) }
+    if bursts > 0 {
+      work.add(packets: packets, bursts: bursts)
+      hasUnpublished = true
+    }
     var hasSent = false
     if packets < Self.worthGathering || gathered >= Self.gathering || gatheredTurns >= Self.gatheringTurns {
       hasSent = gathered > 0
@@ -216,6 +221,14 @@ struct Forwarder: ~Copyable {
     }
     if behindCount > 0 { catchUp() }
     return packets > 0 || hasSent
+  }
+
+  /// After a turn that found nothing: the programs may forward by themselves again.
+  @inline(__always)
+  mutating func publishDone() {
+    guard hasUnpublished, gathered == 0, behindCount == 0 else { return }
+    hasUnpublished = false
+    for position in 0..<activeCount { queues[Int(active[position])].publishDone() }
   }
 
   /// Also before queues come or go: what is listed must be there.

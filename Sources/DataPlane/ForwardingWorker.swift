@@ -27,6 +27,7 @@ public final class ForwardingWorker: @unchecked Sendable {
   public let cpu: Int?
 
   private let pulses: Pulses
+  private let receiveQueues: ReceiveQueues
   private let turns: UnsafeMutablePointer<Atomic<UInt64>>
   private let namespace: Box<NetworkNamespace>?
   private let forwarder: UnsafeMutablePointer<Forwarder>
@@ -51,7 +52,8 @@ public final class ForwardingWorker: @unchecked Sendable {
   ///   - namespace: that the thread lives in; nil is the caller's.
   public init(
     memory: consuming FrameMemory, live: consuming LiveSender? = nil, queues: Int, slots: Int, seed: UInt64,
-    identifications: IdentificationBlocks, pulses: Pulses, index: Int, wait: WaitMode, cpu: Int?,
+    identifications: IdentificationBlocks, pulses: Pulses, receiveQueues: ReceiveQueues, index: Int, wait: WaitMode,
+    cpu: Int?,
     namespace: Box<NetworkNamespace>? = nil
   ) throws(Failure) {
     var ends: [Int32] = [0, 0]
@@ -59,6 +61,7 @@ public final class ForwardingWorker: @unchecked Sendable {
     bellReading = OwnedDescriptor(adopting: ends[0])
     bell = OwnedDescriptor(adopting: ends[1])
     self.pulses = pulses
+    self.receiveQueues = receiveQueues
     turns = pulses.turns(index)
     self.wait = wait
     self.cpu = cpu
@@ -110,7 +113,9 @@ public final class ForwardingWorker: @unchecked Sendable {
     let box = Box<XDPSocket?>(socket)
     let isTaken = withForwarder { forwarder in
       guard forwarder.hasRoom else { return false }
-      forwarder.add(box.value.take()!, slot: slot, isUplink: isUplink)
+      forwarder.add(
+        box.value.take()!, receiveQueues.begin(Int(slot) * Int(CULVERT_QUEUES) + Int(queue)), slot: slot,
+        isUplink: isUplink)
       return true
     }
     guard isTaken else {
@@ -185,6 +190,7 @@ public final class ForwardingWorker: @unchecked Sendable {
         if wait == .adaptive { lastPacket = Clock.monotonicNanoseconds }
         continue
       }
+      forwarder.pointee.publishDone()
       switch wait {
       case .spin: culvert_pause()
       case .yield: sched_yield()

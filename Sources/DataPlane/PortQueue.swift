@@ -4,6 +4,7 @@ import XDPSocket
 /// One socket, on one queue of one device, and what the forwarder keeps beside it.
 struct PortQueue: ~Copyable {
   var socket: XDPSocket
+  let state: ReceiveQueue
   /// Of the port that the device is.
   let slot: UInt32
   let isUplink: Bool
@@ -21,10 +22,26 @@ struct PortQueue: ~Copyable {
   var offered: UInt32 = 0
   var floor: UInt32 = 0
 
-  init(socket: consuming XDPSocket, slot: UInt32, isUplink: Bool) {
+  /// Frames taken from the kernel, and those that it could not hand over.
+  var received: UInt64 = 0
+  var dropped: UInt64 = 0
+
+  init(socket: consuming XDPSocket, state: ReceiveQueue, slot: UInt32, isUplink: Bool) {
     self.socket = socket
+    self.state = state
     self.slot = slot
     self.isUplink = isUplink
+  }
+
+  /// All that was received is sent, or lost: the program may forward what comes next by itself. What the kernel could
+  /// not hand over is asked for where the counts differ.
+  mutating func publishDone() {
+    if state.handed.pointee.load(ordering: .relaxed) != received &+ dropped,
+      let statistics = try? socket.statistics()
+    {
+      dropped = statistics.receiveDropped
+    }
+    state.done.pointee.store(received &+ dropped, ordering: .releasing)
   }
 
   static let none = FramePool.nobody

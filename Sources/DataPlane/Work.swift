@@ -13,10 +13,12 @@ public struct Work: Sendable, Equatable, Codable {
   public var redirected: UInt64 = 0
   /// How often redirection became too slow or failed, and the sockets sent everything for a second.
   public var backoffs: UInt64 = 0
+  /// Packets that programs forwarded by themselves, since they were few; nil where they never do.
+  public var direct: UInt64?
 
   public init(
     packets: UInt64 = 0, bursts: UInt64 = 0, transmitCalls: UInt64 = 0, receiveCalls: UInt64 = 0,
-    redirected: UInt64 = 0, backoffs: UInt64 = 0
+    redirected: UInt64 = 0, backoffs: UInt64 = 0, direct: UInt64? = nil
   ) {
     self.packets = packets
     self.bursts = bursts
@@ -24,6 +26,7 @@ public struct Work: Sendable, Equatable, Codable {
     self.receiveCalls = receiveCalls
     self.redirected = redirected
     self.backoffs = backoffs
+    self.direct = direct
   }
 
   public static func + (a: Work, b: Work) -> Work { a.combined(b, &+) }
@@ -34,7 +37,8 @@ public struct Work: Sendable, Equatable, Codable {
       packets: by(packets, other.packets), bursts: by(bursts, other.bursts),
       transmitCalls: by(transmitCalls, other.transmitCalls),
       receiveCalls: by(receiveCalls, other.receiveCalls), redirected: by(redirected, other.redirected),
-      backoffs: by(backoffs, other.backoffs))
+      backoffs: by(backoffs, other.backoffs),
+      direct: direct == nil && other.direct == nil ? nil : by(direct ?? 0, other.direct ?? 0))
   }
 
   enum CodingKeys: String, CodingKey {
@@ -43,6 +47,7 @@ public struct Work: Sendable, Equatable, Codable {
     case receiveCalls = "receive_calls"
     case redirected
     case backoffs = "redirection_rests"
+    case direct
   }
 
   /// Of the rings; waiting is not among them.

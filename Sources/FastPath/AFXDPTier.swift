@@ -25,6 +25,10 @@ final class AFXDPTier: PacketTier {
   private var programs: RolePrograms
   private var roles: [UInt32: PortRole] = [:]
   private var links: [UInt32: Box<XDPLink>] = [:]
+  private let receiveQueues: ReceiveQueues
+  /// Whether programs forward few packets by themselves, and how many those of ports that are detached did.
+  private var forwardsFew: Bool { live != nil && Self.few(workers[0].wait) > 0 }
+  private var directBefore: UInt64 = 0
   private let workers: [ForwardingWorker]
   /// nil: all leave by the sockets.
   private let live: LiveSending?
@@ -64,9 +68,10 @@ final class AFXDPTier: PacketTier {
       options, object: culvert_bpf_afxdp(),
       sizes: [
         "sockets": options.portCapacity * UInt32(CULVERT_QUEUES), "pulses": UInt32(options.workers),
-        "watches": UInt32(options.workers),
+        "watches": UInt32(options.workers), "rx_queues": options.portCapacity * UInt32(CULVERT_QUEUES),
       ]
     ) { object in
+      try object.set("few", to: Self.few(options.wait))
       try object.set("frame_limit", to: limit)
       try object.set("workers", to: UInt32(options.workers))
     }
@@ -74,9 +79,11 @@ final class AFXDPTier: PacketTier {
     sockets = try tables.map("sockets")
     devices = try tables.map("devices")
     var workers: [ForwardingWorker] = []
-    // A flow is the same whichever worker sends it.
-    let seed = UInt64.random(in: 0 ... .max)
-    let identifications = IdentificationBlocks()
+    // A flow is the same whoever sends it.
+    let seed = tables.hashSeed
+    let identifications = try IdentificationBlocks(array: tables.descriptor(ofMap: "ids_taken"), seed: seed)
+    let receiveQueues = try ReceiveQueues(
+      array: tables.descriptor(ofMap: "rx_queues"), count: Int(options.portCapacity) * Int(CULVERT_QUEUES))
     let pulses = try Pulses(array: tables.descriptor(ofMap: "pulses"), workers: options.workers)
     func start(_ memory: consuming FrameMemory, _ sender: consuming LiveSender?, _ home: LiveSending?) throws
     {
@@ -84,8 +91,8 @@ final class AFXDPTier: PacketTier {
       workers.append(
         try ForwardingWorker(
           memory: memory, live: sender, queues: Self.queueCapacity, slots: Int(options.portCapacity),
-          seed: seed, identifications: identifications, pulses: pulses, index: index,
-          wait: options.wait,
+          seed: seed, identifications: identifications, pulses: pulses, receiveQueues: receiveQueues,
+          index: index, wait: options.wait,
           cpu: options.cpus.isEmpty ? nil : options.cpus[index], namespace: home?.namespace))
     }
     var live: LiveSending?
@@ -113,6 +120,7 @@ final class AFXDPTier: PacketTier {
       for worker in workers { worker.stop() }
       throw error
     }
+    self.receiveQueues = receiveQueues
     self.workers = workers
     self.live = live
     self.failures = failures
@@ -120,6 +128,13 @@ final class AFXDPTier: PacketTier {
   }
 
   deinit { for worker in workers { worker.stop() } }
+
+  /// Packets in a jiffy that programs forward by themselves. Who asked for a worker that is always awake gets it for
+  /// every packet.
+  private static func few(_ wait: WaitMode) -> UInt32 {
+    guard wait == .poll || wait == .adaptive else { return 0 }
+    return max(1, UInt32(Clock.tickNanoseconds / 1_000_000)) * UInt32(CULVERT_FEW_PER_MS)
+  }
 
   var mode: String {
     let all = Set(modes.values).sorted().joined(separator: " and ")
@@ -143,7 +158,6 @@ final class AFXDPTier: PacketTier {
       let (program, index) = try programs.program(role, link, slot: slot)
       try tables.open(link, slot: slot, role, flags: flags(link, slot), in: index)
       if live != nil, link.kind == "veth" {
-        try devices.update(slot, UInt32(link.index))
         try failures?.follow(link, slot: slot)
         _ = try recheck(link, slot: slot)
       }
@@ -215,7 +229,10 @@ final class AFXDPTier: PacketTier {
     let wanted = try isRedirectTarget(link, slot: slot)
     guard wanted != redirectsTo(slot) else { return false }
     modes[slot] = wanted ? Self.redirected : "copy"
+    // While workers redirect to it, it is in the map; so the programs do as well.
+    if wanted { try devices.update(slot, UInt32(link.index)) }
     for worker in workers { worker.set(slot: slot, isRedirectTarget: wanted) }
+    if !wanted { _ = try devices.delete(slot) }
     return true
   }
 
@@ -245,6 +262,8 @@ final class AFXDPTier: PacketTier {
     RunningPrograms.waitUntilOver()
     for worker in workers { worker.drain(slot: slot) }
     for worker in workers { worker.remove(slot: slot) }
+    directBefore &+= receiveQueues.direct(slot: slot)
+    receiveQueues.end(slot: slot)
     _ = try? devices.delete(slot)
     failures?.forget(slot: slot)
     modes[slot] = nil
@@ -273,12 +292,21 @@ final class AFXDPTier: PacketTier {
 
   // MARK: - Counters
 
-  var work: [Work]? { workers.map(\.work) }
+  var work: [Work]? {
+    workers.enumerated().map { index, worker in
+      var work = worker.work
+      if forwardsFew && index == 0 {
+        work.direct = roles.keys.reduce(directBefore) { $0 &+ receiveQueues.direct(slot: $1) }
+      }
+      return work
+    }
+  }
 
   func counters(slot: UInt32) throws -> SlotCounters {
     var sum = try tables.counters(slot: slot)
-    sum.notSent = try failures?.count(slot: slot)?.notSent ?? 0
-    sum.notRedirected = 0
+    let failed = try failures?.count(slot: slot)
+    sum.notSent = failed?.notSent ?? 0
+    sum.notRedirected = failed?.notRedirected ?? 0
     for worker in workers {
       let losses = worker.losses(slot: slot)
       sum.notSent! += losses.notSent

@@ -72,6 +72,9 @@ final class BPFTables {
     try changed()
   }
 
+  /// Of flows: which outer source port each has, and where identifications begin.
+  var hashSeed: UInt64 { config.hash_seed }
+
   /// Loads programs over the maps: of ports, or of one uplink's slot.
   /// - Parameters:
   ///   - programs: those to load.

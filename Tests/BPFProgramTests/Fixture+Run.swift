@@ -49,8 +49,11 @@ extension Fixture {
     _ program: borrowing BPFProgram, _ frame: [UInt8], _ ingress: UInt32?
   ) throws -> (XDPAction?, [UInt8]) {
     guard family == .tc else {
+      let direct = try direct()
       let result = try program.testRun(frame, ingress: ingress)
-      guard family == .afxdp, result.action == .redirect else { return (result.action, result.data) }
+      guard family == .afxdp, result.action == .redirect, try self.direct() == direct else {
+        return (result.action, result.data)
+      }
       return (result.action, try forwarded(result.data))
     }
     let result = try program.testRunSKB(frame, ifindex: ingress ?? Self.lo)

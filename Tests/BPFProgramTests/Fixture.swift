@@ -37,6 +37,8 @@ final class Fixture {
   static let lo: UInt32 = 1
   /// Of tier `afxdp`, as in the program.
   static let frameLimit = 1792
+  /// Packets in a jiffy that its programs forward by themselves.
+  static let few: UInt32 = 100
 
   let family: Family
   let port: BPFProgram
@@ -52,10 +54,13 @@ final class Fixture {
   let generation: BPFMap<UInt32, UInt64>
   let counters: BPFMap<UInt32, culvert_counters>
   let object: BPFObject
+  /// Of tier `afxdp`.
+  let receiveQueues: BPFMap<UInt32, culvert_rx_queue>?
   /// So that a frame can be redirected there.
   private let sockets: Sockets?
 
-  init(_ family: Family) throws {
+  /// - Parameter forwardsFew: of tier `afxdp`: its programs forward few packets by themselves.
+  init(_ family: Family, forwardsFew: Bool = false) throws {
     let embedded = family.object
     var object = try BPFObject(name: String(cString: embedded.name), data: embedded.data, size: embedded.size)
     try object.resize("ports", to: 8)
@@ -68,7 +73,10 @@ final class Fixture {
     config.fdb_buckets = ForwardingMap.buckets(for: capacity)
     try object.resize("fdb", to: config.fdb_buckets)
     try object.set("config", to: config)
-    if family == .afxdp { try object.resize("sockets", to: 8 * UInt32(CULVERT_QUEUES)) }
+    if family == .afxdp {
+      for map in ["sockets", "rx_queues"] { try object.resize(map, to: 8 * UInt32(CULVERT_QUEUES)) }
+      try object.set("few", to: forwardsFew ? Self.few : 0)
+    }
     if family == .tc { try object.set("decap_flags", to: TCTier.decapsulationFlags()) }
     try object.load()
     self.family = family
@@ -84,6 +92,7 @@ final class Fixture {
     devices = try object.map("devices")
     generation = try object.map("generation")
     counters = try object.map("counters")
+    receiveQueues = family == .afxdp ? try object.map("rx_queues") : nil
     sockets = family == .afxdp ? try Sockets(object) : nil
     self.object = object
     try fill()
@@ -108,6 +117,17 @@ final class Fixture {
     try setFDB(Frames.kernelOnly, .kernel(.passHost))
     try setSegment(flags: 0)
     try vxlanPorts.update(UInt32(VXLANHeader.port / 64), 1 << UInt64(VXLANHeader.port % 64))
+  }
+
+  /// Of tier `afxdp`: what the first queue of a slot knows.
+  func receiveQueue(slot: UInt32 = 1) throws -> culvert_rx_queue {
+    try #require(try receiveQueues?.lookup(slot * UInt32(CULVERT_QUEUES)))
+  }
+
+  /// Of all queues.
+  func direct() throws -> UInt64 {
+    guard receiveQueues != nil else { return 0 }
+    return try (UInt32(0)..<8).reduce(0) { $0 + (try receiveQueue(slot: $1).direct) }
   }
 
   /// Now, as entries have it.
@@ -162,9 +182,11 @@ final class Fixture {
 
   /// Runs `body` with a fixture in a network namespace of its own, on a thread of its own: a failed
   /// expectation in there names its line, but not its test.
-  static func run<T>(_ family: Family = .xdp, _ body: (Fixture) throws -> T) throws -> T {
+  static func run<T>(
+    _ family: Family = .xdp, forwardsFew: Bool = false, _ body: (Fixture) throws -> T
+  ) throws -> T {
     let namespace = try NetworkNamespace.makeAnonymous()
-    return try namespace.run { try body(try Fixture(family)) }
+    return try namespace.run { try body(try Fixture(family, forwardsFew: forwardsFew)) }
   }
 }
 

@@ -18,15 +18,21 @@ struct VerdictTests {
   /// Each case three times: with nothing remembered, then with the tables' generation known, where the
   /// third run may go by what the second remembered.
   @Test(arguments: groups.keys.sorted(), Family.allCases)
-  func frames(group: String, family: Family) throws {
-    let cases = try #require(Self.groups[group]).compactMap { $0.seen(by: family) }
-    let outcomes = try Fixture.run(family) { fixture in
+  func frames(group: String, family: Family) throws { try Self.run(group, family) }
+
+  /// Tier `afxdp` comes to the same where no worker is woken for a packet.
+  @Test(arguments: groups.keys.sorted())
+  func framesThatAreFew(group: String) throws { try Self.run(group, .afxdp, forwardsFew: true) }
+
+  private static func run(_ group: String, _ family: Family, forwardsFew: Bool = false) throws {
+    let cases = try #require(groups[group]).compactMap { $0.seen(by: family) }
+    let outcomes = try Fixture.run(family, forwardsFew: forwardsFew) { fixture in
       try cases.map { one in
         try fixture.fill()
         try one.prepare(fixture)
         var outcomes = [try fixture.run(one.program, one.frame)]
         try one.prepare(fixture)
-        try fixture.generation.update(0, Self.next())
+        try fixture.generation.update(0, next())
         outcomes.append(try fixture.run(one.program, one.frame))
         // A refresh is due once.
         if one.verdict != CULVERT_PASS_REFRESH { outcomes.append(try fixture.run(one.program, one.frame)) }
@@ -34,7 +40,7 @@ struct VerdictTests {
       }
     }
     for (one, outcomes) in zip(cases, outcomes) {
-      for outcome in outcomes { Self.check(outcome, one, family) }
+      for outcome in outcomes { check(outcome, one, family) }
     }
   }
 

@@ -48,7 +48,8 @@ struct StopTests {
     let overlay = try TestOverlay(ipv6: false)
     try overlay.ping("a1", "b1")
     let path = overlay.hosts["a"]!.path
-    let process = try DeathTests().up(overlay, "a", ["--tier", "afxdp"])
+    // A worker that is given every packet.
+    let process = try DeathTests().up(overlay, "a", ["--tier", "afxdp", "--wait", "yield"])
     defer {
       kill(process, SIGCONT)
       _ = try? shell(DeathTests.culvert, "down", "--netns", path)

@@ -42,8 +42,28 @@ struct culvert_watch {
 };
 CULVERT_LAYOUT(struct culvert_watch, 32);
 
-/* Map `sockets` has so many places for each port: one for each of its receive queues. */
+/* Maps `sockets` and `rx_queues` have so many places for each port: one for each of its receive queues. */
 #define CULVERT_QUEUES 16
+
+/*
+ * Tier `afxdp`: what a receive queue's program and its worker know of each other; value of map `rx_queues`. Few packets
+ * are not worth a wake-up: the program forwards them itself (direct) where it can, as tier `xdp` does. It may while the
+ * worker is done with all that it was handed, or packets would overtake each other.
+ */
+struct culvert_rx_queue {
+	__u64 handed; /* to the worker, by the program */
+	__u64 direct;
+	__u64 jiffy;  /* when the last packet came … */
+	__u64 busy;   /* … until this one all are handed over */
+	__u32 frames; /* that came in it */
+	__u32 zero;
+	__u64 done; /* by the worker: of those handed over, sent or lost */
+	__u64 zeros[2];
+};
+CULVERT_LAYOUT(struct culvert_rx_queue, 64);
+/* More a millisecond are worth a worker, which is then given all for so many jiffies (of 1 to 10 ms). */
+#define CULVERT_FEW_PER_MS 256
+#define CULVERT_BUSY_JIFFIES 8
 
 /*
  * Tier `afxdp`: a burst to send (send.bpf.c); value of map `sends`. The limits let the verifier see that a frame ends

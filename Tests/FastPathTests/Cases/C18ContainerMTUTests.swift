@@ -96,7 +96,7 @@ struct C18ContainerMTUTests {
 
   /// A veth drops what is too long for its other end, and by redirection what is behind it in a burst: what is short is
   /// not lost with it.
-  @Test(arguments: [Tier.xdp, .tc]) func whatIsShortIsNotLostBehindIt(tier: Tier) throws {
+  @Test(arguments: Tier.allCases) func whatIsShortIsNotLostBehindIt(tier: Tier) throws {
     let kernel = try sameAsKernel(tier) { side in
       let overlay = try TestOverlay(ipv6: false)
       try overlay.ping("b1", "a1")
