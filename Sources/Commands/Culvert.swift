@@ -29,13 +29,13 @@ public struct Culvert: ParsableCommand {
 
   public static func start() {
     let arguments = Array(CommandLine.arguments.dropFirst())
-    if let text = unknownCommand(arguments) { end(usage: text, next: "culvert --help") }
+    if let text = unknownCommand(arguments) { end(usage: text, next: help(for: arguments)) }
     do {
       var command = try parseAsRoot(arguments)
       try command.run()
     } catch {
       guard exitCode(for: error).rawValue == ExitStatus.usage.rawValue, !(error is ExitCode) else { exit(withError: error) }
-      end(usage: message(for: error), next: help(in: fullMessage(for: error)))
+      end(usage: message(for: error), next: help(for: arguments))
     }
   }
 
@@ -51,9 +51,14 @@ public struct Culvert: ParsableCommand {
     exit(withError: ExitCode(ExitStatus.usage.rawValue))
   }
 
-  /// The command whose help is named in what the parser says.
-  static func help(in message: String) -> String {
-    let named = message.split(separator: "\n").last { $0.contains("See '") }
-    return named?.split(separator: "'").dropFirst().first.map(String.init) ?? "culvert --help"
+  /// What explains the command that was meant.
+  static func help(for arguments: [String]) -> String {
+    var (words, type): ([String], any ParsableCommand.Type) = (["culvert"], Culvert.self)
+    for word in arguments {
+      guard let next = type.configuration.subcommands.first(where: { $0._commandName == word }) else { break }
+      words.append(word)
+      type = next
+    }
+    return (words + ["--help"]).joined(separator: " ")
   }
 }

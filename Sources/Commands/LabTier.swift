@@ -18,7 +18,9 @@ struct LabTier {
 
   /// Those that a network of this name can have.
   static func names(on network: String) -> [String] {
-    LabSpec.Network(rawValue: network)?.served == nil ? [] : known
+    guard let network = LabSpec.Network(rawValue: network), network.served != nil else { return [] }
+    // A bridge alone is tier tc's.
+    return network == .bridge ? ["auto", Tier.tc.rawValue] : known
   }
 
   /// Fails before anything is built where there is no such tier for the network.

@@ -88,8 +88,9 @@ struct WordsTests {
   @Test func usageErrorsHaveOneForm() {
     #expect(Culvert.usageError("--wait foo: no.\nThere are:\n  - busy", next: "culvert up --help")
       == "error: --wait foo: no.\n  There are:\n  - busy\n  See `culvert up --help`.")
-    #expect(Culvert.help(in: "Error: x\nUsage: y\n  See 'culvert up --help' for more information.") == "culvert up --help")
-    #expect(Culvert.help(in: "nothing") == "culvert --help")
+    #expect(Culvert.help(for: ["lab", "up", "vxlan+foo", "--mtu", "1"]) == "culvert lab up --help")
+    #expect(Culvert.help(for: ["cost", "--parts", "foo"]) == "culvert cost --help")
+    #expect(Culvert.help(for: ["stat"]) == "culvert --help")
   }
 
   @Test(arguments: [
