@@ -104,6 +104,15 @@ struct PolicyPlacesTests {
       ),
     ]
 
+  /// clsact stays: a fast path without tcx has its own filter there.
+  static let filters: [Place] = [("eth0", "eth0"), ("vx0", "eth0"), ("va1", "va1")].map { device, port in
+    let filter = "dev \(device) ingress protocol all prio 5"
+    return Place(
+      name: "a tc filter on \(device)", isInUnderlay: device == "eth0",
+      add: [["sh", "-c", "tc qdisc add dev \(device) clsact 2> /dev/null; tc filter add \(filter) u32 match u32 0 0 classid 1:1"]],
+      remove: [["sh", "-c", "tc filter del \(filter)"]], words: "a tc ingress filter (u32)", port: port)
+  }
+
   final class Lines: Sendable {
     private let lines = Mutex<[String]>([])
     func append(_ line: String) { lines.withLock { $0.append(line) } }
@@ -147,7 +156,7 @@ struct PolicyPlacesTests {
     let all = try [TestOverlay.Layout.together, .split].flatMap { layout in
       try [false, true].map { try Served(bypassing: $0, layout) }
     }
-    for place in Self.places {
+    for place in Self.places + Self.filters {
       for served in all {
         #expect(try eventually { try served.reasons().isEmpty }, "before \(place)")
         served.lines.forget()
