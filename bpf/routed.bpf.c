@@ -8,6 +8,7 @@
 #define CULVERT_SKB
 #include "lib/routed_port.h"
 #include "lib/routed_uplink.h"
+#include "lib/tc_stub.h"
 
 static __always_inline int port_program(struct __sk_buff *skb, const int by_connections)
 {

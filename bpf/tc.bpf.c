@@ -159,6 +159,7 @@ static __always_inline __u32 commit_decap(struct __sk_buff *skb, const struct in
 }
 
 #include "lib/datapath.h"
+#include "lib/tc_stub.h"
 
 /* On the host's end of each container's veth. */
 SEC("tc") int culvert_port(struct __sk_buff *skb)
@@ -195,29 +196,6 @@ SEC("tc") int culvert_relay(struct __sk_buff *skb)
 		return bpf_redirect(ifindex, 0);
 	bpf_skb_change_type(skb, 0 /* PACKET_HOST */);
 	return bpf_redirect_peer(ifindex, 0);
-}
-
-/*
- * For kernels without tcx (before 6.6): all that a filter of tc holds. What it calls is held by the
- * process; when that is gone, so is the call, and packets go on as if there were no filter.
- */
-struct {
-	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u32);
-} attached SEC(".maps");
-
-SEC("tc") int culvert_stub_port(struct __sk_buff *skb)
-{
-	bpf_tail_call(skb, &attached, 0);
-	return TC_ACT_UNSPEC;
-}
-
-SEC("tc") int culvert_stub_uplink(struct __sk_buff *skb)
-{
-	bpf_tail_call(skb, &attached, 0);
-	return TC_ACT_UNSPEC;
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

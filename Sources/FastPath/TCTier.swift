@@ -26,9 +26,7 @@ final class TCTier: PacketTier {
 
   private struct Attached {
     var role: PortRole
-    var link: Box<TCXLink>?
-    var filter: Journal.Filter?
-    var journal: JournalFile
+    var attachment: TCAttachment?
     /// The container's end, where it is entered.
     var end: EnteredEnd?
   }
@@ -67,7 +65,7 @@ final class TCTier: PacketTier {
   }
 
   /// BPF_F_ADJ_ROOM_DECAP_L3_IPV4, _L3_IPV6 and _L4_UDP (linux/bpf.h of Linux 6.3, 6.3 and 7.1).
-  private static let innerIsIPv4: UInt32 = 1 << 7
+  static let innerIsIPv4: UInt32 = 1 << 7
   private static let innerIsIPv6: UInt32 = 1 << 8
   private static let clearTunnelMarks: UInt32 = 1 << 10
 
@@ -103,7 +101,7 @@ final class TCTier: PacketTier {
   // MARK: - Devices
 
   func attach(_ link: Link, slot: UInt32, _ role: PortRole, endIsSeen: Bool, journal: JournalFile) throws {
-    ports[slot] = Attached(role: role, journal: journal)
+    ports[slot] = Attached(role: role)
     do {
       if let domain = role.domain { try makeRelay(domain, journal) }
       let flags = flags(of: link, role)
@@ -111,45 +109,14 @@ final class TCTier: PacketTier {
       let (program, index) = try programs.program(role, link, slot: slot)
       try tables.open(
         link, slot: slot, role, flags: flags, relay: relay(of: role), end: ports[slot]!.end, in: index)
-      try attachProgram(link, slot: slot, program, journal)
+      ports[slot]!.attachment = try TCAttachment(program, to: link, journal)
     } catch {
       detach(slot: slot)
       throw error
     }
   }
 
-  private func attachProgram(
-    _ link: Link, slot: UInt32, _ program: RoleProgram, _ journal: JournalFile
-  ) throws {
-    guard !hasTCX else {
-      ports[slot]!.link = Box(
-        try TCXLink(attaching: program.program, to: UInt32(link.index), interface: link.name))
-      return
-    }
-    let route = try RouteConnection()
-    let others = try route.trafficFilters().filter { $0.link == link.index }
-    // What only filters of ours use was made by one of us, and goes with the last.
-    let isOurs = !others.isEmpty && others.allSatisfy { $0.priority == TCFilter.priority }
-    // On an uplink that several processes share, each has its own filter.
-    let bridge = UInt64(journal.directory.bridgeIndex ?? 0) << 16
-    let handle = 0xc000_0000 | UInt32(((journal.directory.namespaceInode ?? 0) ^ bridge) & 0x3fff_ffff)
-    let filter = Journal.Filter(
-      namespaceInode: try NetworkNamespace.current().identity.inode, index: link.index, name: link.name,
-      mac: link.mac?.description ?? "",
-      madeClsact: try isOurs || route.ingressDisciplines()[link.index] == nil,
-      handle: handle, namespaceCookie: NamespaceReference.currentCookie())
-    try journal.add(filter)
-    ports[slot]!.filter = filter
-    try TCFilter.add(program.stub!.value, handle: handle, to: link.index, interface: link.name)
-  }
-
-  func move(slot: UInt32, to journal: JournalFile) throws {
-    guard let port = ports[slot] else { return }
-    ports[slot]!.journal = journal
-    guard let filter = port.filter else { return }
-    try journal.add(filter)
-    port.journal.remove(filter)
-  }
+  func move(slot: UInt32, to journal: JournalFile) throws { try ports[slot]?.attachment?.move(to: journal) }
 
   /// Lists of whole packets cannot be cut up by what is left of their marks once the tunnel is taken off.
   func objection(toUplink link: Link) throws -> String? {
@@ -189,11 +156,8 @@ final class TCTier: PacketTier {
   }
 
   func detach(slot: UInt32) {
-    let port = ports.removeValue(forKey: slot)
-    if let port, let filter = port.filter {
-      // What cannot be removed stays in the journal.
-      if (try? filter.undo()) != nil { port.journal.remove(filter) }
-    }
+    var port = ports.removeValue(forKey: slot)
+    port?.attachment?.detach()
     tables.close(slot)
     if let domain = port?.role.domain, !ports.values.contains(where: { $0.role.domain == domain }) {
       removeRelay(domain)

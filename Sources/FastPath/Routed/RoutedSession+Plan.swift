@@ -11,7 +11,7 @@ extension RoutedSession: PlannedSession {
     let identity = try NetworkNamespace.current().identity
     var plan = OverlayPlan(
       overlay: name, namespace: options.namespace ?? "\(identity)", vxlan: name,
-      vni: vxlan.vxlan?.vni ?? 0, uplink: uplink.name, tier: "tc", mode: "tcx")
+      vni: vxlan.vxlan?.vni ?? 0, uplink: uplink.name, tier: "tc", mode: mode)
     let living = RuntimeDirectory(namespace: identity, bridge: vxlan.index)
     if living.isHeld, let owner = living.owner { plan.reason = "process \(owner.pid) serves it already" }
     try readRoutes(now: Clock.monotonicNanoseconds)

@@ -43,11 +43,11 @@ extension RoutedSession {
     try publish(try wantedEntries(fdb, bridges, isServed: isServed))
     for index in Array(ports.keys) where !isServed || ports[index]!.reason != nil { release(index) }
     if isServed, ports.values.contains(where: { $0.slot != nil }), entries.values.contains(where: \.isRemote) {
-      if uplinkLink == nil { try attachUplink() } else { try tables.update(uplink, slot: uplinkSlot, .uplink, flags: 0) }
+      if uplinkAttachment == nil { try attachUplink() } else { try tables.update(uplink, slot: uplinkSlot, .uplink, flags: 0) }
       try tables.setVNIs(try heardAt(addresses[outerIP]!), domain: Self.domain)
     } else {
       try tables.setVNIs([], domain: Self.domain)
-      uplinkLink = nil
+      releaseUplink()
     }
   }
 

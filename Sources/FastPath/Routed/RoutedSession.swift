@@ -25,12 +25,14 @@ final class RoutedSession: OverlaySession {
   let devices: Box<BPFMap<UInt32, culvert_routed_device>>
   let connectionPolicy: Box<BPFMap<UInt32, culvert_connection_policy>>
   private let lock: OwnedDescriptor?
-  private let portProgram: BPFProgram
-  private let uplinkProgram: BPFProgram
+  let journal: JournalFile
+  private let hasTCX: Bool
+  let portProgram: RoleProgram
+  let uplinkProgram: RoleProgram
 
   var vxlan: Link
   var uplink: Link
-  var uplinkLink: Box<TCXLink>?
+  var uplinkAttachment: TCAttachment?
   /// Why the kernel serves the overlay alone.
   var reasons: [String] = []
   /// Inside which packets are routed to the overlay, and for each why it is left to the kernel: none where it is served.
@@ -82,7 +84,7 @@ final class RoutedSession: OverlaySession {
     /// The bridge that routes for it; nil where it is routed itself.
     var bridge: Int32?
     var slot: UInt32?
-    var attached: Box<TCXLink>?
+    var attachment: TCAttachment?
     var flags: UInt32 = 0
     /// The container's end, where it is entered.
     var end: EnteredEnd?
@@ -109,11 +111,6 @@ final class RoutedSession: OverlaySession {
       throw Failure(
         "serve \(options.overlay) with", "--strict",
         advice: "A routed overlay is only ever decapsulated from VTEPs in its FDB.", status: .usage)
-    }
-    guard TCXLink.isSupported() else {
-      throw Failure(
-        "serve", options.overlay, advice: "A routed overlay needs tcx (Linux 6.6); without it the kernel forwards everything.",
-        status: .unavailable)
     }
     self.options = options
     self.report = report
@@ -145,6 +142,13 @@ final class RoutedSession: OverlaySession {
           pid: getpid(), startTime: start, overlay: vxlan.name, namespace: options.namespace ?? "\(identity)"))
       EndRecord.clear(of: vxlan.name, in: identity)
     }
+    journal = JournalFile(directory)
+    if !options.isDryRun, let stale = Journal.read(directory) {
+      let outcome = stale.restore()
+      for line in outcome.lines { report(line) }
+      try journal.adopt(outcome.owed)
+    }
+    hasTCX = TCXLink.isSupported() && !options.avoidsTCX
     underlay = UnderlayState(uplink: uplink.index)
     slots = SlotPool(range: UInt32(CULVERT_NO_PORT) + 2..<options.portCapacity)
     uplinkSlot = UInt32(CULVERT_NO_PORT) + 1
@@ -160,32 +164,45 @@ final class RoutedSession: OverlaySession {
         try object.set("vxlan_ifindex", to: index)
         try object.set("ip6_checksum_flag", to: checksumFlag)
       }
-      let suffix = options.policy == .connections ? "_connections" : ""
-      let names = ["culvert_port\(suffix)", "culvert_uplink\(suffix)"]
-      let object: BPFObject
-      do {
-        if !suffix.isEmpty { try ConntrackConnection.load() }
-        object = try tables.load(names, uplink: uplinkSlot)
-      } catch where !suffix.isEmpty {
-        throw Failure(
-          "follow", "--policy connections",
-          advice: "This kernel's programs cannot ask conntrack: \(Engine.oneLine(error)). Without it the kernel "
-            + "forwards what its rules look at.",
-          status: .unavailable)
+      if options.policy == .connections {
+        do {
+          try ConntrackConnection.load()
+          (portProgram, uplinkProgram) = try Self.programs(tables, "_connections", uplinkSlot, hasStubs: !hasTCX)
+        } catch {
+          throw Failure(
+            "follow", "--policy connections",
+            advice: "This kernel's programs cannot ask conntrack: \(Engine.oneLine(error)). Without it the kernel "
+              + "forwards what its rules look at.",
+            status: .unavailable)
+        }
+      } else {
+        (portProgram, uplinkProgram) = try Self.programs(tables, "", uplinkSlot, hasStubs: !hasTCX)
       }
-      portProgram = try object.program(names[0])
-      uplinkProgram = try object.program(names[1])
       devices = Box(try tables.map("routed_devices"))
       connectionPolicy = Box(try tables.map("connection_policy"))
-      if !options.isDryRun { try directory.note(programs: [portProgram.id, uplinkProgram.id]) }
+      if !options.isDryRun { try directory.note(programs: programIDs) }
     } catch {
-      if !options.isDryRun { directory.remove(unlessOwed: Journal()) }
+      if !options.isDryRun { directory.remove(unlessOwed: journal.journal) }
       throw error
     }
   }
 
-  var obtained: String { "tc tcx" }
-  var programIDs: Set<UInt32> { [portProgram.id, uplinkProgram.id] }
+  /// Of ports and of the uplink, each with the stub that a filter holds.
+  private static func programs(
+    _ tables: BPFTables, _ suffix: String, _ uplink: UInt32, hasStubs: Bool
+  ) throws -> (port: RoleProgram, uplink: RoleProgram) {
+    func load(_ role: String) throws -> RoleProgram {
+      let (program, stub) = ("culvert_\(role)\(suffix)", hasStubs ? "culvert_stub_\(role)" : nil)
+      let object = try tables.load(
+        [program] + (stub.map { [$0] } ?? []), uplink: uplink, own: hasStubs ? ["attached"] : [])
+      return try RoleProgram(object, program, stub: stub)
+    }
+    return (try load("port"), try load("uplink"))
+  }
+
+  var mode: String { hasTCX ? "tcx" : "clsact" }
+  var obtained: String { "tc \(mode)" }
+  var programIDs: Set<UInt32> { [portProgram.program.id, uplinkProgram.program.id] }
 
   // MARK: - Session
 
@@ -247,48 +264,11 @@ final class RoutedSession: OverlaySession {
   @discardableResult
   func stop() -> [String] {
     connections = [:]
-    uplinkLink = nil
+    releaseUplink()
     for index in Array(ports.keys) { release(index) }
-    if !options.isDryRun { directory.remove(unlessOwed: Journal()) }
-    return []
-  }
-
-  // MARK: - Ports
-
-  func attach(_ index: Int32) {
-    guard let port = ports[index] else { return }
-    guard let slot = slots.take(now: Clock.monotonicNanoseconds) else {
-      ports[index]!.reason = "all \(options.portCapacity - 2) port slots are taken"
-      return
-    }
-    do {
-      try tables.open(port.link, slot: slot, .workload(domain: Self.domain), flags: port.flags, end: port.end)
-      ports[index]!.attached = Box(
-        try TCXLink(attaching: portProgram, to: UInt32(index), interface: port.link.name))
-      ports[index]!.slot = slot
-      report("\(port.link.name): tier tc, tcx, nothing changed")
-    } catch {
-      tables.close(slot)
-      slots.give(back: slot, now: Clock.monotonicNanoseconds)
-      ports[index]!.reason = Engine.oneLine(error)
-      report("\(port.link.name): left to the kernel: \(Engine.oneLine(error))")
-    }
-  }
-
-  func release(_ index: Int32) {
-    guard let slot = ports[index]?.slot else { return }
-    ports[index]!.past.add((try? tables.counters(slot: slot)) ?? SlotCounters())
-    ports[index]!.attached = nil
-    tables.close(slot)
-    slots.give(back: slot, now: Clock.monotonicNanoseconds)
-    ports[index]!.slot = nil
-  }
-
-  func attachUplink() throws {
-    guard uplinkLink == nil else { return }
-    try tables.open(uplink, slot: uplinkSlot, .uplink, flags: 0)
-    uplinkLink = Box(try TCXLink(attaching: uplinkProgram, to: UInt32(uplink.index), interface: uplink.name))
-    report("\(uplink.name): tier tc, tcx, uplink")
+    let lines = journal.restore()
+    if !options.isDryRun { directory.remove(unlessOwed: journal.journal) }
+    return lines
   }
 
   // MARK: - Report
@@ -305,15 +285,15 @@ final class RoutedSession: OverlaySession {
     let reason = reasons.isEmpty ? nil : reasons.joined(separator: "; ")
     var all = [
       Status.Port(
-        name: uplink.name, index: uplink.index, role: "uplink", tier: uplinkLink == nil ? nil : "tc",
-        mode: uplinkLink == nil ? nil : "tcx", reason: uplinkLink == nil ? reason ?? "no port is served" : nil)
+        name: uplink.name, index: uplink.index, role: "uplink", tier: uplinkAttachment == nil ? nil : "tc",
+        mode: uplinkAttachment == nil ? nil : mode, reason: uplinkAttachment == nil ? reason ?? "no port is served" : nil)
     ]
     for port in ports.values.sorted(by: { $0.link.index < $1.link.index }) {
       let served = port.slot != nil
       all.append(
         Status.Port(
           name: port.link.name, index: port.link.index, role: "container", tier: served ? "tc" : nil,
-          mode: served ? "tcx" : nil, reason: served ? nil : port.reason ?? reason))
+          mode: served ? mode : nil, reason: served ? nil : port.reason ?? reason))
     }
     let used = Dictionary(grouping: entries.values.compactMap { entry -> UInt32? in
       if case .remote(let slot) = entry.target { slot } else { nil }
@@ -326,14 +306,14 @@ final class RoutedSession: OverlaySession {
     }
     return Status(
       pid: getpid(), state: "ready", namespace: directory.owner?.namespace ?? "", overlay: name, bridge: name,
-      vxlan: name, vni: vxlan.vxlan?.vni ?? 0, uplink: uplink.name, tier: "tc", mode: "tcx", strict: false,
+      vxlan: name, vni: vxlan.vxlan?.vni ?? 0, uplink: uplink.name, tier: "tc", mode: mode, strict: false,
       ports: all, entries: counts, tunnels: tunnels, changes: [], outerChecksum: options.outerChecksum.rawValue,
       segmentChecksum: Status.segmentChecksum(options, .tc, vxlan.vxlan), policy: options.policy.rawValue,
       connections: Status.Connections(InnerIP.allCases.compactMap { connections[$0]?.counters }), left: leftInside)
   }
 
   func stats() throws -> Stats {
-    let attached = uplinkLink != nil
+    let attached = uplinkAttachment != nil
     var all = [Stats.Port(uplink, attached ? .tc : nil, try tables.counters(slot: uplinkSlot))]
     for port in ports.values.sorted(by: { $0.link.index < $1.link.index }) {
       var counters = port.past

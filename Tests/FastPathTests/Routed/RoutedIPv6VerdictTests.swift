@@ -7,7 +7,7 @@ import Testing
 
 /// IPv6 inside, frame by frame: what leaves the uplink, what is answered and what reaches a container is what it is with the
 /// kernel alone, save what a sender may choose of the outer header.
-@Suite(.serialized, .enabled(if: mayServeRouted, Comment(rawValue: needsTCX)))
+@Suite(.serialized, .enabled(if: mayUseKernel, Comment(rawValue: needsRoot)))
 struct RoutedIPv6VerdictTests {
   typealias Case = RoutedWire.Case
 

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import BPFLoader
 import FastPath
 import Glibc
 import Lab
@@ -8,10 +7,6 @@ import Netlink
 import PacketHeaders
 import TestSupport
 import Traffic
-
-/// Whether this kernel lets a routed overlay be served: with tcx, so from Linux 6.6.
-let mayServeRouted = mayUseKernel && TCXLink.isSupported()
-let needsTCX = "needs root, and tcx (Linux 6.6)"
 
 /// A lab of network `flannel` or `calico`, and Culvert on its hosts.
 struct RoutedLab {
@@ -144,5 +139,15 @@ extension FastPathService {
     try stats().ports.filter { port == nil || $0.name == port }.reduce(0) {
       $0 + ($1.forwarded[verdict]?.packets ?? 0) + ($1.passed[verdict]?.packets ?? 0)
     }
+  }
+
+  /// Once `send` has what is sent carried: until the neighbours are known, packets are the kernel's.
+  func countWhenCarried(_ verdict: String, _ send: () throws -> Void) throws -> UInt64 {
+    let isCarried = try eventually {
+      try send()
+      return try count(verdict) > 0
+    }
+    guard isCarried else { throw Failure("carry", verdict, advice: "\(try stats().ports)") }
+    return try count(verdict)
   }
 }

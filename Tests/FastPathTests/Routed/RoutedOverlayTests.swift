@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+import BPFLoader
 import FastPath
+import Foundation
+import Glibc
 import Lab
 import LinuxSystem
 import TestSupport
@@ -7,7 +10,7 @@ import Testing
 import Traffic
 
 /// Routed overlays by tier tc, without rules of netfilter: flannel's shape and Calico's.
-@Suite(.serialized, .enabled(if: mayServeRouted, Comment(rawValue: needsTCX)))
+@Suite(.serialized, .enabled(if: mayUseKernel, Comment(rawValue: needsRoot)))
 struct RoutedOverlayTests {
   static let networks: [LabSpec.Network] = [.flannel, .calico]
 
@@ -56,8 +59,9 @@ struct RoutedOverlayTests {
     try service.stop()
   }
 
-  /// By kernel alone and beside Culvert the same, with Culvert gone too.
-  @Test(arguments: networks) func leavesEverythingAsItWas(_ network: LabSpec.Network) throws {
+  /// By kernel alone and beside Culvert the same, with Culvert gone too: with tcx and, as before Linux 6.6, without.
+  @Test(arguments: networks, [false, true])
+  func leavesEverythingAsItWas(_ network: LabSpec.Network, avoidsTCX: Bool) throws {
     let lab = try RoutedLab(network)
     func state() throws -> [String] {
       try ["ip link", "ip route", "ip neigh", "bridge link", "tc qdisc", "tc filter show dev eth0 ingress"].map {
@@ -66,15 +70,45 @@ struct RoutedOverlayTests {
     }
     _ = try lab.answers("a1", "b1")
     let before = try state()
-    let service = try lab.start(.a)
+    let service = try lab.start(.a) { $0.avoidsTCX = avoidsTCX }
     #expect(try lab.answers("a1", "b1") == 5)
-    #expect(try service.count("encapsulated") > 0)
+    #expect(try service.count("encapsulated") > 0 && service.count("decapsulated") > 0)
+    let hasFilters = avoidsTCX || !TCXLink.isSupported()
+    #expect(try service.status().ports.map(\.mode) == Array(repeating: hasFilters ? "clsact" : "tcx", count: 2))
+    let port = try lab.node("a1").hostPort!
+    #expect(try lab.shell("hostA", "tc filter show dev \(port) ingress").contains("culvert_stub") == hasFilters)
     try service.stop()
     let after = try state()
     for (one, other) in zip(before, after) where !one.contains("REACHABLE") && !one.contains("STALE") {
       #expect(one == other)
     }
     #expect(try lab.answers("a1", "b1") == 5)
+  }
+
+  /// What a process that was killed leaves of filters does nothing, and the next one takes it away.
+  @Test(arguments: networks) func filtersOfTheDeadDoNothingAndGo(_ network: LabSpec.Network) throws {
+    let lab = try RoutedLab(network)
+    let (device, place) = (network.overlay!.device, lab.host(.a).reference)
+    try shell(DeathTests.culvert, "up", "--overlay", device, "--netns", place, "--without-tcx", "--detach")
+    defer { _ = try? shell(DeathTests.culvert, "down", "--netns", place) }
+    #expect(try lab.answers("a1", "b1") == 5)
+    let text = try shell(DeathTests.culvert, "status", "--json", "--netns", place)
+    let pid = try #require(JSONDecoder().decode([DeathTests.Running].self, from: Data(text.utf8)).first).pid
+    kill(pid, SIGKILL)
+    #expect(eventually { Owner.startTime(of: pid) == nil })
+    func filters() throws -> [Bool] {
+      try [lab.node("a1").hostPort!, "eth0"].map { try lab.shell("hostA", "tc filter show dev \($0) ingress").contains("culvert_stub") }
+    }
+    #expect(try filters() == [true, true])
+    #expect(try lab.answers("a1", "b1") == 5)
+    // By tcx where there is: only what was written down takes them away.
+    let service = try lab.start(.a)
+    #expect(try filters() == (TCXLink.isSupported() ? [false, false] : [true, true]))
+    #expect(try lab.answers("a1", "b1") == 5)
+    #expect(try service.count("encapsulated") > 0)
+    try service.stop()
+    #expect(try filters() == [false, false])
+    #expect(try !lab.shell("hostA", "tc qdisc").contains("clsact"))
   }
 
   /// Rules of netfilter about forwarded packets leave them to the kernel, and are named.

@@ -8,7 +8,7 @@ import Testing
 
 /// Frame by frame: what leaves the uplink, what is answered and what reaches a container is what it is with the kernel
 /// alone, save UDP source port, IP identification and the sums over them.
-@Suite(.serialized, .enabled(if: mayServeRouted, Comment(rawValue: needsTCX)))
+@Suite(.serialized, .enabled(if: mayUseKernel, Comment(rawValue: needsRoot)))
 struct RoutedVerdictTests {
   static let networks: [LabSpec.Network] = [.flannel, .calico]
 
