@@ -6,8 +6,7 @@
  * any. Everything is decided before the first byte changes.
  */
 #define CULVERT_SKB
-#include "lib/routed_port.h"
-#include "lib/routed_uplink.h"
+#include "lib/routed_skb.h"
 #include "lib/tc_stub.h"
 
 static __always_inline int port_program(struct __sk_buff *skb, const int by_connections)

@@ -8,6 +8,7 @@
 #define CULVERT_CONNTRACK_H
 
 #include "lib/csum.h"
+#include "lib/ctx.h"
 #include "lib/fib.h"
 
 /* What is read of <net/netfilter/nf_conntrack.h>; libbpf finds where this kernel has it. */
@@ -70,8 +71,12 @@ struct bpf_ct_opts___12 {
 	__u8 reserved[2];
 };
 
-extern struct nf_conn *bpf_skb_ct_lookup(struct __sk_buff *, struct bpf_sock_tuple *, __u32, struct bpf_ct_opts___12 *,
-					 __u32) __ksym __weak;
+#ifdef CULVERT_SKB
+#define ct_lookup bpf_skb_ct_lookup
+#else
+#define ct_lookup bpf_xdp_ct_lookup
+#endif
+extern struct nf_conn *ct_lookup(packet_t *, struct bpf_sock_tuple *, __u32, struct bpf_ct_opts___12 *, __u32) __ksym __weak;
 extern void bpf_ct_release(struct nf_conn *) __ksym __weak;
 extern int bpf_ct_change_timeout(struct nf_conn *, __u32) __ksym __weak;
 
@@ -96,9 +101,22 @@ struct {
 	__type(value, struct culvert_connection_policy);
 } connection_policy SEC(".maps");
 
+#ifdef CULVERT_SKB
 /* Of bpf_l4_csum_replace(): BPF_F_IPV6 where this kernel has it (Linux 6.16); without it, a sum that a device has made of
  * the whole packet would be spoilt. Set before the object is loaded. */
 const volatile __u64 ip6_checksum_flag;
+
+static __always_inline int may_translate(const int is_ip4)
+{
+	return is_ip4 || ip6_checksum_flag;
+}
+#else
+/* Of a raw frame nobody has made a sum. */
+static __always_inline int may_translate(const int is_ip4)
+{
+	return 1;
+}
+#endif
 
 /* What destination NAT makes of a packet: of its destination where it is of the connection's original direction, of its
  * source where it is of the reply's. */
@@ -155,7 +173,7 @@ static __always_inline __u32 read_translation(struct nf_conn *ct, __u32 is_reply
 {
 	if (!(ct->status & CT_DST_NAT))
 		return 0;
-	if (!is_ip4 && !ip6_checksum_flag)
+	if (!may_translate(is_ip4))
 		return CULVERT_PASS_UNSUPPORTED;
 	nat->is_translated = 1;
 	nat->is_reply = is_reply;
@@ -178,7 +196,7 @@ static __always_inline __u32 read_translation(struct nf_conn *ct, __u32 is_reply
 
 /* Whether a packet may pass the rules by, and how it is translated; `of` is then what it is routed by. Returns 0, or why
  * it is the kernel's. */
-static __always_inline __u32 connection_lookup(struct __sk_buff *skb, const struct inner *in, struct endpoints *of,
+static __always_inline __u32 connection_lookup(packet_t *ctx, const struct inner *in, struct endpoints *of,
 					       struct translation *nat, const int is_ip4)
 {
 	struct bpf_ct_opts___12 options = { .netns_id = CT_THIS_NAMESPACE };
@@ -212,7 +230,7 @@ static __always_inline __u32 connection_lookup(struct __sk_buff *skb, const stru
 		tuple.ipv6.dport = of->destination_port;
 	}
 	options.l4proto = in->protocol;
-	ct = bpf_skb_ct_lookup(skb, &tuple, is_ip4 ? sizeof(tuple.ipv4) : sizeof(tuple.ipv6), &options, sizeof(options));
+	ct = ct_lookup(ctx, &tuple, is_ip4 ? sizeof(tuple.ipv4) : sizeof(tuple.ipv6), &options, sizeof(options));
 	if (!ct)
 		return CULVERT_PASS_CONNECTION;
 	verdict = judge_connection(ct, policy, in->protocol);
@@ -239,33 +257,6 @@ static __always_inline __u32 address_difference(const struct translation *nat)
 		sum += (__u64)nat->address.words[i] + (__u32)~nat->address_before.words[i];
 	sum = (sum & 0xffffffff) + (sum >> 32);
 	return (sum & 0xffffffff) + (sum >> 32);
-}
-
-/* Address, port and layer 4's checksum of the packet whose Ethernet header is at `frame`. `check` is IPv4's header checksum,
- * to be written by the caller. The packet is writable by now. */
-static __always_inline void translate(struct __sk_buff *skb, const struct translation *nat, __u8 protocol,
-				      const __u32 frame, __be16 *check, const int is_ip4)
-{
-	const __u32 ip = frame + ETH_BYTES, l4 = ip + (is_ip4 ? IP4_BYTES : IP6_BYTES);
-	const __u32 size = is_ip4 ? sizeof(nat->address.words[0]) : sizeof(nat->address);
-	__u32 at = l4 + (protocol == IPPROTO_TCP ? TCP_CHECK : UDP_CHECK);
-	__u64 flags = protocol == IPPROTO_TCP ? 0 : BPF_F_MARK_MANGLED_0;
-	struct address address = nat->address;
-	__be16 port = nat->port;
-
-	if (is_ip4) {
-		bpf_l4_csum_replace(skb, at, nat->address_before.words[0], address.words[0],
-				    flags | BPF_F_PSEUDO_HDR | size);
-		*check = ~fold((__u64)(__u16)~*check + (__u32)~nat->address_before.words[0] + address.words[0]);
-		bpf_skb_store_bytes(skb, ip + (nat->is_reply ? IP4_SOURCE : IP4_DESTINATION), &address, size, 0);
-	} else {
-		bpf_l4_csum_replace(skb, at, 0, address_difference(nat), flags | BPF_F_PSEUDO_HDR | ip6_checksum_flag);
-		bpf_skb_store_bytes(skb, ip + (nat->is_reply ? IP6_SOURCE : IP6_DESTINATION), &address, size, 0);
-	}
-	if (port == nat->port_before)
-		return;
-	bpf_l4_csum_replace(skb, at, nat->port_before, port, flags | sizeof(port));
-	bpf_skb_store_bytes(skb, l4 + (nat->is_reply ? 0 : 2), &port, sizeof(port), 0);
 }
 
 #endif

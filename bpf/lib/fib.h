@@ -3,6 +3,7 @@
 #ifndef CULVERT_FIB_H
 #define CULVERT_FIB_H
 
+#include "lib/hash.h"
 #include "lib/headers.h"
 #include "lib/maps.h"
 

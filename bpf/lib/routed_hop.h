@@ -1,12 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* What a router does with any packet, whichever way it goes: may it be forwarded, what of its headers changes, and to
- * which device the route leads. */
+/*
+ * What a router does with any packet, whichever way it goes: may it be forwarded, what of its headers changes, and to
+ * which device the route leads.
+ *
+ * A family of programs says how packets leave, and includes routed_port.h and routed_uplink.h when it has:
+ *   struct routed_tx                          what it keeps of a packet from prepare to commit
+ *   wire_l3_bytes                             what of the packet its egress must be able to take
+ *   prepare_encap, _decap, _local             may refuse: 0, or why the packet is the kernel's; changes nothing of it
+ *   commit_encap, _decap, _local              may not: what it was forwarded as (or no headroom, the packet as it came)
+ */
 #ifndef CULVERT_ROUTED_HOP_H
 #define CULVERT_ROUTED_HOP_H
 
-#include "lib/skb_frame.h"
-#include "lib/fib.h"
+#include "lib/bridge.h"
 #include "lib/conntrack.h"
+#include "lib/encap.h"
+#include "lib/fib.h"
 #include "lib/routed_cache.h"
 
 static __always_inline int has_mac(void *frame, const struct culvert_routed_device *device)
@@ -80,19 +89,14 @@ static __always_inline __u64 next_hop_delta(const int is_ip4)
 	return is_ip4 ? 0 : (__u16)~bpf_htons(1);
 }
 
-/* Translation, and the word that next_hop_word() gave, into the packet whose Ethernet header is at `frame`. */
-static __always_inline void write_ip(struct __sk_buff *skb, const struct translation *nat, __u8 protocol, __u32 word,
-				     const __u32 frame, const int is_ip4)
+/* What the outcome adds to the sum over the inner frame. */
+static __always_inline __u64 routed_delta(const struct inner *in, const struct routed_outcome *outcome, const int is_ip4)
 {
-	__u8 hop_limit = word;
+	const struct route *route = &outcome->route;
 
-	if (nat->is_translated)
-		translate(skb, nat, protocol, frame, (__be16 *)&word + 1, is_ip4);
-	if (is_ip4)
-		bpf_skb_store_bytes(skb, frame + ETH_BYTES + IP4_TTL, &word, sizeof(word), 0);
-	else
-		bpf_skb_store_bytes(skb, frame + ETH_BYTES + IP6_HOP_LIMIT, &hop_limit, sizeof(hop_limit),
-				    BPF_F_RECOMPUTE_CSUM);
+	return (__u64)(__u32)~AT32(in->frame, 0) + (__u32)~AT32(in->frame, 4) + (__u32)~AT32(in->frame, 8) +
+	       (__u32)route->macs[0] + (route->macs[0] >> 32) + (__u32)route->macs[1] + next_hop_delta(is_ip4) +
+	       translation_delta(&outcome->nat, is_ip4);
 }
 
 /* What a route leads to: the port on this host, or where there may be one the tunnel. */
@@ -117,16 +121,6 @@ static __always_inline __u32 egress_of(struct routed_outcome *outcome, const int
 		return pass_reason(culvert_nexthop_target(nexthop));
 	outcome->target = culvert_nexthop_target(nexthop);
 	return 0;
-}
-
-/* The frame is the inner one by now. */
-static __always_inline void write_hop(struct __sk_buff *skb, const struct routed_outcome *outcome, __u8 protocol, __u32 word,
-				      const int is_ip4)
-{
-	__u32 macs[3] = { outcome->route.macs[0], outcome->route.macs[0] >> 32, outcome->route.macs[1] };
-
-	bpf_skb_store_bytes(skb, 0, macs, sizeof(macs), 0);
-	write_ip(skb, &outcome->nat, protocol, word, 0, is_ip4);
 }
 
 /* Returns 0 where packets of that IP are served, or why they are the kernel's. */

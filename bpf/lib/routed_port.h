@@ -1,67 +1,44 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* A container's packet, at the tc ingress of its port: into a tunnel, or to another port of this host. */
+/* A container's packet, at its port: into a tunnel, or to another port of this host. */
 #ifndef CULVERT_ROUTED_PORT_H
 #define CULVERT_ROUTED_PORT_H
 
 #include "lib/routed_hop.h"
 
-static __always_inline __u32 encapsulate(struct __sk_buff *skb, const struct inner *in,
-					 const struct routed_outcome *outcome, struct packet_context *packet,
-					 struct culvert_fdb_entry *source, __u32 source_nexthop, const int is_ip4)
+static __always_inline __u32 encapsulate(packet_t *ctx, const struct inner *in, const struct routed_outcome *outcome,
+					 struct packet_context *packet, struct culvert_fdb_entry *source,
+					 __u32 source_nexthop, const int is_ip4)
 {
-	const struct translation *nat = &outcome->nat;
-	const struct route *route = &outcome->route;
-	struct flow flow = { .segments = segments_of(skb, in) };
 	tunnel_t *tunnel = tunnel_at(outcome->target);
 	struct culvert_port *uplink;
-	struct scratch *made;
-	__u32 verdict, zero = 0, word;
-	__u8 protocol = in->protocol;
-	struct outer out;
+	struct routed_tx tx;
+	__u32 verdict;
 
 	if (!tunnel)
 		return CULVERT_PASS_NOT_RESOLVED;
 	if (!tunnel->valid)
 		return pass_reason(tunnel->reason);
-	if (wire_l3_bytes(skb, in, packet->bytes) > tunnel->mtu || packet->bytes + OUTER_BYTES - OUTER_IP > 0xffff)
+	if (wire_l3_bytes(ctx, in, packet->bytes) > tunnel->mtu || packet->bytes + OUTER_BYTES - OUTER_IP > 0xffff)
 		return CULVERT_PASS_MTU;
 	uplink = port_at(tunnel->uplink);
-	made = bpf_map_lookup_elem(&scratch, &zero);
-	if (!uplink || !uplink->ifindex || !made)
+	if (!uplink || !uplink->ifindex)
 		return CULVERT_PASS_UNKNOWN_PORT;
-	if (OUTER_CHECKSUM_IS_OPTIONAL && tunnel->flags & CULVERT_TUNNEL_UDP_CSUM && skb->gso_size && exact_checksums)
-		return CULVERT_PASS_CHECKSUM;
-	flow.hash = bpf_get_hash_recalc(skb) ?: flow_hash(in);
-	flow.port = device_source_port(flow.hash, tunnel);
-	flow.delta = (__u64)(__u32)~AT32(in->frame, 0) + (__u32)~AT32(in->frame, 4) + (__u32)~AT32(in->frame, 8) +
-		     (__u32)route->macs[0] + (route->macs[0] >> 32) + (__u32)route->macs[1] + next_hop_delta(is_ip4) +
-		     translation_delta(nat, is_ip4);
-	verdict = prepare_outer(skb, &out, in, tunnel, packet->bytes, flow, !skb->gso_size);
+	verdict = prepare_encap(ctx, in, outcome, packet, tunnel, uplink, &tx, is_ip4);
 	if (verdict)
 		return verdict;
 	if (source && refresh_due(source, source_nexthop))
 		return CULVERT_PASS_REFRESH;
-	word = next_hop_word(in->frame + ETH_BYTES, is_ip4);
-	AT64((void *)made, OUTER_BYTES) = route->macs[0];
-	AT32((void *)made, OUTER_BYTES + 8) = route->macs[1];
-	AT16((void *)made, OUTER_BYTES + 12) = is_ip4 ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6);
-	write_outer(made, &out, tunnel);
-	if (bpf_skb_adjust_room(skb, OUTER_BYTES, BPF_ADJ_ROOM_MAC, ADJ_ROOM_ENCAP))
-		return CULVERT_PASS_HEADROOM;
-	bpf_skb_store_bytes(skb, 0, made, sizeof(*made), 0);
-	write_ip(skb, nat, protocol, word, OUTER_BYTES, is_ip4);
-	bpf_redirect(uplink->ifindex, 0);
-	return CULVERT_FORWARDED_ENCAP;
+	return commit_encap(ctx, in, outcome, tunnel, &tx, is_ip4);
 }
 
 /* A packet of a container's: who sends it, and what router and rules make of it. `source` is its sender's entry, where
  * there is one to keep alive. */
-static __always_inline __u32 decide_port(struct __sk_buff *skb, const struct inner *in, struct endpoints *of,
+static __always_inline __u32 decide_port(packet_t *ctx, const struct inner *in, struct endpoints *of,
 					 struct packet_context *packet, struct routed_outcome *outcome,
 					 struct culvert_fdb_entry **source, __u32 *source_nexthop,
 					 const int by_connections, const int is_ip4)
 {
-	__u32 arrival = skb->ifindex, verdict;
+	__u32 arrival = arrival_ifindex(ctx), verdict;
 	struct culvert_routed_device *device = bpf_map_lookup_elem(&routed_devices, &arrival);
 
 	if (!device || device->kind != CULVERT_ROUTED_PORT)
@@ -86,15 +63,15 @@ static __always_inline __u32 decide_port(struct __sk_buff *skb, const struct inn
 	/* ip_rcv() cuts off what is behind the IP packet. */
 	if (packet->bytes != ETH_BYTES + in->l3_bytes)
 		return CULVERT_PASS_IP_HEADER;
-	verdict = by_connections ? connection_lookup(skb, in, of, &outcome->nat, is_ip4) : 0;
+	verdict = by_connections ? connection_lookup(ctx, in, of, &outcome->nat, is_ip4) : 0;
 	if (verdict)
 		return verdict;
-	verdict = route_lookup(skb, &outcome->route, device->router, of, in, wire_l3_bytes(skb, in, packet->bytes), is_ip4);
+	verdict = route_lookup(ctx, &outcome->route, device->router, of, in, wire_l3_bytes(ctx, in, packet->bytes), is_ip4);
 	return verdict ?: egress_of(outcome, 1);
 }
 
 /* `key`, which is empty, and `decided` hold what is put together here. */
-static __always_inline __u32 route_from_port(struct __sk_buff *skb, struct inner *in, struct packet_context *packet,
+static __always_inline __u32 route_from_port(packet_t *ctx, struct inner *in, struct packet_context *packet,
 					     struct routed_key *key, struct routed_outcome *decided,
 					     const int by_connections, const int is_ip4)
 {
@@ -104,45 +81,47 @@ static __always_inline __u32 route_from_port(struct __sk_buff *skb, struct inner
 	__u32 verdict, source_nexthop = 0;
 	struct culvert_port *port;
 	struct endpoints of;
+	struct routed_tx tx;
 
 	verdict = check_routed(in, is_ip4);
 	if (verdict)
 		return verdict;
-	packet->bytes = frame_bytes(skb, in);
+	packet->bytes = frame_bytes(ctx, in);
 	read_endpoints(&of, in, is_ip4);
-	key->arrival = skb->ifindex;
+	key->arrival = arrival_ifindex(ctx);
 	routed_key_inner(key, in, &of, is_ip4);
 	if (may_be_cached(in, is_ip4))
 		outcome = routed_cache_lookup(&cache, key, is_ip4);
 	if (outcome && packet->bytes == ETH_BYTES + in->l3_bytes &&
-	    wire_l3_bytes(skb, in, packet->bytes) <= outcome->route.mtu) {
+	    wire_l3_bytes(ctx, in, packet->bytes) <= outcome->route.mtu) {
 		set_ingress_port(packet, outcome->ingress);
 	} else {
 		*decided = (struct routed_outcome){};
 		outcome = decided;
-		verdict = decide_port(skb, in, &of, packet, outcome, &source, &source_nexthop, by_connections, is_ip4);
+		verdict = decide_port(ctx, in, &of, packet, outcome, &source, &source_nexthop, by_connections, is_ip4);
 		if (verdict)
 			return verdict;
 		routed_cache_store(&cache, key, outcome, is_ip4);
 	}
 	in->ttl--;
 	if (outcome->kind == CULVERT_FDB_REMOTE)
-		return encapsulate(skb, in, outcome, packet, source, source_nexthop, is_ip4);
+		return encapsulate(ctx, in, outcome, packet, source, source_nexthop, is_ip4);
 	port = port_at(outcome->target);
 	if (!port || !port->ifindex)
 		return CULVERT_PASS_UNKNOWN_PORT;
-	if (wire_l3_bytes(skb, in, packet->bytes) > port->mtu)
+	if (wire_l3_bytes(ctx, in, packet->bytes) > port->mtu)
 		return CULVERT_PASS_MTU;
+	verdict = prepare_local(ctx, in, outcome, port, packet, &tx);
+	if (verdict)
+		return verdict;
 	if (source && refresh_due(source, source_nexthop))
 		return CULVERT_PASS_REFRESH;
-	write_hop(skb, outcome, in->protocol, next_hop_word(in->frame + ETH_BYTES, is_ip4), is_ip4);
-	deliver(skb, port, may_enter(port, (void *)outcome->route.macs));
-	return CULVERT_FORWARDED_LOCAL;
+	return commit_local(ctx, in, outcome, &tx, is_ip4);
 }
 
-static __always_inline __u32 from_port(struct __sk_buff *skb, struct packet_context *packet, const int by_connections)
+static __always_inline __u32 from_port(packet_t *ctx, struct packet_context *packet, const int by_connections)
 {
-	void *frame = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	void *frame = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct routed_outcome decided;
 	struct routed_key4 key = {};
 	struct routed_work *work;
@@ -152,11 +131,11 @@ static __always_inline __u32 from_port(struct __sk_buff *skb, struct packet_cont
 	if (verdict)
 		return verdict;
 	if (__builtin_expect(in.is_ip4, 1))
-		return route_from_port(skb, &in, packet, &key.common, &decided, by_connections, 1);
+		return route_from_port(ctx, &in, packet, &key.common, &decided, by_connections, 1);
 	work = start_work();
 	if (!work)
 		return CULVERT_PASS_UNSUPPORTED;
-	return route_from_port(skb, &in, packet, &work->key.common, &work->decided, by_connections, 0);
+	return route_from_port(ctx, &in, packet, &work->key.common, &work->decided, by_connections, 0);
 }
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* A packet out of a tunnel, at the tc ingress of the uplink: to a container's port. */
+/* A packet out of a tunnel, at the uplink: to a container's port. */
 #ifndef CULVERT_ROUTED_UPLINK_H
 #define CULVERT_ROUTED_UPLINK_H
 
@@ -9,7 +9,7 @@
 const volatile __u32 vxlan_ifindex;
 
 /* A packet out of a tunnel: whose it is, and what router and rules make of it. */
-static __always_inline __u32 decide_uplink(struct __sk_buff *skb, const struct inner *in, struct endpoints *of,
+static __always_inline __u32 decide_uplink(packet_t *ctx, const struct inner *in, struct endpoints *of,
 					   struct flow_key *outer, __u32 bytes, struct routed_outcome *outcome,
 					   const int by_connections, const int is_ip4)
 {
@@ -38,28 +38,25 @@ static __always_inline __u32 decide_uplink(struct __sk_buff *skb, const struct i
 		return CULVERT_PASS_MOVED_SOURCE;
 	if (bytes != ETH_BYTES + in->l3_bytes)
 		return CULVERT_PASS_IP_HEADER;
-	verdict = by_connections ? connection_lookup(skb, in, of, &outcome->nat, is_ip4) : 0;
+	verdict = by_connections ? connection_lookup(ctx, in, of, &outcome->nat, is_ip4) : 0;
 	if (verdict)
 		return verdict;
-	verdict = route_lookup(skb, &outcome->route, ifindex, of, in, wire_l3_bytes(skb, in, bytes), is_ip4);
+	verdict = route_lookup(ctx, &outcome->route, ifindex, of, in, wire_l3_bytes(ctx, in, bytes), is_ip4);
 	return verdict ?: egress_of(outcome, 0);
 }
 
 /* `tos` is the outer one. */
-static __always_inline __u32 route_from_uplink(struct __sk_buff *skb, const struct inner *in, struct packet_context *packet,
+static __always_inline __u32 route_from_uplink(packet_t *ctx, const struct inner *in, struct packet_context *packet,
 					       struct flow_key *outer, __u8 tos, struct routed_key *key,
 					       struct routed_outcome *decided, const int by_connections,
 					       const int is_ip4)
 {
-	__u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET | (decap_flags & ADJ_ROOM_DECAP_L4_UDP);
-	__u16 type = is_ip4 ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6);
-	__u32 verdict, bytes = packet->bytes - OUTER_BYTES, word;
+	__u32 verdict, bytes = packet->bytes - OUTER_BYTES;
 	struct routed_cache_slot cache = {};
 	struct routed_outcome *outcome = 0;
-	__u8 protocol = in->protocol;
 	struct culvert_port *port;
 	struct endpoints of;
-	int enters;
+	struct routed_tx tx;
 
 	verdict = check_routed(in, is_ip4);
 	if (verdict)
@@ -75,10 +72,10 @@ static __always_inline __u32 route_from_uplink(struct __sk_buff *skb, const stru
 	routed_key_inner(key, in, &of, is_ip4);
 	if (may_be_cached(in, is_ip4))
 		outcome = routed_cache_lookup(&cache, key, is_ip4);
-	if (!outcome || bytes != ETH_BYTES + in->l3_bytes || wire_l3_bytes(skb, in, bytes) > outcome->route.mtu) {
+	if (!outcome || bytes != ETH_BYTES + in->l3_bytes || wire_l3_bytes(ctx, in, bytes) > outcome->route.mtu) {
 		*decided = (struct routed_outcome){};
 		outcome = decided;
-		verdict = decide_uplink(skb, in, &of, outer, bytes, outcome, by_connections, is_ip4);
+		verdict = decide_uplink(ctx, in, &of, outer, bytes, outcome, by_connections, is_ip4);
 		if (verdict)
 			return verdict;
 		routed_cache_store(&cache, key, outcome, is_ip4);
@@ -86,30 +83,15 @@ static __always_inline __u32 route_from_uplink(struct __sk_buff *skb, const stru
 	port = port_at(outcome->target);
 	if (!port || !port->ifindex)
 		return CULVERT_PASS_UNKNOWN_PORT;
-	if (wire_l3_bytes(skb, in, bytes) > port->mtu)
+	if (wire_l3_bytes(ctx, in, bytes) > port->mtu)
 		return CULVERT_PASS_MTU;
-	/* The marks of a tunnel stay on merged packets; a UDP socket cannot cut such datagrams up again. */
-	if (skb->gso_size && protocol != IPPROTO_TCP && !(decap_flags & ADJ_ROOM_DECAP_L4_UDP))
-		return CULVERT_PASS_UNSUPPORTED;
-	/* Where another IP inside cannot be told to the kernel, the skb looks like one of the outer's. */
-	if (!is_of_outer_protocol(is_ip4) && !(decap_flags & ADJ_ROOM_DECAP_L3))
-		return CULVERT_PASS_UNSUPPORTED;
-	if (!is_of_outer_protocol(is_ip4))
-		flags |= ADJ_ROOM_DECAP_L3;
-	enters = may_enter(port, (void *)outcome->route.macs);
-	word = next_hop_word(in->frame + ETH_BYTES, is_ip4);
-	if (bpf_skb_adjust_room(skb, -OUTER_BYTES, BPF_ADJ_ROOM_MAC, flags))
-		return CULVERT_PASS_HEADROOM;
-	bpf_csum_level(skb, BPF_CSUM_LEVEL_DEC);
-	write_hop(skb, outcome, protocol, word, is_ip4);
-	bpf_skb_store_bytes(skb, ETH_TYPE, &type, sizeof(type), 0);
-	deliver(skb, port, enters);
-	return CULVERT_FORWARDED_DECAP;
+	verdict = prepare_decap(ctx, in, outcome, port, packet, &tx, is_ip4);
+	return verdict ? verdict : commit_decap(ctx, in, outcome, &tx, is_ip4);
 }
 
-static __always_inline __u32 from_uplink(struct __sk_buff *skb, struct packet_context *packet, const int by_connections)
+static __always_inline __u32 from_uplink(packet_t *ctx, struct packet_context *packet, const int by_connections)
 {
-	void *frame = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	void *frame = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct routed_outcome decided;
 	struct routed_key4 key = {};
 	struct flow_key outer = {};
@@ -118,7 +100,7 @@ static __always_inline __u32 from_uplink(struct __sk_buff *skb, struct packet_co
 	__u32 verdict;
 	__u8 tos;
 
-	verdict = check_outer(skb, frame, end);
+	verdict = check_outer(ctx, frame, end);
 	if (verdict)
 		return verdict;
 	if (frame + OUTER_BYTES + ETH_BYTES > end)
@@ -136,11 +118,11 @@ static __always_inline __u32 from_uplink(struct __sk_buff *skb, struct packet_co
 	if (AT16(frame, OUTER_UDP + UDP_CHECK) && !has_own_checksum(&in))
 		return CULVERT_PASS_CHECKSUM;
 	if (__builtin_expect(in.is_ip4, 1))
-		return route_from_uplink(skb, &in, packet, &outer, tos, &key.common, &decided, by_connections, 1);
+		return route_from_uplink(ctx, &in, packet, &outer, tos, &key.common, &decided, by_connections, 1);
 	work = start_work();
 	if (!work)
 		return CULVERT_PASS_UNSUPPORTED;
-	return route_from_uplink(skb, &in, packet, &outer, tos, &work->key.common, &work->decided, by_connections, 0);
+	return route_from_uplink(ctx, &in, packet, &outer, tos, &work->key.common, &work->decided, by_connections, 0);
 }
 
 #endif
