@@ -93,7 +93,7 @@ let package = Package(
     .testTarget(
       name: "BenchTests",
       dependencies: [
-        "Bench", "DataPlane", "FastPath", "Lab", "LinuxSystem", "TestSupport", "Traffic", "culvert",
+        "BPFLoader", "Bench", "DataPlane", "FastPath", "Lab", "LinuxSystem", "TestSupport", "Traffic", "culvert",
       ]),
   ],
   swiftLanguageModes: [.v6]

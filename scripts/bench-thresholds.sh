@@ -50,6 +50,8 @@ if [ $only_quick = no ]; then
   hold vxlan+tc tcp-stream 1.0 --sizes 1400 --offloads both
   hold vxlan+afxdp udp-rr 0.83 --placement one-core
   run --networks vxlan+afxdp --workloads packet-rate:decap "${options[@]}" --fail-below vxlan+afxdp:overload:decap:0.9
+  hold flannel+xdp packet-rate:encap 5 --baseline flannel --sizes 64
+  hold flannel+xdp packet-rate:decap 5 --baseline flannel --sizes 64
   docker=(--as-shipped --baseline bridge --placement one-core)
   hold bridge+tc udp-rr 1.22 "${docker[@]}"
   hold bridge+tc tcp-rr 1.22 "${docker[@]}"

@@ -26,6 +26,12 @@ static const _Alignas(8) unsigned char routed[] = {
 static const _Alignas(8) unsigned char routed6[] = {
 #embed "generated/routed6.bpf.o"
 };
+static const _Alignas(8) unsigned char routed_xdp[] = {
+#embed "generated/routed_xdp.bpf.o"
+};
+static const _Alignas(8) unsigned char routed_xdp6[] = {
+#embed "generated/routed_xdp6.bpf.o"
+};
 static const _Alignas(8) unsigned char probe[] = {
 #embed "generated/probe.bpf.o"
 };
@@ -69,6 +75,14 @@ struct culvert_bpf_object culvert_bpf_routed(void) {
 
 struct culvert_bpf_object culvert_bpf_routed6(void) {
   return (struct culvert_bpf_object){"culvert_routed6", routed6, sizeof routed6};
+}
+
+struct culvert_bpf_object culvert_bpf_routed_xdp(void) {
+  return (struct culvert_bpf_object){"culvert_routed_xdp", routed_xdp, sizeof routed_xdp};
+}
+
+struct culvert_bpf_object culvert_bpf_routed_xdp6(void) {
+  return (struct culvert_bpf_object){"culvert_routed_xdp6", routed_xdp6, sizeof routed_xdp6};
 }
 
 struct culvert_bpf_object culvert_bpf_probe(void) {

@@ -32,6 +32,17 @@ final class BPFTables {
   private var vnis: [UInt32: Set<VNIKey>] = [:]
   private var vteps: [UInt32: Set<IPAddress>] = [:]
 
+  /// Sizes and makes the maps of a family of programs; none of these yet.
+  convenience init(
+    _ options: FastPathOptions, _ family: ProgramFamily,
+    configure: @escaping (borrowing BPFObject) throws -> Void = { _ in }
+  ) throws {
+    try self.init(options, object: family.object, isIPv6: family.isIPv6, sizes: family.sizes) { object in
+      try configure(object)
+      try family.configure(object)
+    }
+  }
+
   /// Sizes and makes the maps; no program yet.
   /// - Parameters:
   ///   - isIPv6: the object's programs are of IPv6 underlays.

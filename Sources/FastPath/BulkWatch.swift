@@ -26,6 +26,12 @@ struct BulkWatch {
     return bytes > frameBytes * frames && bytes > rate / 1_000_000 * (nanoseconds / 1000)
   }
 
+  /// Why a container that sends so is better left to the kernel.
+  static func reason(_ tier: Tier) -> String {
+    "it sends TCP in bulk, which tier \(tier.rawValue) gets in single frames and the kernel forwards in segments of up to "
+      + "64 KiB, faster (so does --tier tc; --carry-bulk carries it here)"
+  }
+
   /// Whether most of what was forwarded since the last time was TCP that a device with segmentation offload sent.
   mutating func isBulk(_ peer: VethPeer, _ counters: SlotCounters) -> Bool {
     guard let now = BulkWatch(peer, frames: counters.forwardedFrames) else { return false }

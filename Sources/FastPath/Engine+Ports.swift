@@ -148,7 +148,10 @@ extension Engine {
           "serve", link.name, advice: "another XDP program (id \(link.xdpProgramID ?? 0)) is attached")
       }
       if let reason = tier.objection(toPort: link) { throw Failure("serve", link.name, advice: reason) }
-      let (peer, changes) = tier.portEndFeatures.isEmpty ? (nil, "") : try prepare(link)
+      let (peer, changes) = try shared.prepare(port: link, journal, in: place.identity) { mtu in
+        note(endMTU: mtu, of: link)
+        return tooLong(link, mtu)
+      }
       guard let slot = shared.ports.take(now: Clock.monotonicNanoseconds) else {
         throw Failure("serve", link.name, advice: "all \(options.portCapacity - 1) port slots are taken")
       }
@@ -195,17 +198,6 @@ extension Engine {
     return text.hasSuffix(".") ? String(text.dropLast()) : text
   }
 
-  /// Makes a container's port fit for raw frames. Returns its peer, and what was changed there.
-  private func prepare(_ link: Link) throws -> (peer: VethPeer?, changes: String) {
-    let peer = try VethPeer.find(of: link, wanted: tier.portEndFeatures)
-    note(endMTU: peer.mtu, of: link)
-    if let reason = tooLong(link, peer.mtu) { throw Failure("serve", link.name, advice: reason) }
-    let changes = try journal.prepare(peer, of: link, in: place.identity)
-    try shared.renewNAPI(peer, of: link)
-    guard try shared.canRedirect(to: link) else { throw RedirectTarget.failure(link) }
-    return (peer, changes)
-  }
-
   /// An XDP program takes segmentation offload from the veth peer, and only segments get past a device that is narrower
   /// than the container believes: the VXLAN device, the port itself, or another port whose own container is offered more.
   func tooLong(_ port: Link, _ mtu: UInt32) -> String? {
@@ -213,9 +205,7 @@ extension Engine {
     let devices = narrowPorts.compactMap { ports[$0]?.link } + [port] + (overlay.vxlan.map { [$0] } ?? [])
     let narrow = devices.min { ($0.mtu, $0.index) < ($1.mtu, $1.index) }
     guard let narrow, mtu > narrow.mtu else { return nil }
-    return
-      "its container's MTU of \(mtu) is above the \(narrow.mtu) of \(narrow.name): only segmentation offload gets "
-      + "such packets through, and tier \(tier.tier.rawValue) would take it away; set the container's MTU to \(narrow.mtu)"
+    return shared.tooLong(mtu, for: narrow)
   }
 
   /// A port as what is redirected to it must fit: a veth drops what its other end does not take, and by redirection

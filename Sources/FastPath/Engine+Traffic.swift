@@ -45,8 +45,7 @@ extension Engine {
       BulkWatch.isSuspect(from: before, to: now, nanoseconds: nanoseconds),
       let peer = try? port.peer ?? VethPeer.find(of: port.link), ports[index]!.bulk!.isBulk(peer, now)
     else { return nil }
-    return "it sends TCP in bulk, which tier \(tier.tier.rawValue) gets in single frames and the kernel forwards in segments "
-      + "of up to 64 KiB, faster (so does --tier tc; --carry-bulk carries it here)"
+    return BulkWatch.reason(tier.tier)
   }
 
   /// Why the kernel is better left alone, where more than `share` times the forwarded bytes had to be passed.

@@ -118,11 +118,7 @@ final class Engine {
       lock = try Self.lock(directory, options, place)
     }
     journal = JournalFile(directory)
-    if !options.isDryRun, let stale = Journal.read(directory) {
-      let outcome = stale.restore()
-      for line in outcome.lines { report(line) }
-      try journal.adopt(outcome.owed)
-    }
+    if !options.isDryRun { try journal.takeOver(report) }
     overlay = OverlayState(bridge: place.bridge.index, vxlan: place.vxlan?.index)
     underlay = UnderlayState(uplink: place.uplink?.index)
     do {

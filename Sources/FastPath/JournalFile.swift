@@ -9,9 +9,12 @@ final class JournalFile {
 
   init(_ directory: RuntimeDirectory) { self.directory = directory }
 
-  /// Takes over what a dead predecessor left and could not be restored.
-  func adopt(_ owed: Journal) throws {
-    journal = owed
+  /// Restores what a dead predecessor left, and takes over what could not be.
+  func takeOver(_ report: (String) -> Void) throws {
+    guard let stale = Journal.read(directory) else { return }
+    let outcome = stale.restore()
+    for line in outcome.lines { report(line) }
+    journal = outcome.owed
     try journal.save(directory)
   }
 

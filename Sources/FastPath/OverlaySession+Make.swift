@@ -5,5 +5,5 @@ func makeSession(
   _ options: FastPathOptions, _ underlays: Underlays, report: @escaping (String) -> Void
 ) throws -> any OverlaySession {
   try RoutedSession.concerns(options)
-    ? RoutedSession(options, report: report) : Engine(options, underlays, report: report)
+    ? RoutedSession(options, underlays, report: report) : Engine(options, underlays, report: report)
 }

@@ -28,6 +28,7 @@ final class RoleProgram {
 /// own place in the program's index: the verifier takes some 0.2 s for each that is loaded. Each uplink has its own.
 struct RolePrograms {
   private let tables: BPFTables
+  private let suffix: String
   private let hasStubs: Bool
   private var groups: [Group] = []
   private var groupsLoaded: UInt32 = 0
@@ -38,8 +39,10 @@ struct RolePrograms {
     let index: PortIndex
   }
 
-  init(_ tables: BPFTables, hasStubs: Bool = false) {
+  /// - Parameter suffix: behind the programs' names.
+  init(_ tables: BPFTables, suffix: String = "", hasStubs: Bool = false) {
     self.tables = tables
+    self.suffix = suffix
     self.hasStubs = hasStubs
   }
 
@@ -84,7 +87,7 @@ struct RolePrograms {
   private func load(
     _ name: String, group: UInt32 = 0, uplink: UInt32 = 0, own: Set<String> = []
   ) throws -> (program: RoleProgram, index: PortIndex) {
-    let (program, stub) = ("culvert_\(name)", hasStubs ? "culvert_stub_\(name)" : nil)
+    let (program, stub) = ("culvert_\(name)\(suffix)", hasStubs ? "culvert_stub_\(name)" : nil)
     let object = try tables.load(
       [program] + (stub.map { [$0] } ?? []), group: group, uplink: uplink,
       own: own.union(hasStubs ? ["attached"] : []))

@@ -5,7 +5,8 @@ import LinuxSystem
 import Netlink
 import PacketHeaders
 
-/// Tier `tc`: the programs of bpf/tc.bpf.c, or over IPv6 of bpf/tc6.bpf.c, at the tc ingress of uplinks and of containers' ports.
+/// Tier `tc`: the programs of bpf/tc.bpf.c, of routed overlays bpf/routed.bpf.c, or their siblings over IPv6, at the tc
+/// ingress of uplinks and of containers' ports.
 /// It works on skbs: offloads stay as they are, and nothing is changed at the containers' ends.
 final class TCTier: PacketTier {
   let tier = Tier.tc
@@ -40,16 +41,15 @@ final class TCTier: PacketTier {
 
   /// - Parameters:
   ///   - uplinks: the namespace of the uplinks.
-  ///   - isIPv6: the underlay's IP is that.
-  init(_ options: FastPathOptions, uplinks: Box<NetworkNamespace>, isIPv6: Bool) throws {
+  init(_ options: FastPathOptions, _ family: ProgramFamily, uplinks: Box<NetworkNamespace>) throws {
     namespace = uplinks
     let flags = try Self.decapsulationFlags()
-    tables = try BPFTables(options, object: isIPv6 ? culvert_bpf_tc6() : culvert_bpf_tc(), isIPv6: isIPv6) { object in
+    tables = try BPFTables(options, family) { object in
       try object.set("decap_flags", to: flags)
       try object.set("exact_checksums", to: options.outerChecksum == .exact ? 1 as UInt64 : 0)
     }
     hasTCX = TCXLink.isSupported() && !options.avoidsTCX
-    programs = RolePrograms(tables, hasStubs: !hasTCX)
+    programs = RolePrograms(tables, suffix: family.suffix, hasStubs: !hasTCX)
   }
 
   var mode: String { hasTCX ? "tcx" : "clsact" }

@@ -20,8 +20,10 @@ final class Underlay {
   private let namespace: Box<NetworkNamespace>
   private let mode: XDPMode
   private var uplinks: [Int32: Weak<Uplink>] = [:]
-  /// The one over the other IP, where there is one.
-  var sibling: (() -> Underlay?)?
+  /// Whose its programs are.
+  private let owner: String
+  /// The others of the same namespace in this process.
+  fileprivate var others: () -> [Underlay] = { [] }
 
   private struct Weak<T: AnyObject> {
     weak var value: T?
@@ -34,11 +36,26 @@ final class Underlay {
     mode = options.mode
     isIPv6 = place.isIPv6
     ports = SlotPool(range: UInt32(CULVERT_NO_PORT) + 1..<options.portCapacity)
+    let family = ProgramFamily.bridged(tier, isIPv6: isIPv6)
+    owner = family.owner
     switch tier {
-    case .xdp: self.tier = try XDPTier(options, isIPv6: isIPv6, report: report)
+    case .xdp: self.tier = try XDPTier(options, family, report: report)
     case .afxdp: self.tier = try AFXDPTier(options, place, report: report)
-    case .tc: self.tier = try TCTier(options, uplinks: namespace, isIPv6: isIPv6)
+    case .tc: self.tier = try TCTier(options, family, uplinks: namespace)
     }
+  }
+
+  /// One routed overlay's alone; runs in its namespace.
+  init(_ options: FastPathOptions, _ tier: Tier, routed family: ProgramFamily, report: (String) -> Void) throws {
+    namespace = Box(try NetworkNamespace.current())
+    identity = namespace.value.identity
+    mode = options.mode
+    isIPv6 = family.isIPv6
+    owner = family.owner
+    ports = SlotPool(range: UInt32(CULVERT_NO_PORT) + 1..<options.portCapacity)
+    self.tier =
+      tier == .tc
+      ? try TCTier(options, family, uplinks: namespace) : try XDPTier(options, family, report: report)
   }
 
   /// A forwarding domain, with the program of its ports loaded.
@@ -66,11 +83,12 @@ final class Underlay {
     _ link: Link, for overlay: String, in name: String, report: @escaping (String) -> Void
   ) throws -> Uplink {
     if let known = uplinks[link.index]?.value { return known }
-    if tier.tier != .tc, sibling?()?.uplinks[link.index]?.value != nil {
+    let isTaken = { (other: Underlay) in other.tier.tier != .tc && other.uplinks[link.index]?.value != nil }
+    if tier.tier != .tc, let other = others().first(where: isTaken) {
       throw Failure(
         "serve \(overlay) by", link.name, errno: .resourceBusy,
-        advice: "Its one XDP program is that of overlays over \(isIPv6 ? "IPv4" : "IPv6"), which this process serves; "
-          + "of both IPs, tier tc serves one, or both.")
+        advice: "Its one XDP program is that of \(other.owner), which this process serves; of the two, tier tc serves "
+          + "one, or both.")
     }
     if tier.tier != .tc, let owner = UplinkOwner(of: link) {
       throw UplinkTaken(process: owner.process, failure: owner.failure(for: overlay, in: name, by: link.name))
@@ -88,6 +106,27 @@ final class Underlay {
   }
 
   // MARK: - What a device must be; these run in its namespace
+
+  /// Makes a container's port fit for the tier. Returns its veth peer, where the tier needs something of that, and what
+  /// was changed there.
+  /// - Parameter longest: why the port cannot have a peer with that MTU.
+  func prepare(
+    port link: Link, _ journal: JournalFile, in identity: NetworkNamespace.Identity, longest: (UInt32) -> String?
+  ) throws -> (peer: VethPeer?, changes: String) {
+    guard !tier.portEndFeatures.isEmpty else { return (nil, "") }
+    let peer = try VethPeer.find(of: link, wanted: tier.portEndFeatures)
+    if let reason = longest(peer.mtu) { throw Failure("serve", link.name, advice: reason) }
+    let changes = try journal.prepare(peer, of: link, in: identity)
+    try renewNAPI(peer, of: link)
+    guard try canRedirect(to: link) else { throw RedirectTarget.failure(link) }
+    return (peer, changes)
+  }
+
+  /// Why packets of a container with that MTU may be lost at `device`.
+  func tooLong(_ mtu: UInt32, for device: Link) -> String {
+    "its container's MTU of \(mtu) is above the \(device.mtu) of \(device.name): only segmentation offload gets such "
+      + "packets through, and tier \(tier.tier.rawValue) would take it away; set the container's MTU to \(device.mtu)"
+  }
 
   func canRedirect(to link: Link) throws -> Bool {
     try tier.redirection != .always || RedirectTarget.isReady(link, mode: mode)
@@ -128,6 +167,8 @@ final class Underlays {
     weak var underlay: Underlay?
   }
   private var known: [Key: Entry] = [:]
+  /// Each of one routed overlay.
+  private var routed: [Entry] = []
 
   func underlay(
     of place: OverlayPlace, _ options: FastPathOptions, _ tier: Tier, report: (String) -> Void
@@ -135,10 +176,25 @@ final class Underlays {
     let key = Key(namespace: place.underlayIdentity, tier: tier, isIPv6: place.isIPv6)
     if let underlay = known[key]?.underlay { return underlay }
     let underlay = try Underlay(options, tier, place, report: report)
-    var other = key
-    other.isIPv6.toggle()
-    underlay.sibling = { [weak self] in self?.known[other]?.underlay }
+    meet(underlay)
     known[key] = Entry(underlay: underlay)
     return underlay
+  }
+
+  /// A routed overlay's own; runs in its namespace.
+  func underlay(
+    routed family: ProgramFamily, _ options: FastPathOptions, _ tier: Tier, report: (String) -> Void
+  ) throws -> Underlay {
+    let underlay = try Underlay(options, tier, routed: family, report: report)
+    meet(underlay)
+    routed = routed.filter { $0.underlay != nil } + [Entry(underlay: underlay)]
+    return underlay
+  }
+
+  private func meet(_ underlay: Underlay) {
+    underlay.others = { [weak self, weak underlay] in
+      let all = self.map { ($0.known.values + $0.routed).compactMap(\.underlay) } ?? []
+      return all.filter { $0 !== underlay && $0.identity == underlay?.identity }
+    }
   }
 }

@@ -188,6 +188,9 @@ final class Uplink {
     for line in detach() { report(line) }
   }
 
+  /// What it waited for may be mended.
+  func endPause() { backoff?.end() }
+
   /// Its pause is over, and somebody waits for it.
   func isAttemptDue(now: UInt64) -> Bool { !isAttached && backoff?.isOver(now: now) == true && !users.isEmpty }
 

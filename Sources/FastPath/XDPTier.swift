@@ -4,8 +4,8 @@ import CBPFObjects
 import LinuxSystem
 import Netlink
 
-/// Tier `xdp`: the programs of bpf/xdp.bpf.c, or over IPv6 of bpf/xdp6.bpf.c, on uplinks and on containers'
-/// ports. Everything it holds (links, maps) goes with the process.
+/// Tier `xdp`: the programs of bpf/xdp.bpf.c, of routed overlays bpf/routed_xdp.bpf.c, or their siblings over IPv6, on
+/// uplinks and on containers' ports. Everything it holds (links, maps) goes with the process.
 final class XDPTier: PacketTier {
   let tier = Tier.xdp
   let portEndFeatures = EndFeatures.completeChecksums.merging(EndFeatures.redirectTarget) { $1 }
@@ -28,10 +28,9 @@ final class XDPTier: PacketTier {
     var flags: UInt32 { isMultiBuffer ? CULVERT_PORT_MULTI_BUFFER.rawValue : 0 }
   }
 
-  /// - Parameter isIPv6: the underlay's IP is that.
-  init(_ options: FastPathOptions, isIPv6: Bool, report: (String) -> Void) throws {
-    tables = try BPFTables(options, object: isIPv6 ? culvert_bpf_xdp6() : culvert_bpf_xdp(), isIPv6: isIPv6)
-    programs = RolePrograms(tables)
+  init(_ options: FastPathOptions, _ family: ProgramFamily, report: (String) -> Void) throws {
+    tables = try BPFTables(options, family)
+    programs = RolePrograms(tables, suffix: family.suffix)
     devices = try tables.map("devices")
     xdpMode = options.mode
     do {

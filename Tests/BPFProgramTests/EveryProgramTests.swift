@@ -13,11 +13,11 @@ import Testing
 @Suite(.serialized, .enabled(if: mayUseKernel, .init(rawValue: needsRoot)))
 struct EveryProgramTests {
   enum Datapath: String, CaseIterable, Sendable {
-    case xdp, xdp6, afxdp, tc, tc6, routed, routed6, cost
+    case xdp, xdp6, afxdp, tc, tc6, routed, routed6, routedXDP, routedXDP6, cost
 
     var isIPv6: Bool { rawValue.hasSuffix("6") }
-    var isOfSkbs: Bool { [.tc, .tc6].contains(self) || isRouted }
-    var isRouted: Bool { [.routed, .routed6].contains(self) }
+    var isOfSkbs: Bool { [.tc, .tc6].contains(self) || translatesSkbs }
+    var translatesSkbs: Bool { [.routed, .routed6].contains(self) }
     var object: culvert_bpf_object {
       switch self {
       case .xdp: culvert_bpf_xdp()
@@ -27,6 +27,8 @@ struct EveryProgramTests {
       case .tc6: culvert_bpf_tc6()
       case .routed: culvert_bpf_routed()
       case .routed6: culvert_bpf_routed6()
+      case .routedXDP: culvert_bpf_routed_xdp()
+      case .routedXDP6: culvert_bpf_routed_xdp6()
       case .cost: culvert_bpf_cost()
       }
     }
@@ -56,7 +58,7 @@ struct EveryProgramTests {
         try object.set("decap_flags", to: flags)
         try object.set("exact_checksums", to: isExact ? 1 as UInt64 : 0)
       }
-      if datapath.isRouted { try object.set("ip6_checksum_flag", to: checksumFlag) }
+      if datapath.translatesSkbs { try object.set("ip6_checksum_flag", to: checksumFlag) }
     }
     let programs = try Self.opened(datapath.object).programNames
     #expect(programs.count > 1)

@@ -83,7 +83,7 @@ struct RouteStormTests {
       try Self.batch("bridge", Self.entries(device, isBridged: false))
       var options = FastPathOptions(overlay: device, namespace: lab.host(.a).reference, tier: .tc)
       (options.entryCapacity, options.portCapacity) = (4096, 32)
-      let session = try RoutedSession(options, report: { _ in })
+      let session = try RoutedSession(options, Underlays(), report: { _ in })
       defer { session.stop() }
       try session.start()
       #expect(session.reasons.isEmpty)

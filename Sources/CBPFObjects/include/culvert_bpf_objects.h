@@ -28,6 +28,10 @@ struct culvert_bpf_object culvert_bpf_tc6(void);
 struct culvert_bpf_object culvert_bpf_routed(void);
 /// bpf/routed6.bpf.c: the same over IPv6 underlays.
 struct culvert_bpf_object culvert_bpf_routed6(void);
+/// bpf/routed_xdp.bpf.c: tier `xdp` of an overlay that is routed.
+struct culvert_bpf_object culvert_bpf_routed_xdp(void);
+/// bpf/routed_xdp6.bpf.c: the same over IPv6 underlays.
+struct culvert_bpf_object culvert_bpf_routed_xdp6(void);
 /// bpf/probe.bpf.c: asks the kernel what only trying tells.
 struct culvert_bpf_object culvert_bpf_probe(void);
 /// bpf/bench.bpf.c: live-frame generator and counting sink.

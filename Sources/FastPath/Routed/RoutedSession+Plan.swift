@@ -8,10 +8,9 @@ extension RoutedSession: PlannedSession {
     let addresses = try addressesByIP()
     let containers = try containerPorts(links, addresses)
     let facts = try gather(containers, addresses)
-    let identity = try NetworkNamespace.current().identity
     var plan = OverlayPlan(
       overlay: name, namespace: options.namespace ?? "\(identity)", vxlan: name,
-      vni: vxlan.vxlan?.vni ?? 0, uplink: uplink.name, tier: "tc", mode: mode)
+      vni: vxlan.vxlan?.vni ?? 0, uplink: uplink.name, tier: tier.tier.rawValue, mode: tier.mode)
     let living = RuntimeDirectory(namespace: identity, bridge: vxlan.index)
     if living.isHeld, let owner = living.owner { plan.reason = "process \(owner.pid) serves it already" }
     try readRoutes(now: Clock.monotonicNanoseconds)

@@ -77,7 +77,9 @@ extension RoutedSession {
     var state: [String] = []
     if !port.isUp || !port.hasCarrier { state.append("is down or has no carrier") }
     var policy = trafficControl(port, facts).map { "has \($0)" }
-    if port.xdpAttached != 0 { policy.append("has an XDP program") }
+    if port.xdpAttached != 0, port.xdpProgramID.map({ !programIDs.contains($0) }) ?? true {
+      policy.append("has an XDP program")
+    }
     if let bridge, let attributes = bridge.bridge {
       if attributes.vlanFiltering { state.append("\(bridge.name) filters VLANs (vlan_filtering 1)") }
       if attributes.ageingSeconds == 0 { state.append("\(bridge.name) forgets at once (ageing_time 0)") }

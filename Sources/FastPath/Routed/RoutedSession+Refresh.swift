@@ -20,7 +20,9 @@ extension RoutedSession {
     // Its address and TOS are part of the question.
     if vxlan != device || uplink != out { following.note(.everything) }
     vxlan = device
+    if uplink != out { try uplinkPort.update(out) }
     uplink = out
+    uplinkPort.check(now: start)
     let fdb = try connection.value.fdb()
     underlay.reset(links: links, neighbours: try connection.value.neighbours())
     readSysctls()
@@ -38,17 +40,18 @@ extension RoutedSession {
     let bridges = Dictionary(links.filter { $0.kind == "bridge" }.map { ($0.index, $0) }, uniquingKeysWith: { $1 })
     let isServed = reasons.isEmpty
     // What is heard first, so that nothing is decapsulated for ports that are about to go.
-    if !isServed { try tables.setVNIs([], domain: Self.domain) }
+    if !isServed { try tables.setVNIs([], domain: overlayDomain) }
     try publish(wantedDevices(bridges, isServed: isServed))
     try publish(try wantedEntries(fdb, bridges, isServed: isServed))
     for index in Array(ports.keys) where !isServed || ports[index]!.reason != nil { release(index) }
     if isServed, ports.values.contains(where: { $0.slot != nil }), entries.values.contains(where: \.isRemote) {
-      if uplinkAttachment == nil { try attachUplink() } else { try tables.update(uplink, slot: uplinkSlot, .uplink, flags: 0) }
-      try tables.setVNIs(try heardAt(addresses[outerIP]!), domain: Self.domain)
+      uplinkPort.use(domain: overlayDomain, journal)
     } else {
-      try tables.setVNIs([], domain: Self.domain)
-      releaseUplink()
+      try tables.setVNIs([], domain: overlayDomain)
+      for line in uplinkPort.leave(domain: overlayDomain) { report(line) }
     }
+    try tables.setVNIs(uplinkPort.isAttached ? try heardAt(addresses[outerIP]!) : [], domain: overlayDomain)
+    try notePrograms()
   }
 
   /// What is new of it is said.
@@ -57,6 +60,7 @@ extension RoutedSession {
   ) {
     let before = (reasons, leftInside)
     judge(paths, to: vteps, facts)
+    if before != (reasons, leftInside) { endPauses() }
     for reason in reasons where !before.0.contains(reason) { report("\(name): left to the kernel: \(reason)") }
     for (ip, reason) in leftInside ?? [:] where before.1?[ip] != reason {
       report("\(name): \(ip) inside is left to the kernel: \(reason)")
@@ -82,57 +86,6 @@ extension RoutedSession {
     }
   }
 
-  /// Asked from here, so that nothing keeps the container's namespace.
-  private func end(of link: Link) -> EnteredEnd? {
-    guard let peer = link.peer, let id = link.peerNamespaceID else { return nil }
-    return (try? connection.value.link(index: peer, namespaceID: id)).map { EnteredEnd($0) }
-  }
-
-  private func followPorts(_ containers: [(link: Link, bridge: Link?)], _ facts: PolicyFacts) throws {
-    var present: Set<Int32> = []
-    for (link, bridge) in containers {
-      present.insert(link.index)
-      if let known = ports[link.index], known.link.peer != link.peer || known.bridge != bridge?.index {
-        release(link.index)
-        ports[link.index] = nil
-      }
-      var port = ports[link.index] ?? Port(link: link, bridge: bridge?.index)
-      let hasChanged = port.link.mtu != link.mtu
-      port.link = link
-      let flags = facts.endPrograms.contains(link.index) ? 0 : CULVERT_PORT_ENTER.rawValue
-      let reason = objection(to: link, bridge, facts)
-      if let reason, port.reason != reason { report("\(link.name): left to the kernel: \(reason)") }
-      port.reason = reason
-      let end = flags == 0 ? nil : self.end(of: link)
-      let isOther = hasChanged || port.flags != flags || port.end != end
-      port.flags = flags
-      port.end = end
-      ports[link.index] = port
-      if reason == nil, reasons.isEmpty {
-        if port.slot == nil {
-          attach(link.index)
-        } else if isOther {
-          try tables.update(link, slot: port.slot!, .workload(domain: Self.domain), flags: flags, end: end)
-        }
-      }
-    }
-    for index in Set(ports.keys).subtracting(present) {
-      // Nothing names its slot any more before another may have it.
-      if let slot = ports[index]?.slot {
-        for (address, entry) in entries where entry.target == .local(slot: slot) {
-          try tables.remove(address.mac, domain: address.domain)
-          entries[address] = nil
-        }
-        if written[index] != nil {
-          _ = try devices.value.delete(UInt32(index))
-          written[index] = nil
-        }
-      }
-      release(index)
-      ports[index] = nil
-    }
-  }
-
   // MARK: - What the maps are to hold
 
   private func wantedDevices(_ bridges: [Int32: Link], isServed: Bool) -> [Int32: culvert_routed_device] {
@@ -146,7 +99,7 @@ extension RoutedSession {
       (device.left4, device.left6) = (verdict(.v4), verdict(.v6))
       return device
     }
-    wanted[vxlan.index] = device(CULVERT_ROUTED_VXLAN, vxlan, domain: Self.domain)
+    wanted[vxlan.index] = device(CULVERT_ROUTED_VXLAN, vxlan, domain: overlayDomain)
     for (index, port) in ports {
       guard let slot = port.slot, port.reason == nil else { continue }
       var one = device(CULVERT_ROUTED_PORT, port.link, domain: 0)
@@ -172,7 +125,7 @@ extension RoutedSession {
 
   private func domain(of bridge: Int32) -> UInt32 {
     if let known = domains[bridge] { return known }
-    let next = Self.domain + 1 + UInt32(domains.count)
+    let next = overlayDomain + 1 + UInt32(domains.count)
     domains[bridge] = next
     return next
   }
@@ -205,7 +158,7 @@ extension RoutedSession {
       }
     }
     for (mac, list) in lists {
-      let address = Address(domain: Self.domain, mac: mac)
+      let address = Address(domain: overlayDomain, mac: mac)
       guard list.count == 1, let entry = list.first, entry.nextHopID == nil, let remote = entry.destination,
         !remote.isMulticast, !remote.isAny, entry.vni == nil || entry.vni == config.vni,
         // A device that learns is to see packets, so that its entries do not age.
@@ -259,7 +212,7 @@ extension RoutedSession {
     for key in unusedTunnels {
       guard let tunnel = tunnels.removeValue(forKey: key) else { continue }
       try tables.clearTunnel(slot: tunnel.slot)
-      tunnelSlots.give(back: tunnel.slot, now: Clock.monotonicNanoseconds)
+      shared.tunnels.give(back: tunnel.slot, now: Clock.monotonicNanoseconds)
     }
     unusedTunnels = []
   }
@@ -278,7 +231,7 @@ extension RoutedSession {
   /// would (NTF_USE), while some are forwarded.
   func confirmNeighbours() throws {
     var forwarded: UInt64 = 0
-    for slot in ports.values.compactMap(\.slot) + [uplinkSlot] {
+    for slot in ports.values.compactMap(\.slot) + [uplinkPort.slot] {
       let packets = try tables.counters(slot: slot).packets
       for (verdict, count) in packets where verdict.verdictClass == .forwarded { forwarded += count }
     }

@@ -25,13 +25,13 @@ extension RoutedSession {
     let resolution = key.resolve(device: vxlan, underlay: underlay)
     if let known = tunnels[key] {
       if known.resolution != resolution {
-        try tables.set(resolution, of: key, uplink: uplinkSlot, slot: known.slot)
+        try tables.set(resolution, of: key, uplink: uplinkPort.slot, slot: known.slot)
         tunnels[key]!.resolution = resolution
       }
       return known.slot
     }
-    guard let slot = tunnelSlots.take(now: Clock.monotonicNanoseconds) else { return nil }
-    try tables.set(resolution, of: key, uplink: uplinkSlot, slot: slot)
+    guard let slot = shared.tunnels.take(now: Clock.monotonicNanoseconds) else { return nil }
+    try tables.set(resolution, of: key, uplink: uplinkPort.slot, slot: slot)
     tunnels[key] = (slot, resolution)
     return slot
   }

@@ -7,26 +7,31 @@ import TestSupport
 import Testing
 import Traffic
 
-/// Routed overlays by tier tc on hosts with the rules of a cluster: `--policy connections`.
+/// Routed overlays on hosts with the rules of a cluster: `--policy connections`.
 @Suite(.serialized, .enabled(if: mayUseKernel, Comment(rawValue: needsRoot)))
 struct RoutedConnectionTests {
   static let networks = RoutedOverlayTests.networks
+  typealias Way = RoutedOverlayTests.Way
 
   /// What connections are over, on which network.
   struct Inside: Sendable, CustomTestStringConvertible {
     var network: LabSpec.Network
     var ipv6 = false
-    var testDescription: String { "\(network.rawValue), \(ipv6 ? "IPv6" : "IPv4")" }
+    var tier = Tier.tc
+    var testDescription: String { "\(network.rawValue), \(ipv6 ? "IPv6" : "IPv4"), \(tier.rawValue)" }
     var family: String { ipv6 ? "ip6" : "ip" }
     /// Which leads nowhere by itself.
     var service: String { ipv6 ? "2001:2:0:77::7" : "198.18.77.7" }
     func address(_ node: LabNode) -> String { ipv6 ? "\(node.address6!)" : "\(node.address)" }
   }
-  static let insides = [Inside(network: .flannel), Inside(network: .calico), Inside(network: .flannel, ipv6: true)]
+  static let insides = [
+    Inside(network: .flannel), Inside(network: .calico), Inside(network: .flannel, ipv6: true),
+    Inside(network: .flannel, tier: .xdp), Inside(network: .calico, ipv6: true, tier: .xdp),
+  ]
 
-  private func start(_ lab: RoutedLab, _ host: LabHost) throws -> FastPathService {
-    let service = try lab.start(host) { $0.policy = .connections }
-    let isServed = try eventually { try service.status().ports.allSatisfy { $0.tier == "tc" } }
+  private func start(_ lab: RoutedLab, _ host: LabHost, _ tier: Tier = .tc) throws -> FastPathService {
+    let service = try lab.start(host, tier) { $0.policy = .connections }
+    let isServed = try eventually { try service.status().ports.allSatisfy { $0.tier == tier.rawValue } }
     let reasons = try service.status().ports.map { "\($0.name): \($0.reason ?? "served")" }
     #expect(isServed, "\(reasons)")
     return service
@@ -34,12 +39,12 @@ struct RoutedConnectionTests {
 
   /// Ping, UDP of every length about the MTU and TCP of compared bytes, to a container and to a service's address, with
   /// Culvert on both hosts and on either.
-  @Test(arguments: networks, [true, false])
-  func carriesWhatTheKernelCarries(_ network: LabSpec.Network, _ offloads: Bool) throws {
-    let lab = try RoutedLab(network, containers: 2, rules: true, offloads: offloads)
+  @Test(arguments: networks, [Way(.tc, offloads: true), Way(.tc, offloads: false), Way(.xdp, offloads: true)])
+  func carriesWhatTheKernelCarries(_ network: LabSpec.Network, _ way: Way) throws {
+    let lab = try RoutedLab(network, containers: 2, rules: true, offloads: way.offloads)
     var port: UInt16 = 20_000
     for hosts in [[LabHost.a, .b], [.a], [.b]] {
-      let services = try hosts.map { try start(lab, $0) }
+      let services = try hosts.map { try start(lab, $0, way.tier) }
       for (client, server) in [("a1", "b1"), ("b2", "a1"), ("a1", "a2")] {
         for asService in hosts.count == 2 ? [false, true] : [true] {
           let report = Gate(mtu: 1450).run(try lab.path(client, server, port: port, asService: asService))
@@ -90,7 +95,7 @@ extension RoutedConnectionTests {
   /// A connection lives on without Culvert, and is taken again by the next.
   @Test(arguments: insides) func connectionsOutliveIt(_ inside: Inside) throws {
     let lab = try RoutedLab(inside.network, rules: true)
-    var service = try start(lab, .a)
+    var service = try start(lab, .a, inside.tier)
     let connection = try connect(lab, inside, to: inside.address(lab.node("b1")), 20001)
     try connection.exchange()
     #expect(try eventually { try service.status().connections?.marked == 1 })
@@ -100,7 +105,7 @@ extension RoutedConnectionTests {
       #expect(try service.count("encapsulated") + service.count("decapsulated") > before + 100)
       try service.stop()
       #expect(exchange(connection) == 16 << 20)
-      service = try start(lab, .a)
+      service = try start(lab, .a, inside.tier)
       #expect(exchange(connection) == 16 << 20)
     }
     try service.stop()
@@ -119,7 +124,7 @@ extension RoutedConnectionTests {
   /// What rules say by now counts for connections that were there before.
   @Test(arguments: insides) func rulesThatChangeAreObeyed(_ inside: Inside) throws {
     let lab = try RoutedLab(inside.network, rules: true)
-    let service = try start(lab, .a)
+    let service = try start(lab, .a, inside.tier)
     let forward = "\(inside.family) filter FORWARD"
     let dropped = try connect(lab, inside, to: inside.address(lab.node("b1")), 20001)
     let other = try connect(lab, inside, to: inside.address(lab.node("b1")), 20002, at: 20002)
@@ -143,7 +148,7 @@ extension RoutedConnectionTests {
       "flush chain \(forward); add rule \(forward) limit rate over 100000/second drop; add rule \(forward) accept")
     #expect(try eventually(2) { try reasons()?.contains("limit") == true })
     // The other IP's packets know nothing of it.
-    #expect(try service.status().ports.allSatisfy { $0.tier == "tc" })
+    #expect(try service.status().ports.allSatisfy { $0.tier == inside.tier.rawValue })
     let then = try service.count("encapsulated")
     #expect(exchange(other) == 16 << 20)
     #expect(try service.count("encapsulated") == then)
@@ -176,7 +181,7 @@ extension RoutedConnectionTests {
         }
       }
       """)
-    let fastPath = try start(lab, .a)
+    let fastPath = try start(lab, .a, inside.tier)
     let connection = try connect(lab, inside, to: service, 80)
     try connection.exchange()
     let isMarked = try eventually(1) { try fastPath.status().connections?.marked == 1 }

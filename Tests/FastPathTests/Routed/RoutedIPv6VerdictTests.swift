@@ -14,36 +14,43 @@ struct RoutedIPv6VerdictTests {
   struct Shape: Sendable, CustomTestStringConvertible {
     var network: LabSpec.Network
     var overIPv6: Bool
-    var testDescription: String { "\(network.rawValue) over \(overIPv6 ? "IPv6" : "IPv4")" }
+    var tier = Tier.tc
+    var testDescription: String { "\(network.rawValue) over \(overIPv6 ? "IPv6" : "IPv4") by \(tier.rawValue)" }
   }
 
-  @Test(arguments: [Shape(network: .flannel, overIPv6: false), Shape(network: .calico, overIPv6: true)])
+  @Test(arguments: [
+    Shape(network: .flannel, overIPv6: false), Shape(network: .calico, overIPv6: true),
+    Shape(network: .calico, overIPv6: false, tier: .xdp), Shape(network: .flannel, overIPv6: true, tier: .xdp),
+  ])
   func fromAContainer(_ shape: Shape) throws {
     let lab = try prepared(shape)
     let cases = try Self.cases(lab)
     let wire = try RoutedWire(lab, from: "a1", watching: "hostB", ipv6: true)
     let kernel = try cases.map { try wire.send($0) }
-    let service = try lab.start(.a)
+    let service = try lab.start(.a, shape.tier)
     // One packet of each source goes to the kernel first, to refresh its entry.
     _ = try wire.send(cases[0])
-    try compare(cases, kernel, service, "encapsulated") { try wire.send($0, expecting: $1) }
+    try compare(cases, kernel, service, "encapsulated", shape.tier) { try wire.send($0, expecting: $1) }
     for reason in ["route", "ip-header"] { #expect(try service.count(reason) > 0, "\(reason)") }
     try service.stop()
   }
 
-  @Test(arguments: [Shape(network: .calico, overIPv6: false), Shape(network: .flannel, overIPv6: true)])
+  @Test(arguments: [
+    Shape(network: .calico, overIPv6: false), Shape(network: .flannel, overIPv6: true),
+    Shape(network: .flannel, overIPv6: false, tier: .xdp), Shape(network: .calico, overIPv6: true, tier: .xdp),
+  ])
   func fromAnotherHost(_ shape: Shape) throws {
     let lab = try prepared(shape)
     let cases = try Self.outerCases(lab)
     let wire = try RoutedWire(lab, from: "hostB", watching: "a1", ipv6: true)
     let kernel = try cases.map { try wire.send($0) }
-    let service = try lab.start(.a)
-    try compare(cases, kernel, service, "decapsulated") { try wire.send($0, expecting: $1) }
+    let service = try lab.start(.a, shape.tier)
+    try compare(cases, kernel, service, "decapsulated", shape.tier) { try wire.send($0, expecting: $1) }
     try service.stop()
   }
 
   /// IPv4 inside, over IPv6.
-  @Test func ofIPv4OverIPv6() throws {
+  @Test(arguments: RoutedLab.tiers) func ofIPv4OverIPv6(_ tier: Tier) throws {
     let lab = try prepared(Shape(network: .flannel, overIPv6: true))
     // Those that are carried, whatever is outside, and some that are not.
     let out = Array(try RoutedVerdictTests.cases(lab).prefix(40))
@@ -51,22 +58,22 @@ struct RoutedIPv6VerdictTests {
     let kernel = try out.map { try wire.send($0) }
     let (inwards, back) = (try Self.innerCases(lab), try RoutedWire(lab, from: "hostB", watching: "a1"))
     let received = try inwards.map { try back.send($0) }
-    let service = try lab.start(.a)
+    let service = try lab.start(.a, tier)
     _ = try wire.send(out[0])
-    try compare(out, kernel, service, "encapsulated") { try wire.send($0, expecting: $1) }
-    try compare(inwards, received, service, "decapsulated") { try back.send($0, expecting: $1) }
+    try compare(out, kernel, service, "encapsulated", tier) { try wire.send($0, expecting: $1) }
+    try compare(inwards, received, service, "decapsulated", tier) { try back.send($0, expecting: $1) }
     try service.stop()
   }
 
   private func compare(
     _ cases: [Case], _ kernel: [RoutedWire.Outcome], _ service: FastPathService, _ verdict: String,
-    _ send: (Case, RoutedWire.Outcome) throws -> RoutedWire.Outcome
+    _ tier: Tier, _ send: (Case, RoutedWire.Outcome) throws -> RoutedWire.Outcome
   ) throws {
     for (one, expected) in zip(cases, kernel) {
       let before = try service.count(verdict)
       let ours = try send(one, expected)
       #expect(ours == expected, "\(one.name)")
-      #expect(try service.count(verdict) - before == (one.isFast ? 1 : 0), "\(one.name) \(one.isFast)")
+      #expect(try service.count(verdict) - before == (one.isCarried(by: tier) ? 1 : 0), "\(one.name)")
     }
     #expect(kernel[0].there.count == 1)
   }
@@ -91,14 +98,14 @@ struct RoutedIPv6VerdictTests {
 
   static func cases(_ lab: RoutedLab) throws -> [Case] {
     var all: [Case] = []
-    func add(_ name: String, fast: Bool = false, redirected: Bool = false, _ kind: TestPacket.Kind = .udp6,
-      to: String = "b1", _ change: (inout TestPacket) -> Void = { _ in }, bytes: (inout [UInt8]) -> Void = { _ in }
+    func add(_ name: String, fast: Bool = false, fastRaw: Bool = false, redirected: Bool = false,
+      _ kind: TestPacket.Kind = .udp6, to: String = "b1", _ change: (inout TestPacket) -> Void = { _ in }, bytes: (inout [UInt8]) -> Void = { _ in }
     ) throws {
       var packet = try lab.packet(kind, "a1", to)
       change(&packet)
       var frame = packet.bytes
       bytes(&frame)
-      all.append(Case(name: name, frame: frame, isFast: fast, isRedirected: redirected))
+      all.append(Case(name: name, frame: frame, isFast: fast, isFastRaw: fastRaw, isRedirected: redirected))
     }
     for kind in [TestPacket.Kind.udp6, .tcp6, .icmp6] {
       for mark in [0, 1, 2, 3, 0xb8] as [UInt8] {
@@ -127,8 +134,8 @@ struct RoutedIPv6VerdictTests {
     try add("last fragment", bytes: { Self.insert(44, [17, 0, 5, 0, 0, 0, 0, 9], into: &$0) })
     try add("padded", bytes: { $0 += [0, 0, 0, 0, 0, 0] })
     try add("cut short", bytes: { $0.removeLast(4) })
-    try add("UDP without a checksum", bytes: { ($0[60], $0[61]) = (0, 0) })
-    try add("UDP with a wrong checksum", bytes: { $0[61] ^= 1 })
+    try add("UDP without a checksum", fastRaw: true, bytes: { ($0[60], $0[61]) = (0, 0) })
+    try add("UDP with a wrong checksum", fastRaw: true, bytes: { $0[61] ^= 1 })
     try add("not to the router", bytes: { $0[5] ^= 1 })
     try add("to its neighbour by the router", redirected: true, to: "a2")
     return all

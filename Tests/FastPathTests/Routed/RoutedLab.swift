@@ -56,11 +56,25 @@ struct RoutedLab {
   var mtu: Int { isOverIPv6 ? 1430 : 1450 }
 
   func host(_ host: LabHost) -> LabNode { lab.host(host) }
+
+  /// What could stay behind on hostA and in its first container.
+  func state() throws -> [String] {
+    try ["ip link", "ip route", "ip neigh", "bridge link", "tc qdisc", "tc filter show dev eth0 ingress"].map {
+      try shell("hostA", $0)
+    } + [shell("a1", "ethtool -k eth0"), shell("hostB", "ethtool -k eth0")]
+  }
   func node(_ name: String) throws -> LabNode { try lab.node(name) }
 
-  func start(_ host: LabHost, _ change: (inout FastPathOptions) -> Void = { _ in }) throws -> FastPathService {
+  /// Those that serve a routed overlay.
+  static let tiers: [Tier] = [.tc, .xdp]
+
+  func start(
+    _ host: LabHost, _ tier: Tier = .tc, _ change: (inout FastPathOptions) -> Void = { _ in }
+  ) throws -> FastPathService {
     var options = FastPathOptions(
-      overlay: network.overlay!.device, namespace: self.host(host).reference, tier: .tc)
+      overlay: network.overlay!.device, namespace: self.host(host).reference, tier: tier)
+    // A port that sends bulk TCP is otherwise given back.
+    options.carriesBulk = tier != .tc
     options.entryCapacity = 4096
     options.portCapacity = 32
     change(&options)

@@ -9,28 +9,37 @@ import TestSupport
 import Testing
 import Traffic
 
-/// Routed overlays by tier tc, without rules of netfilter: flannel's shape and Calico's.
+/// Routed overlays without rules of netfilter, flannel's shape and Calico's, by each tier that serves them.
 @Suite(.serialized, .enabled(if: mayUseKernel, Comment(rawValue: needsRoot)))
 struct RoutedOverlayTests {
   static let networks: [LabSpec.Network] = [.flannel, .calico]
 
+  struct Way: Sendable, CustomTestStringConvertible {
+    var tier: Tier
+    var offloads: Bool
+    init(_ tier: Tier, offloads: Bool) { (self.tier, self.offloads) = (tier, offloads) }
+    var testDescription: String { "\(tier.rawValue), offloads \(offloads ? "on" : "off")" }
+  }
+
   /// Ping, UDP of every length about the MTU and TCP of compared bytes, over IPv4 by Culvert and over IPv6 by the
   /// kernel; with Culvert on both hosts and on either.
-  @Test(arguments: networks, [true, false])
-  func carriesWhatTheKernelCarries(_ network: LabSpec.Network, _ offloads: Bool) throws {
+  @Test(arguments: networks, [Way(.tc, offloads: true), Way(.tc, offloads: false), Way(.xdp, offloads: true)])
+  func carriesWhatTheKernelCarries(_ network: LabSpec.Network, _ way: Way) throws {
+    let (tier, offloads) = (way.tier, way.offloads)
     let lab = try RoutedLab(network, containers: 2, offloads: offloads)
     var port: UInt16 = 20_000
     for hosts in [[LabHost.a, .b], [.a], [.b]] {
-      let services = try hosts.map { try lab.start($0) }
+      let services = try hosts.map { try lab.start($0, tier) }
+      for service in services { #expect(try service.status().ports.allSatisfy { $0.tier == tier.rawValue }) }
       for (client, server) in [("a1", "b1"), ("b2", "a1"), ("a1", "a2")] {
         let report = Gate(mtu: 1450).run(try lab.path(client, server, port: port))
         #expect(report.passed, "\(hosts): \(report.summary)")
         port += 20
       }
       for service in services {
-        #expect(try service.status().ports.allSatisfy { $0.tier == "tc" })
         #expect(try service.count("encapsulated") > 50 && service.count("decapsulated") > 50)
-        // Containers of one host are routed to each other on Calico, and bridged on flannel.
+        // Containers of one host are routed to each other on Calico, and bridged on flannel: there tier xdp has given
+        // their ports back by now.
         if hosts == [.a] { #expect(try (service.count("local") > 50) == (network == .calico)) }
         try service.stop()
       }
@@ -38,11 +47,13 @@ struct RoutedOverlayTests {
   }
 
   /// The kernel's decision is asked for packet by packet: nothing that it has withdrawn is sent there any more.
-  @Test(arguments: networks) func whatIsWithdrawnIsObeyedAtOnce(_ network: LabSpec.Network) throws {
+  @Test(arguments: networks, RoutedLab.tiers)
+  func whatIsWithdrawnIsObeyedAtOnce(_ network: LabSpec.Network, _ tier: Tier) throws {
     let lab = try RoutedLab(network)
     let device = network.overlay!.device
-    let service = try lab.start(.a)
+    let service = try lab.start(.a, tier)
     #expect(try lab.answers("a1", "b1", count: 20) == 20)
+    #expect(try service.count("encapsulated") > 15)
     let route = try lab.shell("hostA", "ip route show dev \(device)").split(separator: "\n").first {
       $0.contains("via")
     }!
@@ -59,26 +70,22 @@ struct RoutedOverlayTests {
     try service.stop()
   }
 
-  /// By kernel alone and beside Culvert the same, with Culvert gone too: with tcx and, as before Linux 6.6, without.
-  @Test(arguments: networks, [false, true])
-  func leavesEverythingAsItWas(_ network: LabSpec.Network, avoidsTCX: Bool) throws {
+  /// By kernel alone and beside Culvert the same, with Culvert gone too: by tier tc with tcx and, as before Linux 6.6,
+  /// without, and by tier xdp.
+  @Test(arguments: networks, ["tcx", "clsact", "native"])
+  func leavesEverythingAsItWas(_ network: LabSpec.Network, mode: String) throws {
+    guard mode != "tcx" || TCXLink.isSupported() else { return }
     let lab = try RoutedLab(network)
-    func state() throws -> [String] {
-      try ["ip link", "ip route", "ip neigh", "bridge link", "tc qdisc", "tc filter show dev eth0 ingress"].map {
-        try lab.shell("hostA", $0)
-      }
-    }
     _ = try lab.answers("a1", "b1")
-    let before = try state()
-    let service = try lab.start(.a) { $0.avoidsTCX = avoidsTCX }
+    let before = try lab.state()
+    let service = try lab.start(.a, mode == "native" ? .xdp : .tc) { $0.avoidsTCX = mode == "clsact" }
     #expect(try lab.answers("a1", "b1") == 5)
     #expect(try service.count("encapsulated") > 0 && service.count("decapsulated") > 0)
-    let hasFilters = avoidsTCX || !TCXLink.isSupported()
-    #expect(try service.status().ports.map(\.mode) == Array(repeating: hasFilters ? "clsact" : "tcx", count: 2))
+    #expect(try service.status().ports.map(\.mode) == [mode, mode])
     let port = try lab.node("a1").hostPort!
-    #expect(try lab.shell("hostA", "tc filter show dev \(port) ingress").contains("culvert_stub") == hasFilters)
+    #expect(try lab.shell("hostA", "tc filter show dev \(port) ingress").contains("culvert_stub") == (mode == "clsact"))
     try service.stop()
-    let after = try state()
+    let after = try lab.state()
     for (one, other) in zip(before, after) where !one.contains("REACHABLE") && !one.contains("STALE") {
       #expect(one == other)
     }
@@ -174,11 +181,27 @@ struct RoutedOverlayTests {
     try service.stop()
   }
 
-  @Test func otherTiersAreRefused() throws {
+  /// By tier xdp the second is refused, by the first's name; by tier tc both are served.
+  @Test func anUplinkHasOneXDPProgram() throws {
     let lab = try RoutedLab(.flannel)
-    for tier in [Tier.xdp, .afxdp] {
-      #expect(throws: Failure.self) { try lab.start(.a) { $0.tier = tier } }
+    try lab.shell("hostA", "ip link add flannel.2 type vxlan id 2 dev eth0 local 198.18.0.1 dstport 8473 nolearning")
+    try lab.shell("hostA", "ip link set flannel.2 up")
+    func start(_ tier: Tier) throws -> FastPathService {
+      let each = FastPathOptions(overlay: "", namespace: lab.host(.a).reference, tier: tier)
+      return try FastPathService.start(AgentOptions(overlays: ["flannel.1", "flannel.2"], each: each))
     }
+    let refusal = #expect(throws: Failure.self) { try start(.xdp) }
+    #expect(refusal?.advice?.contains("Its one XDP program is that of flannel.1") == true, "\(refusal.map { "\($0)" } ?? "")")
+    #expect(try !lab.shell("hostA", "ip link").contains("xdp"))
+    let service = try start(.tc)
+    #expect(try service.statuses().map(\.overlay) == ["flannel.1", "flannel.2"])
+    try service.stop()
+  }
+
+  @Test func whatIsNotServedIsRefused() throws {
+    let lab = try RoutedLab(.flannel)
+    let refusal = #expect(throws: Failure.self) { try lab.start(.a, .afxdp) }
+    #expect(refusal?.advice?.contains("tiers tc and xdp serve routed overlays") == true)
     #expect(throws: Failure.self) { try lab.start(.a) { $0.strict = true } }
   }
 }

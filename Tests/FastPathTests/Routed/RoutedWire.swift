@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import FastPath
 import Lab
 import LinuxSystem
 import TestSupport
@@ -10,6 +11,11 @@ final class RoutedWire {
     var frame: [UInt8]
     /// Carried by Culvert where the route leads to another host, or to a container.
     var isFast = false
+    /// By tier xdp, which sums raw frames, alone: an outer checksum over the whole of a frame that tier tc cannot take
+    /// from inside stays with the kernel.
+    var isFastRaw = false
+
+    func isCarried(by tier: Tier) -> Bool { isFast || tier == .xdp && isFastRaw }
     /// A redirect may answer it, which the kernel sends nobody soon after another message: the more of them, the later.
     var isRedirected = false
   }

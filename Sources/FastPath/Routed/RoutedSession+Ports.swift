@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+import LinuxSystem
+import Netlink
+
+/// Attaching to containers' ports while they are served, and giving them back when they are not.
+extension RoutedSession {
+  /// A container's port.
+  struct Port {
+    var link: Link
+    /// The bridge that routes for it; nil where it is routed itself.
+    var bridge: Int32?
+    /// nil while the kernel serves it alone.
+    var slot: UInt32?
+    /// Where the tier needs something of it.
+    var peer: VethPeer?
+    /// Its veth peer's, when that was looked at last.
+    var endMTU: UInt32?
+    var reason: String?
+    var backoff: Backoff?
+    var attachedAt: UInt64 = 0
+    /// What it counted while it was attached before.
+    var past = SlotCounters()
+    /// What it had counted when traffic was last looked at.
+    var seen = SlotCounters()
+    /// nil where bulk TCP stays as it is, or is carried all the same.
+    var bulk: BulkWatch?
+  }
+
+  func followPorts(_ containers: [(link: Link, bridge: Link?)], _ facts: PolicyFacts) throws {
+    let changedEnds = noteEndPrograms(facts.endPrograms)
+    let looksAtEnds = endsAreDue()
+    var present: Set<Int32> = []
+    for (link, bridge) in containers {
+      present.insert(link.index)
+      if let known = ports[link.index], known.link.peer != link.peer || known.bridge != bridge?.index {
+        release(link.index)
+        ports[link.index] = nil
+      }
+      var port = ports[link.index] ?? Port(link: link, bridge: bridge?.index)
+      let isOther = port.link.mtu != link.mtu || changedEnds.contains(link.index)
+      // What kept it away may be mended.
+      if port.link.mtu != link.mtu { port.backoff?.end() }
+      port.link = link
+      ports[link.index] = port
+      if looksAtEnds { checkEnd(link.index) }
+      let reason = objection(to: link, bridge, facts) ?? pause(of: link.index)
+      if let reason, port.reason != reason, reason != ports[link.index]!.backoff?.description {
+        report("\(link.name): left to the kernel: \(reason)")
+      }
+      ports[link.index]!.reason = reason
+      guard reason == nil, reasons.isEmpty else { continue }
+      if let slot = port.slot {
+        if isOther { try tier.update(taking(link), slot: slot) }
+        _ = try tier.recheck(taking(link), slot: slot)
+      } else {
+        attach(link.index)
+      }
+    }
+    for index in Set(ports.keys).subtracting(present) { try drop(index) }
+  }
+
+  /// Nothing names its slot any more before another may have it.
+  private func drop(_ index: Int32) throws {
+    if let slot = ports[index]?.slot {
+      for (address, entry) in entries where entry.target == .local(slot: slot) {
+        try tables.remove(address.mac, domain: address.domain)
+        entries[address] = nil
+      }
+      if written[index] != nil {
+        _ = try devices.value.delete(UInt32(index))
+        written[index] = nil
+      }
+    }
+    release(index)
+    ports[index] = nil
+  }
+
+  // MARK: - Attaching
+
+  private func attach(_ index: Int32) {
+    guard let link = ports[index]?.link else { return }
+    do {
+      let (peer, changes) = try shared.prepare(port: link, journal, in: identity) { mtu in
+        ports[index]!.endMTU = mtu
+        return tooLong(link, mtu)
+      }
+      guard let slot = shared.ports.take(now: Clock.monotonicNanoseconds) else {
+        throw Failure("serve", link.name, advice: "all \(options.portCapacity - 2) port slots are taken")
+      }
+      do {
+        try tier.attach(
+          taking(link), slot: slot, .workload(domain: overlayDomain), endIsSeen: peer != nil, journal: journal)
+      } catch {
+        shared.ports.give(back: slot, now: Clock.monotonicNanoseconds)
+        throw error
+      }
+      ports[index]!.slot = slot
+      ports[index]!.peer = peer
+      ports[index]!.seen = SlotCounters()
+      ports[index]!.bulk = watchesBulk ? peer.flatMap { BulkWatch($0) } : nil
+      ports[index]!.attachedAt = Clock.monotonicNanoseconds
+      let changed = changes.isEmpty ? "nothing changed" : "changed \(peer?.name ?? ""), its veth peer: \(changes)"
+      report("\(link.name): tier \(tier.tier.rawValue), \(tier.mode(slot: slot)), \(changed)")
+    } catch {
+      undoPreparation(of: index)
+      backOff(index, Engine.oneLine(error))
+    }
+  }
+
+  /// Detaches from a port, whether it still exists or not, and gives its container's settings back.
+  func release(_ index: Int32) {
+    guard ports[index]?.slot != nil else { return }
+    detach(index)
+    undoPreparation(of: index)
+  }
+
+  func detach(_ index: Int32) {
+    guard let slot = ports[index]?.slot else { return }
+    ports[index]!.past.add((try? tier.counters(slot: slot)) ?? SlotCounters())
+    tier.detach(slot: slot)
+    shared.ports.give(back: slot, now: Clock.monotonicNanoseconds)
+    ports[index]!.slot = nil
+    ports[index]!.peer = nil
+  }
+
+  private func undoPreparation(of index: Int32) {
+    for line in journal.undo(Device(namespace: identity, index: index)) { report(line) }
+  }
+
+  /// Gives a port to the kernel for a while: where it is attached, once nothing leads to it any more.
+  func backOff(_ index: Int32, _ reason: String) {
+    guard let port = ports[index] else { return }
+    let now = Clock.monotonicNanoseconds
+    let isFresh = port.slot != nil && now - port.attachedAt > Backoff.forgottenAfter
+    let backoff = Backoff(reason, now: now, after: isFresh ? nil : port.backoff)
+    ports[index]!.backoff = backoff
+    ports[index]!.reason = backoff.description
+    report("\(port.link.name): left to the kernel: \(backoff.description)")
+  }
+
+  /// Other packets than before are the kernel's: what was mostly passed may not be so any more.
+  func endPauses() {
+    for index in ports.keys { ports[index]!.backoff?.end() }
+    uplinkPort.endPause()
+  }
+
+  /// Why a port that is not objected to waits all the same.
+  private func pause(of index: Int32) -> String? {
+    if let backoff = ports[index]!.backoff, !backoff.isOver(now: Clock.monotonicNanoseconds) { return backoff.description }
+    return uplinkReason
+  }
+
+  // MARK: - Their ends
+
+  /// Which ports are sent to by their drivers, since an XDP program at the other end is to see what arrives; returns
+  /// those of which that is new.
+  private func noteEndPrograms(_ programs: Set<Int32>) -> Set<Int32> {
+    guard let tier = tier as? TCTier else { return [] }
+    let before = tier.sentByDriver.updateValue(programs, forKey: overlayDomain) ?? []
+    return before.symmetricDifference(programs)
+  }
+
+  /// Nobody announces what is changed there.
+  private func endsAreDue() -> Bool {
+    let now = Clock.monotonicNanoseconds
+    guard !tier.portEndFeatures.isEmpty, now - endsCheckedAt > 900_000_000 else { return false }
+    endsCheckedAt = now
+    return true
+  }
+
+  private func checkEnd(_ index: Int32) {
+    guard let port = ports[index], let slot = port.slot else { return }
+    let reason = shared.objection(to: port.link, peer: port.peer) { mtu in
+      if port.endMTU != mtu {
+        ports[index]!.endMTU = mtu
+        try? tier.update(taking(port.link), slot: slot)
+      }
+      return tooLong(port.link, mtu)
+    }
+    if let reason { backOff(index, reason) }
+  }
+
+  /// What is longer than the VXLAN device takes is answered; what is longer than the port takes is lost, unless it is
+  /// a segment still.
+  private func tooLong(_ port: Link, _ mtu: UInt32) -> String? {
+    !tier.keepsSegments && mtu > port.mtu ? shared.tooLong(mtu, for: port) : nil
+  }
+
+  /// A port as what is redirected to it must fit.
+  private func taking(_ link: Link) -> Link {
+    var link = link
+    link.mtu = min(link.mtu, ports[link.index]?.endMTU ?? .max)
+    return link
+  }
+}

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+import Glibc
+import Lab
+import LinuxSystem
+import TestSupport
+import Testing
+
+@testable import FastPath
+
+/// kill -9 of what serves a routed overlay by tier xdp: the kernel routes on at once, and the next `down` gives the far ends
+/// of the veths their settings back. Uses the built command, since a process has to die.
+@Suite(.serialized, .enabled(if: mayUseKernel, Comment(rawValue: needsRoot)))
+struct RoutedDeathTests {
+  /// That ends by itself; returns its number.
+  private static func startProcess() throws -> String {
+    let text = try shell("sh", "-c", "sleep 60 > /dev/null 2>&1 & echo $!")
+    return text.filter(\.isNumber)
+  }
+
+  @Test(arguments: RoutedOverlayTests.networks) func theNextDownRestores(_ network: LabSpec.Network) throws {
+    let lab = try RoutedLab(network)
+    #expect(try lab.answers("a1", "b1") == 5)
+    // Whose ends are changed: another process finds their namespaces by processes in them.
+    let holders = try ["a1", "hostB"].map { try #require(pid_t(try lab.node($0).run { try Self.startProcess() })) }
+    defer { for pid in holders { kill(pid, SIGKILL) } }
+    let before = try lab.state()
+    let (culvert, path) = (try DeathTests.culvert, lab.host(.a).reference)
+    try shell(
+      culvert, "up", "--overlay", network.overlay!.device, "--netns", path, "--tier", "xdp", "--carry-bulk", "--detach")
+    let pid = try #require(try Overlays.directories(namespace: path, all: false).first?.owner).pid
+    // Also where a line below fails.
+    defer { _ = try? shell(culvert, "down", "--netns", path) }
+    #expect(try lab.shell("hostA", "ip link").contains("xdp"))
+    let served = try lab.shell("a1", "ethtool -k eth0")
+    #expect(served.contains("tx-checksum-ip-generic: off"))
+    #expect(try lab.answers("a1", "b1") == 5)
+    kill(pid, SIGKILL)
+    #expect(eventually { Owner.startTime(of: pid) == nil })
+    #expect(try !lab.shell("hostA", "ip link").contains("xdp"))
+    #expect(try lab.answers("a1", "b1") == 5)
+    #expect(try lab.shell("a1", "ethtool -k eth0").contains("tx-checksum-ip-generic: off"))
+    let said = try shell(culvert, "down", "--netns", path)
+    #expect(said.contains("restored its veth peer eth0"))
+    for (one, other) in zip(before, try lab.state()) where !one.contains("REACHABLE") && !one.contains("STALE") {
+      #expect(one == other)
+    }
+    #expect(try lab.answers("a1", "b1") == 5)
+  }
+}
