@@ -20,8 +20,8 @@ struct RoutedDeathTests {
   @Test(arguments: RoutedOverlayTests.networks) func theNextDownRestores(_ network: LabSpec.Network) throws {
     let lab = try RoutedLab(network)
     #expect(try lab.answers("a1", "b1") == 5)
-    // Whose ends are changed: another process finds their namespaces by processes in them.
-    let holders = try ["a1", "hostB"].map { try #require(pid_t(try lab.node($0).run { try Self.startProcess() })) }
+    // Another process finds namespaces by the processes in them.
+    let holders = try ["a1", "hostA", "hostB"].map { try #require(pid_t(try lab.node($0).run { try Self.startProcess() })) }
     defer { for pid in holders { kill(pid, SIGKILL) } }
     let before = try lab.state()
     let (culvert, path) = (try DeathTests.culvert, lab.host(.a).reference)
