@@ -101,6 +101,26 @@ final class RoutedSession: OverlaySession {
         advice: "A routed overlay is only ever decapsulated from VTEPs in its FDB.", status: .usage)
     }
   }
+
+  /// Finds, checks and locks everything; attaches nothing yet. Runs in the overlay's namespace.
+  init(_ options: FastPathOptions, _ underlays: Underlays, report: @escaping (String) -> Void) throws {
+    let tier = options.tier ?? (options.mode == .generic ? .xdp : AutomaticTier().tier)
+    try Self.require(tier, options)
+    self.options = options
+    self.report = report
+    monitor = Box(try RouteMonitor())
+    connection = Box(try RouteConnection())
+    encryption = try IPsecMonitor.open()
+    vxlan = try connection.value.link(named: options.overlay)
+    name = vxlan.name
+    try OverlayPlace.requirePlain(vxlan)
+    outerIP = vxlan.vxlan?.isIPv6 == true ? .v6 : .v4
+    try monitor.value.followIPv6Routing()
+    guard vxlan.peerNamespaceID == nil, options.uplinkNamespace == nil else {
+      throw Failure(
+        "serve", vxlan.name, advice: "Its uplink is in another namespace; of routed overlays that is not supported.",
+        status: .unavailable)
+    }
     uplink = try OverlayPlace.findUplink(vxlan, options, underlay: connection, overlay: connection)
     identity = try NetworkNamespace.current().identity
     if options.isDryRun {

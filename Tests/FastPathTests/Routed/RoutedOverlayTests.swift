@@ -15,17 +15,18 @@ struct RoutedOverlayTests {
   static let networks: [LabSpec.Network] = [.flannel, .calico]
 
   struct Way: Sendable, CustomTestStringConvertible {
-    var tier: Tier
-    var offloads: Bool
-    init(_ tier: Tier, offloads: Bool) { (self.tier, self.offloads) = (tier, offloads) }
-    var testDescription: String { "\(tier.rawValue), offloads \(offloads ? "on" : "off")" }
+    var network: LabSpec.Network
+    var tier = Tier.tc
+    var offloads = true
+    var testDescription: String { "\(network.rawValue), \(tier.rawValue), offloads \(offloads ? "on" : "off")" }
+    static let byTC = networks.flatMap { [Way(network: $0), Way(network: $0, offloads: false)] }
   }
 
   /// Ping, UDP of every length about the MTU and TCP of compared bytes, over IPv4 by Culvert and over IPv6 by the
   /// kernel; with Culvert on both hosts and on either.
-  @Test(arguments: networks, [Way(.tc, offloads: true), Way(.tc, offloads: false), Way(.xdp, offloads: true)])
-  func carriesWhatTheKernelCarries(_ network: LabSpec.Network, _ way: Way) throws {
-    let (tier, offloads) = (way.tier, way.offloads)
+  @Test(arguments: Way.byTC + [Way(network: .flannel, tier: .xdp)])
+  func carriesWhatTheKernelCarries(_ way: Way) throws {
+    let (network, tier, offloads) = (way.network, way.tier, way.offloads)
     let lab = try RoutedLab(network, containers: 2, offloads: offloads)
     var port: UInt16 = 20_000
     for hosts in [[LabHost.a, .b], [.a], [.b]] {

@@ -10,11 +10,17 @@ import Testing
 /// alone, save UDP source port, IP identification and the sums over them.
 @Suite(.serialized, .enabled(if: mayUseKernel, Comment(rawValue: needsRoot)))
 struct RoutedVerdictTests {
-  static let networks: [LabSpec.Network] = [.flannel, .calico]
-
   typealias Case = RoutedWire.Case
 
-  @Test(arguments: networks, RoutedLab.tiers) func fromAContainer(_ network: LabSpec.Network, _ tier: Tier) throws {
+  struct Way: Sendable, CustomTestStringConvertible {
+    var network: LabSpec.Network
+    var tier = Tier.tc
+    var testDescription: String { "\(network.rawValue), \(tier.rawValue)" }
+    static let byTC = RoutedOverlayTests.networks.map { Way(network: $0) }
+  }
+
+  @Test(arguments: Way.byTC + [Way(network: .flannel, tier: .xdp)]) func fromAContainer(_ way: Way) throws {
+    let (network, tier) = (way.network, way.tier)
     let lab = try prepared(network)
     let cases = try Self.cases(lab)
     let wire = try RoutedWire(lab, from: "a1", watching: "hostB")
@@ -32,7 +38,8 @@ struct RoutedVerdictTests {
     #expect(kernel[0].there.count == 1)
   }
 
-  @Test(arguments: networks, RoutedLab.tiers) func fromAnotherHost(_ network: LabSpec.Network, _ tier: Tier) throws {
+  @Test(arguments: Way.byTC + [Way(network: .calico, tier: .xdp)]) func fromAnotherHost(_ way: Way) throws {
+    let (network, tier) = (way.network, way.tier)
     let lab = try prepared(network)
     let cases = try Self.outerCases(lab)
     let wire = try RoutedWire(lab, from: "hostB", watching: "a1")
