@@ -57,7 +57,7 @@ struct tx {
 static __always_inline int may_be_direct(struct xdp_md *ctx, const struct decision *decision, struct tx *tx)
 {
 	tx->out = (struct outer){}; /* or the compiler spills what it finds in a register */
-	tx->queue = few ? rx_queue(decision->slot * CULVERT_QUEUES + ctx->rx_queue_index) : 0;
+	tx->queue = rx_queue(decision->slot, ctx->rx_queue_index);
 	return tx->queue && is_quiet(tx->queue) && !partial(decision);
 }
 

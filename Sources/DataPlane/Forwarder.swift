@@ -92,7 +92,7 @@ struct Forwarder: ~Copyable {
   }
 
   /// Takes a bound socket in. The first of a slot is the one that frames for it leave by.
-  mutating func add(_ socket: consuming XDPSocket, _ state: ReceiveQueue, slot: UInt32, isUplink: Bool) {
+  mutating func add(_ socket: consuming XDPSocket, _ state: ReceiveQueue?, slot: UInt32, isUplink: Bool) {
     let index = isFree.firstIndex(of: true)!
     isFree[index] = false
     (queues + index).initialize(to: PortQueue(socket: socket, state: state, slot: slot, isUplink: isUplink))

@@ -27,7 +27,7 @@ public final class ForwardingWorker: @unchecked Sendable {
   public let cpu: Int?
 
   private let pulses: Pulses
-  private let receiveQueues: ReceiveQueues
+  private let receiveQueues: ReceiveQueues?
   private let turns: UnsafeMutablePointer<Atomic<UInt64>>
   private let namespace: Box<NetworkNamespace>?
   private let forwarder: UnsafeMutablePointer<Forwarder>
@@ -48,11 +48,12 @@ public final class ForwardingWorker: @unchecked Sendable {
   /// - Parameters:
   ///   - live: how bursts are sent to devices that are redirect targets; over the same memory.
   ///   - slots: ports at most, uplinks included.
+  ///   - receiveQueues: nil where programs forward nothing by themselves.
   ///   - seed: of the flow hash, and `identifications`: the same for all workers of a tier, so that they send as one.
   ///   - namespace: that the thread lives in; nil is the caller's.
   public init(
     memory: consuming FrameMemory, live: consuming LiveSender? = nil, queues: Int, slots: Int, seed: UInt64,
-    identifications: IdentificationBlocks, pulses: Pulses, receiveQueues: ReceiveQueues, index: Int, wait: WaitMode,
+    identifications: IdentificationBlocks, pulses: Pulses, receiveQueues: ReceiveQueues?, index: Int, wait: WaitMode,
     cpu: Int?,
     namespace: Box<NetworkNamespace>? = nil
   ) throws(Failure) {
@@ -114,8 +115,7 @@ public final class ForwardingWorker: @unchecked Sendable {
     let isTaken = withForwarder { forwarder in
       guard forwarder.hasRoom else { return false }
       forwarder.add(
-        box.value.take()!, receiveQueues.begin(Int(slot) * Int(CULVERT_QUEUES) + Int(queue)), slot: slot,
-        isUplink: isUplink)
+        box.value.take()!, receiveQueues?.begin(slot: slot, queue: queue), slot: slot, isUplink: isUplink)
       return true
     }
     guard isTaken else {

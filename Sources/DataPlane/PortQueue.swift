@@ -4,7 +4,8 @@ import XDPSocket
 /// One socket, on one queue of one device, and what the forwarder keeps beside it.
 struct PortQueue: ~Copyable {
   var socket: XDPSocket
-  let state: ReceiveQueue
+  /// nil: programs forward nothing by themselves.
+  let state: ReceiveQueue?
   /// Of the port that the device is.
   let slot: UInt32
   let isUplink: Bool
@@ -26,7 +27,7 @@ struct PortQueue: ~Copyable {
   var received: UInt64 = 0
   var dropped: UInt64 = 0
 
-  init(socket: consuming XDPSocket, state: ReceiveQueue, slot: UInt32, isUplink: Bool) {
+  init(socket: consuming XDPSocket, state: ReceiveQueue?, slot: UInt32, isUplink: Bool) {
     self.socket = socket
     self.state = state
     self.slot = slot
@@ -36,12 +37,15 @@ struct PortQueue: ~Copyable {
   /// All that was received is sent, or lost: the program may forward what comes next by itself. What the kernel could
   /// not hand over is asked for where the counts differ.
   mutating func publishDone() {
+    guard let state else { return }
     if state.handed.pointee.load(ordering: .relaxed) != received &+ dropped,
       let statistics = try? socket.statistics()
     {
       dropped = statistics.receiveDropped
     }
-    state.done.pointee.store(received &+ dropped, ordering: .releasing)
+    if state.done.pointee.load(ordering: .relaxed) != received &+ dropped {
+      state.done.pointee.store(received &+ dropped, ordering: .releasing)
+    }
   }
 
   static let none = FramePool.nobody

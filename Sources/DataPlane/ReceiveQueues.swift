@@ -17,26 +17,31 @@ public final class ReceiveQueues: @unchecked Sendable {
     self.count = count
   }
 
-  private func entry(_ place: Int) -> UnsafeMutableRawPointer {
-    precondition(place < count)
+  private func entry(_ slot: UInt32, _ queue: Int) -> UnsafeMutableRawPointer {
+    let place = Int(slot) * Int(CULVERT_QUEUES) + queue
+    precondition(queue < Int(CULVERT_QUEUES) && place < count)
     return mapping.address + place * MemoryLayout<culvert_rx_queue>.stride
   }
 
   /// Before its socket is in use.
-  func begin(_ place: Int) -> ReceiveQueue {
-    entry(place).initializeMemory(as: UInt8.self, repeating: 0, count: MemoryLayout<culvert_rx_queue>.stride)
-    return ReceiveQueue(entry(place))
+  func begin(slot: UInt32, queue: UInt32) -> ReceiveQueue {
+    var state = culvert_rx_queue()
+    state.is_open = 1
+    entry(slot, Int(queue)).storeBytes(of: state, as: culvert_rx_queue.self)
+    return ReceiveQueue(entry(slot, Int(queue)))
   }
 
   /// After its sockets were closed.
   public func end(slot: UInt32) {
-    for queue in 0..<Int(CULVERT_QUEUES) { _ = begin(Int(slot) * Int(CULVERT_QUEUES) + queue) }
+    for queue in 0..<Int(CULVERT_QUEUES) {
+      entry(slot, queue).storeBytes(of: culvert_rx_queue(), as: culvert_rx_queue.self)
+    }
   }
 
   /// Packets that programs forwarded by themselves since the slot's sockets were opened.
   public func direct(slot: UInt32) -> UInt64 {
     (0..<Int(CULVERT_QUEUES)).reduce(0) { sum, queue in
-      sum &+ ReceiveQueue(entry(Int(slot) * Int(CULVERT_QUEUES) + queue)).direct.pointee.load(ordering: .relaxed)
+      sum &+ ReceiveQueue(entry(slot, queue)).direct.pointee.load(ordering: .relaxed)
     }
   }
 }

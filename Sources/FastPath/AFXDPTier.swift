@@ -25,9 +25,9 @@ final class AFXDPTier: PacketTier {
   private var programs: RolePrograms
   private var roles: [UInt32: PortRole] = [:]
   private var links: [UInt32: Box<XDPLink>] = [:]
-  private let receiveQueues: ReceiveQueues
-  /// Whether programs forward few packets by themselves, and how many those of ports that are detached did.
-  private var forwardsFew: Bool { live != nil && Self.few(workers[0].wait) > 0 }
+  /// nil: programs forward nothing by themselves.
+  private let receiveQueues: ReceiveQueues?
+  /// By themselves, of ports that are detached.
   private var directBefore: UInt64 = 0
   private let workers: [ForwardingWorker]
   /// nil: all leave by the sockets.
@@ -64,6 +64,7 @@ final class AFXDPTier: PacketTier {
     if longest > limit {
       report("frames of more than \(limit) bytes are left to the kernel (tier afxdp)")
     }
+    let few = isLive ? Self.few(options.wait) : 0
     tables = try BPFTables(
       options, object: culvert_bpf_afxdp(),
       sizes: [
@@ -71,7 +72,7 @@ final class AFXDPTier: PacketTier {
         "watches": UInt32(options.workers), "rx_queues": options.portCapacity * UInt32(CULVERT_QUEUES),
       ]
     ) { object in
-      try object.set("few", to: Self.few(options.wait))
+      try object.set("few", to: few)
       try object.set("frame_limit", to: limit)
       try object.set("workers", to: UInt32(options.workers))
     }
@@ -82,8 +83,11 @@ final class AFXDPTier: PacketTier {
     // A flow is the same whoever sends it.
     let seed = tables.hashSeed
     let identifications = try IdentificationBlocks(array: tables.descriptor(ofMap: "ids_taken"), seed: seed)
-    let receiveQueues = try ReceiveQueues(
-      array: tables.descriptor(ofMap: "rx_queues"), count: Int(options.portCapacity) * Int(CULVERT_QUEUES))
+    let receiveQueues =
+      few == 0
+      ? nil
+      : try ReceiveQueues(
+        array: tables.descriptor(ofMap: "rx_queues"), count: Int(options.portCapacity) * Int(CULVERT_QUEUES))
     let pulses = try Pulses(array: tables.descriptor(ofMap: "pulses"), workers: options.workers)
     func start(_ memory: consuming FrameMemory, _ sender: consuming LiveSender?, _ home: LiveSending?) throws
     {
@@ -157,9 +161,9 @@ final class AFXDPTier: PacketTier {
       modes[slot] = try open(link, slot: slot, role)
       let (program, index) = try programs.program(role, link, slot: slot)
       try tables.open(link, slot: slot, role, flags: flags(link, slot), in: index)
-      if live != nil, link.kind == "veth" {
+      if live != nil {
         try failures?.follow(link, slot: slot)
-        _ = try recheck(link, slot: slot)
+        if link.kind == "veth" { _ = try recheck(link, slot: slot) }
       }
       links[slot] = Box(
         try XDPLink(
@@ -262,8 +266,10 @@ final class AFXDPTier: PacketTier {
     RunningPrograms.waitUntilOver()
     for worker in workers { worker.drain(slot: slot) }
     for worker in workers { worker.remove(slot: slot) }
-    directBefore &+= receiveQueues.direct(slot: slot)
-    receiveQueues.end(slot: slot)
+    if let receiveQueues {
+      directBefore &+= receiveQueues.direct(slot: slot)
+      receiveQueues.end(slot: slot)
+    }
     _ = try? devices.delete(slot)
     failures?.forget(slot: slot)
     modes[slot] = nil
@@ -295,7 +301,7 @@ final class AFXDPTier: PacketTier {
   var work: [Work]? {
     workers.enumerated().map { index, worker in
       var work = worker.work
-      if forwardsFew && index == 0 {
+      if let receiveQueues, index == 0 {
         work.direct = roles.keys.reduce(directBefore) { $0 &+ receiveQueues.direct(slot: $1) }
       }
       return work

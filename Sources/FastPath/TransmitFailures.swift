@@ -14,6 +14,8 @@ final class TransmitFailures {
   private var veths: [UInt32: Veth] = [:]
   /// Of each slot: the device's, then its place as the sender knows it.
   private var keys: [UInt32: [culvert_device_key]] = [:]
+  /// As last counted, by slot.
+  private var last: [UInt32: Count] = [:]
   private let sender: UInt32?
   private let followsVeths: Bool
 
@@ -67,6 +69,7 @@ final class TransmitFailures {
   }
 
   func forget(slot: UInt32) {
+    last[slot] = nil
     veths[slot] = nil
     for key in keys.removeValue(forKey: slot) ?? [] { _ = try? map.delete(key) }
   }
@@ -84,9 +87,10 @@ final class TransmitFailures {
     }
     if let veth = veths[slot] {
       // A device that has just vanished cannot be asked; its counters may also begin anew.
-      guard let errors = try? veth.errors() else { return nil }
+      guard let errors = try? veth.errors() else { return last[slot] }
       count.notSent += errors >= veth.atStart ? errors - veth.atStart : errors
     }
+    last[slot] = count
     return count
   }
 }

@@ -66,6 +66,17 @@ struct FewPacketsTests {
     }
   }
 
+  /// What comes by it was the kernel's, and stays so however few packets there are.
+  @Test func aQueueWithoutASocketIsTheKernels() throws {
+    try Self.run { fixture in
+      try Self.set(fixture) { $0.is_open = 0 }
+      let sockets: BPFMap<UInt32, Int32> = try fixture.object.map("sockets")
+      try sockets.delete(UInt32(CULVERT_QUEUES))
+      #expect(try fixture.run(.port, Frames.v4()).action == .pass)
+      #expect(try fixture.direct() == 0)
+    }
+  }
+
   /// Only user space completes a checksum.
   @Test func unfinishedOnesAreHandedOver() throws {
     try Self.run { fixture in

@@ -93,6 +93,11 @@ final class Fixture {
     generation = try object.map("generation")
     counters = try object.map("counters")
     receiveQueues = family == .afxdp ? try object.map("rx_queues") : nil
+    for slot in UInt32(0)..<8 {
+      var queue = culvert_rx_queue()
+      queue.is_open = 1
+      try receiveQueues?.update(slot * UInt32(CULVERT_QUEUES), queue)
+    }
     sockets = family == .afxdp ? try Sockets(object) : nil
     self.object = object
     try fill()

@@ -58,9 +58,7 @@ struct LabArenaTests {
     if network.tier != nil, network.lab != .vxlan, let reason = arena.reasonToSkip(network, cell(.udpStream))
     {
       #expect(reason.contains("serve"), "\(reason)")
-      // A routed overlay by AF_XDP; by tc where there is no tcx.
-      let isRefused = network.tier == "afxdp" || network.tier != "xdp" && !TCXLink.isSupported()
-      #expect(network.hasServices && isRefused, "\(network): \(reason)")
+      #expect(network.hasServices && network.tier == "afxdp", "\(network): \(reason)")
       return
     }
     let gate = try arena.gate(network, cell(.udpStream))

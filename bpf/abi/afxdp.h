@@ -56,7 +56,7 @@ struct culvert_rx_queue {
 	__u64 jiffy;  /* when the last packet came … */
 	__u64 busy;   /* … until this one all are handed over */
 	__u32 frames; /* that came in it */
-	__u32 zero;
+	__u32 is_open; /* it has a socket */
 	__u64 done; /* by the worker: of those handed over, sent or lost */
 	__u64 zeros[2];
 };

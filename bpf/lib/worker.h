@@ -74,10 +74,17 @@ struct {
 	__type(value, struct culvert_rx_queue);
 } rx_queues SEC(".maps");
 
-/* Nobody else writes to it but `done`: a queue is processed by one CPU at a time. */
-static __always_inline struct culvert_rx_queue *rx_queue(__u32 place)
+/* 0: of no socket, or none of it are forwarded by the program. Only it writes there, but for `done`: a queue is
+ * processed by one CPU at a time. */
+static __always_inline struct culvert_rx_queue *rx_queue(__u32 slot, __u32 queue)
 {
-	return bpf_map_lookup_elem(&rx_queues, &place);
+	__u32 place = slot * CULVERT_QUEUES + queue;
+	struct culvert_rx_queue *found;
+
+	if (!few || queue >= CULVERT_QUEUES)
+		return 0;
+	found = bpf_map_lookup_elem(&rx_queues, &place);
+	return found && found->is_open ? found : 0;
 }
 
 /* Few packets come by the queue, and its worker has none of them any more. Asked once for each. */

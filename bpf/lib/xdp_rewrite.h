@@ -14,12 +14,14 @@ static __always_inline __u32 redirect(__u32 slot)
 static __always_inline __u32 prepare_rewrite(struct xdp_md *ctx, struct outer *out, const struct inner *in,
 					     const struct packet_context *packet, tunnel_t *tunnel)
 {
-	struct flow flow = { .hash = flow_hash(in), .segments = 1 };
-	__u32 verdict;
+	struct flow flow = { .segments = 1 };
+	__u32 verdict = redirect(tunnel->uplink);
 
+	if (verdict)
+		return verdict;
+	flow.hash = flow_hash(in);
 	flow.port = source_port(flow.hash, tunnel);
-	verdict = prepare_outer(ctx, out, in, tunnel, packet->bytes, flow, 1);
-	return verdict ? verdict : redirect(tunnel->uplink);
+	return prepare_outer(ctx, out, in, tunnel, packet->bytes, flow, 1);
 }
 
 static __always_inline __u32 push_outer(struct xdp_md *ctx, const struct outer *out, tunnel_t *tunnel)
