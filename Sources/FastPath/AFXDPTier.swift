@@ -64,7 +64,7 @@ final class AFXDPTier: PacketTier {
     if longest > limit {
       report("frames of more than \(limit) bytes are left to the kernel (tier afxdp)")
     }
-    let few = isLive ? Self.few(options.wait) : 0
+    let few = isLive ? Self.few(options) : 0
     tables = try BPFTables(
       options, object: culvert_bpf_afxdp(),
       sizes: [
@@ -135,9 +135,9 @@ final class AFXDPTier: PacketTier {
 
   /// Packets in a jiffy that programs forward by themselves. Who asked for a worker that is always awake gets it for
   /// every packet.
-  private static func few(_ wait: WaitMode) -> UInt32 {
-    guard wait == .poll || wait == .adaptive else { return 0 }
-    return max(1, UInt32(Clock.tickNanoseconds / 1_000_000)) * UInt32(CULVERT_FEW_PER_MS)
+  private static func few(_ options: FastPathOptions) -> UInt32 {
+    guard options.wait == .poll || options.wait == .adaptive else { return 0 }
+    return max(1, UInt32(Clock.tickNanoseconds / 1_000_000)) * options.fewPerMillisecond
   }
 
   var mode: String {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import BPFLoader
+import CBPFObjects
 import DataPlane
 import LinuxSystem
 
@@ -51,6 +52,8 @@ public struct FastPathOptions: Sendable, Codable {
   /// Tier `afxdp`: at most one per queue of the uplink and of each port; and a CPU for each, or none.
   public var workers: Int
   public var cpus: [Int]
+  /// Tier `afxdp`: so many packets a millisecond by one receive queue are not worth waking a worker for.
+  public var fewPerMillisecond = UInt32(CULVERT_FEW_PER_MS)
   /// Tier `afxdp`: frames of memory that a worker's sockets share.
   public var frames: Int
   /// Tier `afxdp`: leave the containers' interfaces as they are; the workers complete the checksums.

@@ -78,6 +78,8 @@ struct WorkerTests {
         $0.tier = .afxdp
         $0.wait = wait
         $0.cpus = [CPU.count - 1]
+        // So that the worker is given some of each rate.
+        $0.fewPerMillisecond = 64
       }
     }
     try overlay.ping("a1", "b1", count: 2)

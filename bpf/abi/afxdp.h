@@ -61,8 +61,11 @@ struct culvert_rx_queue {
 	__u64 zeros[2];
 };
 CULVERT_LAYOUT(struct culvert_rx_queue, 64);
-/* More a millisecond are worth a worker, which is then given all for so many jiffies (of 1 to 10 ms). */
-#define CULVERT_FEW_PER_MS 256
+/*
+ * More a millisecond are worth a worker, which is then given all for so many jiffies (of 1 to 10 ms). Fewer a CPU forwards
+ * in a part of its time; and with two CPUs at work for one veth, one may fill its ring faster than the other empties it.
+ */
+#define CULVERT_FEW_PER_MS 1024
 #define CULVERT_BUSY_JIFFIES 8
 
 /*

@@ -32,7 +32,9 @@ extension RoutedSession {
     var present: Set<Int32> = []
     for (link, bridge) in containers {
       present.insert(link.index)
-      if let known = ports[link.index], known.link.peer != link.peer || known.bridge != bridge?.index {
+      if let known = ports[link.index],
+        known.link.peer != link.peer || known.link.peerNamespaceID != link.peerNamespaceID || known.bridge != bridge?.index
+      {
         release(link.index)
         ports[link.index] = nil
       }
@@ -180,10 +182,14 @@ extension RoutedSession {
     if let reason { backOff(index, reason) }
   }
 
-  /// What is longer than the VXLAN device takes is answered; what is longer than the port takes is lost, unless it is
-  /// a segment still.
+  /// What is longer than the VXLAN device takes is answered; what is longer than the port takes, or than another port of
+  /// its bridge whose own container is offered more, is lost, unless it is a segment still.
   private func tooLong(_ port: Link, _ mtu: UInt32) -> String? {
-    !tier.keepsSegments && mtu > port.mtu ? shared.tooLong(mtu, for: port) : nil
+    guard !tier.keepsSegments else { return nil }
+    let bridge = ports[port.index]?.bridge
+    let narrow = ports.values.filter { bridge != nil && $0.bridge == bridge && $0.endMTU ?? 0 > $0.link.mtu }.map(\.link)
+    let narrowest = (narrow + [port]).min { ($0.mtu, $0.index) < ($1.mtu, $1.index) }!
+    return mtu > narrowest.mtu ? shared.tooLong(mtu, for: narrowest) : nil
   }
 
   /// A port as what is redirected to it must fit.

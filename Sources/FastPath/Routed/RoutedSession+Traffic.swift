@@ -14,11 +14,15 @@ extension RoutedSession {
     guard now >= watchedAt &+ Self.trafficInterval else { return }
     let elapsed = now - watchedAt
     watchedAt = now
+    // What is passed until connections are judged says nothing of what will be.
+    let isJudging = connections.values.contains { $0.mode == .undecided }
+    let bytes = try tier.tables.countedBytes(age: Self.trafficInterval / 2)
     var isChanged = false
     for (index, port) in ports where port.slot != nil && port.reason == nil {
+      if Int(port.slot!) < bytes.count, bytes[Int(port.slot!)] == port.seen.allBytes { continue }
       let counted = try tier.counters(slot: port.slot!)
       defer { ports[index]?.seen = counted }
-      guard
+      guard !isJudging,
         let reason = Engine.mostlyPassed(from: port.seen, to: counted, share: 4)
           ?? bulkReason(index, to: counted, nanoseconds: elapsed)
       else { continue }
@@ -26,7 +30,7 @@ extension RoutedSession {
       isChanged = true
     }
     let wasAttached = uplinkPort.isAttached
-    _ = try uplinkPort.watchTraffic(now: now)
+    _ = try uplinkPort.watchTraffic(now: now, isJudged: !isJudging)
     if isChanged || wasAttached != uplinkPort.isAttached { try refresh() }
   }
 

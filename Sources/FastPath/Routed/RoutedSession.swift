@@ -221,6 +221,7 @@ final class RoutedSession: OverlaySession {
   /// What the programs may take is said at once; which ports are served follows.
   private func modeChanged(_ ip: InnerIP) throws {
     try publishConnectionPolicy(ip)
+    endPauses()
     try refresh()
   }
 
