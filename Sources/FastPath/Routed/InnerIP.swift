@@ -48,7 +48,7 @@ extension RoutedSession {
     let routes = (routes[ip] ?? []).filter { $0.link == 0 || devices.contains($0.link) }
     func name(_ route: InterfaceRoute) -> String { "the route to \(route.destination.address)/\(route.destination.length)" }
     // The kernel spreads by what a look-up for one packet need not see as it does.
-    if ip.isIPv6, let spread = routes.first(where: \.isSpread) {
+    if let spread = routes.first(where: \.isSpread) {
       state.append("\(name(spread)) has several next hops, or a next-hop object")
     }
     // ip_forward() and ip6_forward() obey it, and bpf_fib_lookup() does not know it unless it is locked.

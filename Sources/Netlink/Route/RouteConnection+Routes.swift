@@ -155,7 +155,7 @@ extension RouteConnection {
     }
   }
 
-  /// Unicast routes of one IP, of every table; of IPv4 those with one next hop.
+  /// Unicast routes of one IP, of every table, each as often as it has next hops.
   public func routes(ofIPv6 isIPv6: Bool) throws(Failure) -> [InterfaceRoute] {
     var request = try Request(RTM_GETROUTE)
     var header = rtmsg()
@@ -191,7 +191,6 @@ extension RouteConnection {
     guard header.rtm_type == UInt8(RTN_UNICAST), let prefix = AddressPrefix(destination, length: Int(header.rtm_dst_len))
     else { return nil }
     if let link { return [InterfaceRoute(destination: prefix, link: link, isSpread: isObject, mtu: mtu)] }
-    guard isIPv6 else { return nil }
     if hops.isEmpty { hops = [0] }
     return hops.map { InterfaceRoute(destination: prefix, link: $0, isSpread: true, mtu: mtu) }
   }

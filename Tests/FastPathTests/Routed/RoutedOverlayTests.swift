@@ -167,6 +167,25 @@ struct RoutedOverlayTests {
     try service.stop()
   }
 
+  /// By which of them a packet goes is the kernel's to say, and so is what lies behind them: rules about those addresses
+  /// concern the overlay too.
+  @Test func aRouteWithSeveralNextHopsIsTheKernels() throws {
+    let lab = try RoutedLab(.flannel)
+    let service = try lab.start(.a)
+    #expect(try lab.answers("a1", "b1") == 5)
+    let hop = "nexthop via 198.19.128.0 dev flannel.1 onlink"
+    let place = "198.19.200.0/24"
+    try lab.shell("hostA", "ip nexthop add id 7 via 198.19.128.0 dev flannel.1 onlink")
+    for (spread, reason) in [("\(hop) \(hop)", "several next hops"), ("nhid 7", "next-hop object")] {
+      try lab.shell("hostA", "ip route add \(place) \(spread)")
+      #expect(try eventually(2) { try service.status().left?["IPv4"]?.contains(reason) == true }, "\(reason)")
+      #expect(try lab.answers("a1", "b1") == 5)
+      try lab.shell("hostA", "ip route del \(place)")
+      #expect(try eventually(2) { try service.status().left == nil })
+    }
+    try service.stop()
+  }
+
   /// Without a name it is found; what would be done is told without doing it.
   @Test(arguments: networks) func isFoundAndPlanned(_ network: LabSpec.Network) throws {
     let lab = try RoutedLab(network)
