@@ -115,7 +115,7 @@ final class Engine {
       lock = nil
     } else {
       directory = RuntimeDirectory(namespace: place.identity, bridge: place.bridge.index)
-      lock = try Self.lock(directory, options, place)
+      lock = try directory.take(place.bridge.name, named: options.namespace, in: place.identity)
     }
     journal = JournalFile(directory)
     if !options.isDryRun { try journal.takeOver(report) }
@@ -140,24 +140,6 @@ final class Engine {
       directory.remove(unlessOwed: journal.journal)
       throw error
     }
-  }
-
-  /// Becomes the overlay's owner.
-  private static func lock(
-    _ directory: RuntimeDirectory, _ options: FastPathOptions, _ place: OverlayPlace
-  ) throws -> OwnedDescriptor {
-    try directory.create()
-    guard let start = Owner.startTime(of: getpid()) else {
-      throw Failure("read", "/proc/\(getpid())/stat")
-    }
-    let predecessor = directory.owner
-    let lock = try directory.lock(
-      for: Owner(
-        pid: getpid(), startTime: start, overlay: place.bridge.name,
-        namespace: options.namespace ?? "\(place.identity)"))
-    EndRecord.clear(of: place.bridge.name, in: place.identity)
-    if let predecessor, predecessor.pid != getpid() { EndRecord.removeLog(of: predecessor.pid) }
-    return lock
   }
 
   /// Tells other processes which programs are ours.

@@ -141,6 +141,20 @@ public struct RuntimeDirectory: Sendable, Hashable {
     return descriptor
   }
 
+  /// Makes this process the overlay's owner; what is known of how it ended before goes, and the logs of that.
+  func take(
+    _ overlay: String, named namespace: String?, in identity: NetworkNamespace.Identity
+  ) throws -> OwnedDescriptor {
+    try create()
+    guard let start = Owner.startTime(of: getpid()) else { throw Failure("read", "/proc/\(getpid())/stat") }
+    let predecessor = owner
+    let lock = try lock(
+      for: Owner(pid: getpid(), startTime: start, overlay: overlay, namespace: namespace ?? "\(identity)"))
+    EndRecord.clear(of: overlay, in: identity)
+    if let predecessor, predecessor.pid != getpid() { EndRecord.removeLog(of: predecessor.pid) }
+    return lock
+  }
+
   /// Takes the lock without becoming the owner.
   func lock() throws -> OwnedDescriptor {
     // Somebody who looks whether it is held has it for a moment; so has one who removes the folder.

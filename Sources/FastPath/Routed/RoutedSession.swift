@@ -129,12 +129,7 @@ final class RoutedSession: OverlaySession {
       lock = nil
     } else {
       directory = RuntimeDirectory(namespace: identity, bridge: vxlan.index)
-      try directory.create()
-      guard let start = Owner.startTime(of: getpid()) else { throw Failure("read", "/proc/\(getpid())/stat") }
-      lock = try directory.lock(
-        for: Owner(
-          pid: getpid(), startTime: start, overlay: vxlan.name, namespace: options.namespace ?? "\(identity)"))
-      EndRecord.clear(of: vxlan.name, in: identity)
+      lock = try directory.take(vxlan.name, named: options.namespace, in: identity)
     }
     journal = JournalFile(directory)
     if !options.isDryRun { try journal.takeOver(report) }

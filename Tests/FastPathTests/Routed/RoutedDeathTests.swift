@@ -46,4 +46,23 @@ struct RoutedDeathTests {
     }
     #expect(try lab.answers("a1", "b1") == 5)
   }
+
+  /// Nobody reads the log of one that is dead and replaced.
+  @Test func theNextUpTakesItsLogAway() throws {
+    let lab = try RoutedLab(.flannel)
+    let holder = try #require(pid_t(try lab.node("hostA").run { try Self.startProcess() }))
+    defer { kill(holder, SIGKILL) }
+    let (culvert, path) = (try DeathTests.culvert, lab.host(.a).reference)
+    defer { _ = try? shell(culvert, "down", "--netns", path) }
+    func start() throws -> pid_t {
+      try shell(culvert, "up", "--overlay", "flannel.1", "--netns", path, "--detach")
+      return try #require(try Overlays.directories(namespace: path, all: false).first?.owner).pid
+    }
+    let first = try start()
+    kill(first, SIGKILL)
+    #expect(eventually { Owner.startTime(of: first) == nil })
+    #expect(access(Owner.logPath(of: first), F_OK) == 0)
+    let second = try start()
+    #expect(access(Owner.logPath(of: first), F_OK) != 0 && access(Owner.logPath(of: second), F_OK) == 0)
+  }
 }
