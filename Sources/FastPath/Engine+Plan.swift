@@ -25,14 +25,11 @@ extension Engine: PlannedSession {
   private func planned(_ link: Link) -> OverlayPlan.Port {
     var port = OverlayPlan.Port(name: link.name, role: "container", reason: against(link.index, stopped: stopReason)?.reason)
     guard port.reason == nil else { return port }
-    do {
-      if link.xdpAttached != 0 { throw Failure("serve", link.name, advice: "another XDP program is attached") }
-      port.reason = tier.objection(toPort: link)
-      guard port.reason == nil, !tier.portEndFeatures.isEmpty else { return port }
-      let peer = try VethPeer.find(of: link, wanted: tier.portEndFeatures)
-      port.reason = tooLong(link, peer.mtu)
-      port.changes = try changes(of: peer)
-    } catch { port.reason = Self.oneLine(error) }
+    if link.xdpAttached != 0 {
+      port.reason = "another XDP program is attached"
+    } else {
+      shared.plan(&port, of: link) { tooLong(link, $0) }
+    }
     return port
   }
 
@@ -40,22 +37,10 @@ extension Engine: PlannedSession {
     var port = OverlayPlan.Port(name: uplink.link.name, role: "uplink", reason: stopReason)
     if port.reason == nil, !isNeeded { port.reason = "no port would be served, or no remote MAC address is known yet" }
     guard port.reason == nil else { return port }
-    try shared.inside {
-      port.reason = try tier.objection(toUplink: uplink.link)
-      guard uplink.link.kind == "veth", !tier.uplinkEndFeatures.isEmpty else { return }
-      do {
-        port.changes = try changes(of: VethPeer.find(of: uplink.link, wanted: tier.uplinkEndFeatures))
-      } catch { port.reason = Self.oneLine(error) }
-    }
+    try shared.inside { try shared.plan(&port, ofUplink: uplink.link) }
     if tier.tier == .tc, place.isSplit {
       port.changes.append("a veth pair between this namespace and the uplink's, while a port is served")
     }
     return port
-  }
-
-  private func changes(of peer: VethPeer) throws -> [String] {
-    try peer.differing().sorted { $0.key < $1.key }.map {
-      "\(peer.name), its veth peer: \($0.key) \($0.value ? "off" : "on")"
-    }
   }
 }

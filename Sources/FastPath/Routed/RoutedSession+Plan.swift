@@ -18,12 +18,22 @@ extension RoutedSession: PlannedSession {
     judge(InnerIP.allCases.map { ($0, forwardPath($0, containers)) }, to: vteps(try connection.value.fdb()), facts)
     plan.left = leftInside
     let reason = reasons.isEmpty ? nil : reasons.joined(separator: "; ")
-    let ports = containers.map {
-      OverlayPlan.Port(name: $0.link.name, role: "container", reason: reason ?? objection(to: $0.link, $0.bridge, facts.policy))
+    let ports = containers.map { link, bridge in
+      var port = OverlayPlan.Port(
+        name: link.name, role: "container", reason: reason ?? objection(to: link, bridge, facts.policy))
+      guard port.reason == nil else { return port }
+      if !tier.keepsSegments, link.xdpAttached != 0 {
+        port.reason = "another XDP program is attached"
+      } else {
+        shared.plan(&port, of: link) { tooLong(link, $0) }
+      }
+      return port
     }
     let isNeeded = ports.contains { $0.reason == nil }
     let none = isNeeded ? nil : "no port would be served"
-    plan.ports = [OverlayPlan.Port(name: uplink.name, role: "uplink", reason: reason ?? none)] + ports
+    var up = OverlayPlan.Port(name: uplink.name, role: "uplink", reason: reason ?? none)
+    if up.reason == nil { try shared.plan(&up, ofUplink: uplink) }
+    plan.ports = [up] + ports
     return plan
   }
 }

@@ -184,7 +184,7 @@ extension RoutedSession {
 
   /// What is longer than the VXLAN device takes is answered; what is longer than the port takes, or than another port of
   /// its bridge whose own container is offered more, is lost, unless it is a segment still.
-  private func tooLong(_ port: Link, _ mtu: UInt32) -> String? {
+  func tooLong(_ port: Link, _ mtu: UInt32) -> String? {
     guard !tier.keepsSegments else { return nil }
     let bridge = ports[port.index]?.bridge
     let narrow = ports.values.filter { bridge != nil && $0.bridge == bridge && $0.endMTU ?? 0 > $0.link.mtu }.map(\.link)

@@ -187,16 +187,20 @@ struct RoutedOverlayTests {
   }
 
   /// Without a name it is found; what would be done is told without doing it.
-  @Test(arguments: networks) func isFoundAndPlanned(_ network: LabSpec.Network) throws {
+  @Test(arguments: networks, [Tier.tc, .xdp])
+  func isFoundAndPlanned(_ network: LabSpec.Network, _ tier: Tier) throws {
     let lab = try RoutedLab(network)
-    let each = FastPathOptions(overlay: "", namespace: lab.host(.a).reference)
+    let each = FastPathOptions(overlay: "", namespace: lab.host(.a).reference, tier: tier)
     let agent = AgentOptions(overlays: nil, each: each)
-    let before = try lab.shell("hostA", "ip link")
+    func state() throws -> String { try lab.shell("hostA", "ip link") + lab.shell("a1", "ethtool -k eth0") }
+    let before = try state()
     let plan = try #require(try FastPathService.plan(agent).first)
     #expect(plan.overlay == network.overlay!.device && plan.isServed)
     #expect(plan.ports.map(\.role) == ["uplink", "container"] && plan.ports.allSatisfy { $0.reason == nil })
-    #expect(try lab.shell("hostA", "ip link") == before)
+    #expect(try state() == before)
+    #expect(plan.ports[1].changes.contains { $0.contains("tx-checksum-ip-generic off") } == (tier == .xdp))
     let service = try FastPathService.start(agent)
+    #expect(try lab.shell("a1", "ethtool -k eth0").contains("tx-checksum-ip-generic: off") == (tier == .xdp))
     #expect(try eventually { try lab.answers("a1", "b1") == 5 && service.count("encapsulated") > 3 })
     try service.stop()
   }
