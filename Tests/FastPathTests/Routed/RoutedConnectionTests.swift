@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-import FastPath
+import Foundation
 import Glibc
 import Lab
 import LinuxSystem
+import Synchronization
 import TestSupport
 import Testing
 import Traffic
+
+@testable import FastPath
 
 /// Routed overlays on hosts with the rules of a cluster: `--policy connections`.
 @Suite(.serialized, .enabled(if: mayUseKernel, Comment(rawValue: needsRoot)))
@@ -110,6 +113,52 @@ extension RoutedConnectionTests {
       #expect(exchange(connection) == 16 << 20)
     }
     try service.stop()
+  }
+
+  /// Killed amid what it carries: the kernel's rules and its conntrack take the rest.
+  @Test(arguments: [Tier.tc, .xdp]) func connectionsOutliveItsDeath(_ tier: Tier) throws {
+    let inside = Inside(network: .flannel, tier: tier)
+    let lab = try RoutedLab(inside.network, rules: true)
+    // Another process finds namespaces by the processes in them.
+    let holders = try ["a1", "hostA", "hostB"].map {
+      try #require(pid_t(try lab.node($0).run { try RoutedDeathTests.startProcess() }))
+    }
+    defer { for pid in holders { kill(pid, SIGKILL) } }
+    let (culvert, path) = (try DeathTests.culvert, lab.host(.a).reference)
+    defer { _ = try? shell(culvert, "down", "--netns", path) }
+    let up = [
+      culvert, "up", "--overlay", "flannel.1", "--netns", path, "--tier", tier.rawValue, "--policy", "connections",
+      "--detach", "--wait-for-traffic",
+    ]
+    try shell(up + (tier == .xdp ? ["--carry-bulk"] : []))
+    let process = try #require(try Overlays.directories(namespace: path, all: false).first?.owner).pid
+    func encapsulated() throws -> UInt64 {
+      let stats = try JSONDecoder().decode([Stats].self, from: Data(shell(culvert, "stats", "--json", "--netns", path).utf8))
+      return stats.flatMap(\.ports).reduce(0) { $0 + ($1.forwarded["encapsulated"]?.packets ?? 0) }
+    }
+    let connection = try connect(lab, inside, to: inside.address(lab.node("b1")), 20001)
+    let (client, server) = (connection.client.raw, connection.server.raw)
+    #expect(try eventually(5) { try encapsulated() > 0 || exchange(connection) == 0 })
+    let isDead = Atomic(false)
+    let lost = Atomic(0)
+    let sender = try DedicatedThread {
+      var after = 0
+      while after < 4 {
+        if isDead.load(ordering: .acquiring) { after += 1 }
+        let all = 8 << 20
+        let arrived = TrackedConnection.transfer(all, from: client, to: server, patience: 5)
+        lost.wrappingAdd(all - arrived, ordering: .relaxed)
+        if arrived < all { break }
+      }
+    }
+    let before = try encapsulated()
+    #expect(try eventually(5) { try encapsulated() > before + 100 })
+    kill(process, SIGKILL)
+    #expect(eventually { Owner.startTime(of: process) == nil })
+    isDead.store(true, ordering: .releasing)
+    sender.join()
+    #expect(lost.load(ordering: .relaxed) == 0)
+    #expect(exchange(connection) == 16 << 20)
   }
 
   /// Without rules there is nothing to judge: ping too is forwarded.

@@ -12,7 +12,7 @@ import Testing
 @Suite(.serialized, .enabled(if: mayUseKernel, Comment(rawValue: needsRoot)))
 struct RoutedDeathTests {
   /// That ends by itself; returns its number.
-  private static func startProcess() throws -> String {
+  static func startProcess() throws -> String {
     let text = try shell("sh", "-c", "sleep 60 > /dev/null 2>&1 & echo $!")
     return text.filter(\.isNumber)
   }
