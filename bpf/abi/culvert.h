@@ -95,7 +95,7 @@ static CULVERT_INLINE __u64 culvert_fdb_hash(__u64 key, __u64 seed)
 {
 	key *= seed | 1;
 	key ^= key >> 32;
-	key *= 0x9e3779b97f4a7c15;
+	key *= 0x9e3779b97f4a7c15; /* 2^64 over the golden ratio */
 	return key ^ key >> 32;
 }
 

@@ -62,6 +62,7 @@ static __always_inline int flow_cache_lookup(struct flow_cache_slot *cache, cons
 
 	if (!now || !*now)
 		return 0;
+	/* 2^32 over the golden ratio, as in mix(). */
 	place = ((__u32)key->macs0 ^ (__u32)(key->macs0 >> 32) ^ key->macs1 ^ key->from) * 0x9e3779b1u;
 	place /= (1ull << 32) / CULVERT_CACHED_FLOWS;
 	flow = bpf_map_lookup_elem(&flow_cache, &place);

@@ -6,6 +6,7 @@
 #include "lib/maps.h"
 #include "lib/parse.h"
 
+/* Multiplicative hashing by 2^64 over the golden ratio (Knuth, The Art of Computer Programming, 6.4). */
 static __always_inline __u64 mix(__u64 state, __u64 word)
 {
 	state = (state ^ word) * 0x9e3779b97f4a7c15ull;

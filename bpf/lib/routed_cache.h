@@ -175,6 +175,7 @@ static __always_inline __u32 routed_place(const struct routed_key *key, const in
 		source = from[0] ^ from[1] * 3 ^ from[2] * 5 ^ from[3];
 		destination = to[0] ^ to[1] * 3 ^ to[2] * 5 ^ to[3];
 	}
+	/* As in mix(), then a multiplier of MurmurHash3's finalizer (fmix32). */
 	place = (source ^ key->ports[0] << 16 ^ key->ports[1]) * 0x9e3779b1u;
 	place = (place ^ destination ^ key->arrival) * 0x85ebca6bu;
 	return place / ((1ull << 32) / CACHED_ROUTED_FLOWS);
