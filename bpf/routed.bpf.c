@@ -9,48 +9,14 @@
 #include "lib/routed_skb.h"
 #include "lib/tc_stub.h"
 
-static __always_inline int port_program(struct __sk_buff *skb, const int by_connections)
-{
-	struct packet_context packet = {};
+#define PROGRAM SEC("tc")
 
+static __always_inline int is_readable(struct __sk_buff *skb, const __u32 outer)
+{
 	if (skb->vlan_present)
-		return account(skb, &packet, CULVERT_PASS_NOT_IP);
-	gather_headers(skb, 0);
-	return account(skb, &packet, from_port(skb, &packet, by_connections));
+		return 0;
+	gather_headers(skb, outer);
+	return 1;
 }
 
-static __always_inline int uplink_program(struct __sk_buff *skb, const int by_connections)
-{
-	struct packet_context packet = {};
-
-	set_ingress_port(&packet, config.uplink);
-	if (skb->vlan_present)
-		return account(skb, &packet, CULVERT_PASS_NOT_OVERLAY);
-	gather_headers(skb, OUTER_BYTES);
-	return account(skb, &packet, from_uplink(skb, &packet, by_connections));
-}
-
-/* On the host's end of each container's veth. */
-SEC("tc") int culvert_port(struct __sk_buff *skb)
-{
-	return port_program(skb, 0);
-}
-
-/* On the underlay's interface. */
-SEC("tc") int culvert_uplink(struct __sk_buff *skb)
-{
-	return uplink_program(skb, 0);
-}
-
-/* The same two where connections decide (--policy connections). */
-SEC("tc") int culvert_port_connections(struct __sk_buff *skb)
-{
-	return port_program(skb, 1);
-}
-
-SEC("tc") int culvert_uplink_connections(struct __sk_buff *skb)
-{
-	return uplink_program(skb, 1);
-}
-
-char _license[] SEC("license") = "Dual BSD/GPL";
+#include "lib/routed_programs.h"
