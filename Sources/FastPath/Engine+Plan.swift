@@ -6,7 +6,7 @@ extension Engine: PlannedSession {
   func plan() throws -> OverlayPlan {
     try readKernel()
     try judge()
-    for link in overlay.ports { ports[link.index] = Port(link) }
+    for link in overlay.ports { ports[link.index] = ServedPort(link) }
     var plan = OverlayPlan(
       overlay: place.bridge.name, namespace: options.namespace ?? "\(place.identity)",
       vxlan: place.vxlan?.name ?? "", vni: place.vxlan?.vxlan?.vni ?? 0, uplink: place.uplink?.name ?? "",

@@ -72,7 +72,7 @@ extension Engine {
   /// A port as it is now. Another peer than before is another container's.
   private func follow(_ index: Int32, _ link: Link) throws {
     guard let port = ports[index] else {
-      ports[index] = Port(link)
+      ports[index] = ServedPort(link)
       return
     }
     ports[index]!.link = link
@@ -90,7 +90,7 @@ extension Engine {
       report("\(link.name): its veth peer has changed")
       try leave([index])
     } else {
-      try tier.update(taking(link), slot: slot)
+      try tier.update(ports[index]!.taking, slot: slot)
     }
   }
 
@@ -152,25 +152,11 @@ extension Engine {
         note(endMTU: mtu, of: link)
         return tooLong(link, mtu)
       }
-      guard let slot = shared.ports.take(now: Clock.monotonicNanoseconds) else {
-        throw Failure("serve", link.name, advice: "all \(options.portCapacity - 1) port slots are taken")
-      }
-      do {
-        try tier.attach(
-          taking(link), slot: slot, .workload(domain: domain), endIsSeen: peer != nil, journal: journal)
-      } catch {
-        shared.ports.give(back: slot, now: Clock.monotonicNanoseconds)
-        throw error
-      }
-      ports[index]!.slot = slot
-      ports[index]!.peer = peer
-      ports[index]!.reason = nil
-      ports[index]!.seen = SlotCounters()
-      ports[index]!.bulk = watchesBulk ? (try? peer ?? VethPeer.find(of: link)).flatMap { BulkWatch($0) } : nil
-      ports[index]!.attachedAt = Clock.monotonicNanoseconds
-      let changed =
-        changes.isEmpty ? "nothing changed" : "changed \(peer?.name ?? ""), its veth peer: \(changes)"
-      report("\(link.name): tier \(tier.tier.rawValue), \(tier.mode(slot: slot)), \(changed)")
+      var port = ports[index]!
+      let said = try shared.attach(
+        &port, peer, changes: changes, domain: domain, watchesBulk: watchesBulk, journal)
+      ports[index] = port
+      report(said)
     } catch {
       undoPreparation(of: link)
       backOff(index, Self.oneLine(error))
@@ -180,12 +166,8 @@ extension Engine {
   /// Gives a port to the kernel for a while.
   func backOff(_ index: Int32, _ reason: String) {
     guard let port = ports[index] else { return }
-    let now = Clock.monotonicNanoseconds
-    let isFresh = port.slot != nil && now - port.attachedAt > Backoff.forgottenAfter
-    let backoff = Backoff(reason, now: now, after: isFresh ? nil : port.backoff)
-    ports[index]!.backoff = backoff
-    ports[index]!.reason = backoff.description
-    report("\(port.link.name): left to the kernel: \(backoff.description)")
+    ports[index]!.backOff(reason)
+    report("\(port.link.name): left to the kernel: \(ports[index]!.reason!)")
   }
 
   /// Behind a device's name that is said already, the reason alone.
@@ -208,18 +190,10 @@ extension Engine {
     return shared.tooLong(mtu, for: narrow)
   }
 
-  /// A port as what is redirected to it must fit: a veth drops what its other end does not take, and by redirection
-  /// what is behind that in a burst (veth_xdp_xmit).
-  private func taking(_ link: Link) -> Link {
-    var link = link
-    link.mtu = min(link.mtu, ports[link.index]?.endMTU ?? .max)
-    return link
-  }
-
   func note(endMTU: UInt32, of port: Link) {
     if let known = ports[port.index], known.endMTU != endMTU {
       ports[port.index]!.endMTU = endMTU
-      if let slot = known.slot { try? tier.update(taking(port), slot: slot) }
+      if let slot = known.slot { try? tier.update(ports[port.index]!.taking, slot: slot) }
     }
     let isNarrow = endMTU > port.mtu
     guard isNarrow != narrowPorts.contains(port.index) else { return }
@@ -229,13 +203,8 @@ extension Engine {
 
   /// Detaches from a port, whether it still exists or not.
   func release(_ index: Int32) {
-    guard let slot = ports[index]?.slot else { return }
-    let counted = (try? tier.counters(slot: slot)) ?? SlotCounters()
-    ports[index]!.past.add(counted)
-    tier.detach(slot: slot)
-    shared.ports.give(back: slot, now: Clock.monotonicNanoseconds)
-    ports[index]!.slot = nil
-    ports[index]!.peer = nil
+    guard ports[index] != nil else { return }
+    shared.detach(&ports[index]!)
   }
 }
 

@@ -45,7 +45,7 @@ extension Engine {
       reason: uplinkReason ?? (isDown ? "\(uplink.link.name) is down or has no carrier" : nil))
   }
 
-  private func status(_ port: Port, role: String) -> Status.Port {
+  private func status(_ port: ServedPort, role: String) -> Status.Port {
     let served = port.slot != nil && port.reason == nil
     return Status.Port(
       name: port.link.name, index: port.link.index, role: role, tier: served ? tier.tier.rawValue : nil,
@@ -63,7 +63,7 @@ extension Engine {
       workers: tier.work)
   }
 
-  private func stats(_ device: Port) throws -> Stats.Port {
+  private func stats(_ device: ServedPort) throws -> Stats.Port {
     var counters = device.past
     if let slot = device.slot { counters.add(try tier.counters(slot: slot)) }
     return Stats.Port(device.link, device.slot == nil ? nil : tier.tier, counters)

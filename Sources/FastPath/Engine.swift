@@ -30,7 +30,7 @@ final class Engine {
   var policy = Policy()
   /// What `policy` follows from.
   var judgedBy: PolicyInputs?
-  var ports: [Int32: Port] = [:]
+  var ports: [Int32: ServedPort] = [:]
   /// Ports whose veth peer has a larger MTU than themselves.
   var narrowPorts: Set<Int32> = []
   var mtusMayHaveChanged = false
@@ -66,27 +66,6 @@ final class Engine {
   /// Whether the uplink was there for this overlay when entries were last written.
   var hadUplink = false
   private var notedPrograms: Set<UInt32> = []
-
-  /// A device that the tier may attach to, and what became of it.
-  struct Port {
-    var link: Link
-    /// nil while the kernel serves it alone.
-    var slot: UInt32?
-    var peer: VethPeer?
-    /// Its veth peer's, when that was looked at last.
-    var endMTU: UInt32?
-    /// Why the kernel serves it alone.
-    var reason: String?
-    var backoff: Backoff?
-    var attachedAt: UInt64 = 0
-    /// What it counted while it was attached before.
-    var past = SlotCounters()
-    /// What it had counted when traffic was last looked at.
-    var seen = SlotCounters()
-    /// nil where bulk TCP stays as it is, or is carried all the same.
-    var bulk: BulkWatch?
-    init(_ link: Link) { self.link = link }
-  }
 
   /// What was asked for; of `auto`, what the devices can do.
   private static func tier(

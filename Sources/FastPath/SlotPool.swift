@@ -6,6 +6,7 @@ final class SlotPool {
   private(set) var taken = 0
   private var next: UInt32
   private let capacity: UInt32
+  let size: Int
   private var resting: [(slot: UInt32, since: UInt64)] = []
   private var firstResting = 0
   /// Far longer than any run of a BPF program.
@@ -14,6 +15,7 @@ final class SlotPool {
   init(range: Range<UInt32>) {
     next = range.lowerBound
     capacity = range.upperBound
+    size = range.count
   }
 
   /// nil: all taken.

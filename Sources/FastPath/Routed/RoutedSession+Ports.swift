@@ -4,28 +4,6 @@ import Netlink
 
 /// Attaching to containers' ports while they are served, and giving them back when they are not.
 extension RoutedSession {
-  /// A container's port.
-  struct Port {
-    var link: Link
-    /// The bridge that routes for it; nil where it is routed itself.
-    var bridge: Int32?
-    /// nil while the kernel serves it alone.
-    var slot: UInt32?
-    /// Where the tier needs something of it.
-    var peer: VethPeer?
-    /// Its veth peer's, when that was looked at last.
-    var endMTU: UInt32?
-    var reason: String?
-    var backoff: Backoff?
-    var attachedAt: UInt64 = 0
-    /// What it counted while it was attached before.
-    var past = SlotCounters()
-    /// What it had counted when traffic was last looked at.
-    var seen = SlotCounters()
-    /// nil where bulk TCP stays as it is, or is carried all the same.
-    var bulk: BulkWatch?
-  }
-
   func followPorts(_ containers: [(link: Link, bridge: Link?)], _ facts: PolicyFacts) throws {
     let changedEnds = noteEndPrograms(facts.endPrograms)
     let looksAtEnds = endsAreDue()
@@ -35,10 +13,9 @@ extension RoutedSession {
       if let known = ports[link.index],
         known.link.peer != link.peer || known.link.peerNamespaceID != link.peerNamespaceID || known.bridge != bridge?.index
       {
-        release(link.index)
-        ports[link.index] = nil
+        try drop(link.index)
       }
-      var port = ports[link.index] ?? Port(link: link, bridge: bridge?.index)
+      var port = ports[link.index] ?? ServedPort(link, bridge: bridge?.index)
       let isOther = port.link.mtu != link.mtu || changedEnds.contains(link.index)
       // What kept it away may be mended.
       if port.link.mtu != link.mtu { port.backoff?.end() }
@@ -52,8 +29,9 @@ extension RoutedSession {
       ports[link.index]!.reason = reason
       guard reason == nil, reasons.isEmpty else { continue }
       if let slot = port.slot {
-        if isOther { try tier.update(taking(link), slot: slot) }
-        _ = try tier.recheck(taking(link), slot: slot)
+        let taking = ports[link.index]!.taking
+        if isOther { try tier.update(taking, slot: slot) }
+        _ = try tier.recheck(taking, slot: slot)
       } else {
         attach(link.index)
       }
@@ -86,23 +64,11 @@ extension RoutedSession {
         ports[index]!.endMTU = mtu
         return tooLong(link, mtu)
       }
-      guard let slot = shared.ports.take(now: Clock.monotonicNanoseconds) else {
-        throw Failure("serve", link.name, advice: "all \(options.portCapacity - 2) port slots are taken")
-      }
-      do {
-        try tier.attach(
-          taking(link), slot: slot, .workload(domain: overlayDomain), endIsSeen: peer != nil, journal: journal)
-      } catch {
-        shared.ports.give(back: slot, now: Clock.monotonicNanoseconds)
-        throw error
-      }
-      ports[index]!.slot = slot
-      ports[index]!.peer = peer
-      ports[index]!.seen = SlotCounters()
-      ports[index]!.bulk = watchesBulk ? peer.flatMap { BulkWatch($0) } : nil
-      ports[index]!.attachedAt = Clock.monotonicNanoseconds
-      let changed = changes.isEmpty ? "nothing changed" : "changed \(peer?.name ?? ""), its veth peer: \(changes)"
-      report("\(link.name): tier \(tier.tier.rawValue), \(tier.mode(slot: slot)), \(changed)")
+      var port = ports[index]!
+      let said = try shared.attach(
+        &port, peer, changes: changes, domain: overlayDomain, watchesBulk: watchesBulk, journal)
+      ports[index] = port
+      report(said)
     } catch {
       undoPreparation(of: index)
       backOff(index, Engine.oneLine(error))
@@ -117,12 +83,8 @@ extension RoutedSession {
   }
 
   func detach(_ index: Int32) {
-    guard let slot = ports[index]?.slot else { return }
-    ports[index]!.past.add((try? tier.counters(slot: slot)) ?? SlotCounters())
-    tier.detach(slot: slot)
-    shared.ports.give(back: slot, now: Clock.monotonicNanoseconds)
-    ports[index]!.slot = nil
-    ports[index]!.peer = nil
+    guard ports[index] != nil else { return }
+    shared.detach(&ports[index]!)
   }
 
   private func undoPreparation(of index: Int32) {
@@ -132,12 +94,8 @@ extension RoutedSession {
   /// Gives a port to the kernel for a while: where it is attached, once nothing leads to it any more.
   func backOff(_ index: Int32, _ reason: String) {
     guard let port = ports[index] else { return }
-    let now = Clock.monotonicNanoseconds
-    let isFresh = port.slot != nil && now - port.attachedAt > Backoff.forgottenAfter
-    let backoff = Backoff(reason, now: now, after: isFresh ? nil : port.backoff)
-    ports[index]!.backoff = backoff
-    ports[index]!.reason = backoff.description
-    report("\(port.link.name): left to the kernel: \(backoff.description)")
+    ports[index]!.backOff(reason)
+    report("\(port.link.name): left to the kernel: \(ports[index]!.reason!)")
   }
 
   /// Other packets than before are the kernel's: what was mostly passed may not be so any more.
@@ -175,7 +133,7 @@ extension RoutedSession {
     let reason = shared.objection(to: port.link, peer: port.peer) { mtu in
       if port.endMTU != mtu {
         ports[index]!.endMTU = mtu
-        try? tier.update(taking(port.link), slot: slot)
+        try? tier.update(ports[index]!.taking, slot: slot)
       }
       return tooLong(port.link, mtu)
     }
@@ -190,12 +148,5 @@ extension RoutedSession {
     let narrow = ports.values.filter { bridge != nil && $0.bridge == bridge && $0.endMTU ?? 0 > $0.link.mtu }.map(\.link)
     let narrowest = (narrow + [port]).min { ($0.mtu, $0.index) < ($1.mtu, $1.index) }!
     return mtu > narrowest.mtu ? shared.tooLong(mtu, for: narrowest) : nil
-  }
-
-  /// A port as what is redirected to it must fit.
-  private func taking(_ link: Link) -> Link {
-    var link = link
-    link.mtu = min(link.mtu, ports[link.index]?.endMTU ?? .max)
-    return link
   }
 }

@@ -39,7 +39,7 @@ final class RoutedSession: OverlaySession {
   /// Inside which packets are routed to the overlay, and for each why it is left to the kernel: none where it is served.
   var present: Set<InnerIP> = []
   var left: [InnerIP: [String]] = [:]
-  var ports: [Int32: Port] = [:]
+  var ports: [Int32: ServedPort] = [:]
   /// Domains of `fdb` by bridge; the VXLAN device's is the first.
   var domains: [Int32: UInt32] = [:]
   var tunnels: [TunnelKey: (slot: UInt32, resolution: TunnelResolution)] = [:]
